@@ -1,0 +1,18 @@
+"""scikit-learn compatible estimators for occlusion myocardial infarction on the 12-lead ECG."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    submodules=["classifiers", "datasets", "features", "leads", "metrics", "networks", "preprocessing"],
+    submod_attrs={
+        "classifiers": ["ECGSmartNetClassifier", "ResNet18Classifier", "TemporalResNet18Classifier"],
+        "comparison": ["compare_estimators"],
+        "features": ["NeuroKitFeatures"],
+        "leads": ["LEADS", "check_ecg"],
+        "pipelines": ["make_forest_pipeline", "make_net_pipeline"],
+        "preprocessing": ["ECGFilter", "LeadScaler", "MedianBeat"],
+    },
+)
+
+__version__ = "0.1.0"

@@ -1,0 +1,170 @@
+"""The twelve leads: their order, their territories, their algebra, and the check every ECG passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+"""Names of the twelve leads, in the order every 12-lead array of this package has."""
+
+LIMB_LEADS = LEADS[:6]
+
+TERRITORIES = {
+    "inferior": ("II", "III", "aVF"),
+    "lateral": ("I", "aVL", "V5", "V6"),
+    "septal": ("V1", "V2"),
+    "anterior": ("V3", "V4"),
+}
+"""Contiguous lead groups by the wall of the left ventricle they face."""
+
+# Each limb lead as (a, b) with lead = a * I + b * II: Einthoven (III) and Goldberger (aVR, aVL, aVF).
+_LIMB_WEIGHTS = np.array([(1.0, 0.0), (0.0, 1.0), (-1.0, 1.0), (-0.5, -0.5), (1.0, -0.5), (-0.5, 1.0)])
+
+
+def check_ecg(
+    X: ArrayLike,
+    *,
+    n_leads: int | None = None,
+    min_samples: int = 1,
+    allow_nan: bool = False,
+    name: str = "X",
+) -> NDArray[np.floating[Any]]:
+    """Return `X` as a float array of ECG records, or say what is wrong with it.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+        ECGs in millivolts. Two dimensions mean one lead.
+    n_leads : int, optional
+        The number of leads that `X` must have; any number if None.
+    min_samples : int, default=1
+        The least number of samples a record must have.
+    allow_nan : bool, default=False
+        Whether NaN (a missing lead or sample) is let through. Infinite values never are, and
+        neither is an `X` of nothing but NaN.
+    name : str, default="X"
+        What to call the array in errors.
+
+    Returns
+    -------
+    ndarray of shape (n_records, n_leads, n_samples)
+        float32 if `X` was float32, float64 otherwise. Not copied where it was right already.
+
+    Raises
+    ------
+    ValueError
+        If `X` is not numeric, has another number of dimensions, is empty, has other than `n_leads`
+        leads, fewer than `min_samples` samples, or values that are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from omi_estimators import check_ecg
+    >>> check_ecg(np.zeros((5, 12, 5000))).shape
+    (5, 12, 5000)
+    >>> check_ecg([[0.0, 0.1, 0.0]]).shape
+    (1, 1, 3)
+    """
+    array = np.asarray(X)
+    if array.dtype.kind not in "fiub":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{name} must hold numbers (millivolts); got dtype {array.dtype}. "
+                "Convert it with X.astype(float), and give every record the same shape."
+            ) from error
+    if array.dtype not in (np.float32, np.float64):
+        array = array.astype(np.float64)
+    if array.ndim == 2:
+        array = array[:, np.newaxis, :]
+    if array.ndim != 3:
+        raise ValueError(
+            f"{name} must have shape (n_records, n_leads, n_samples), or (n_records, n_samples) for "
+            f"one lead; got {np.shape(X)}. A single record needs X[np.newaxis]."
+        )
+    if 0 in array.shape:
+        raise ValueError(f"{name} is empty: its shape is {array.shape}; give at least one record, lead and sample.")
+    if n_leads is not None and array.shape[1] != n_leads:
+        swapped = " The axes look swapped: try X.transpose(0, 2, 1)." if array.shape[2] == n_leads else ""
+        raise ValueError(f"{name} has {array.shape[1]} leads per record, but {n_leads} are expected.{swapped}")
+    if array.shape[2] < min_samples:
+        raise ValueError(
+            f"{name} has {array.shape[2]} samples per lead, but at least {min_samples} are needed; "
+            "is the time axis the last one?"
+        )
+    _check_finite(array, allow_nan, name)
+    return array
+
+
+def _check_finite(array: NDArray[np.floating[Any]], allow_nan: bool, name: str) -> None:
+    """Raise a ValueError if `array` has values that a record may not have."""
+    # One pass over the sum is enough to clear an ordinary array: a sum is finite only if every term is.
+    if np.isfinite(np.sum(array, dtype=np.float64)):
+        return
+    records = np.flatnonzero(np.isinf(array).any(axis=(1, 2)))
+    if records.size:
+        raise ValueError(f"{name} has infinite values in {_name_records(records)}; remove or repair these records.")
+    missing = np.isnan(array)
+    if missing.all():
+        raise ValueError(f"{name} holds nothing but NaN; check how the records were read.")
+    if not allow_nan and missing.any():
+        records = np.flatnonzero(missing.any(axis=(1, 2)))
+        raise ValueError(
+            f"{name} has NaN in {_name_records(records)}; fill or drop these records "
+            "(derive_limb_leads fills limb leads that follow from two others)."
+        )
+
+
+def _name_records(records: NDArray[np.intp], most: int = 5) -> str:
+    """Return a phrase such as 'records 3, 8' that names at most `most` of `records`."""
+    shown = ", ".join(str(record) for record in records[:most])
+    more = f" and {len(records) - most} more" if len(records) > most else ""
+    return f"record{'s' if len(records) > 1 else ''} {shown}{more}"
+
+
+def derive_limb_leads(X: ArrayLike) -> NDArray[np.floating[Any]]:
+    """Fill missing limb leads from those that are there.
+
+    Any two limb leads fix the other four, by Einthoven's law (III = II - I) and Goldberger's
+    augmented leads (aVR = -(I + II) / 2, aVL = I - II / 2, aVF = II - I / 2).
+
+    Parameters
+    ----------
+    X : array-like of shape (n_records, 12, n_samples)
+        ECGs in millivolts, leads in the order of `LEADS`. A lead that is NaN throughout is missing.
+
+    Returns
+    -------
+    ndarray of shape (n_records, 12, n_samples)
+        A copy in which every missing limb lead of a record with at least two limb leads is filled.
+        Precordial leads, and records with fewer than two limb leads, stay as they were.
+
+    Raises
+    ------
+    ValueError
+        If `X` is not a 12-lead ECG array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from omi_estimators.leads import derive_limb_leads
+    >>> X = np.full((1, 12, 1), np.nan)
+    >>> X[0, 0], X[0, 1] = 0.4, 1.0
+    >>> derive_limb_leads(X)[0, :6, 0].round(2).tolist()
+    [0.4, 1.0, 0.6, -0.7, -0.1, 0.8]
+    """
+    filled = check_ecg(X, n_leads=len(LEADS), allow_nan=True).copy()
+    missing = np.isnan(filled[:, : len(LIMB_LEADS)]).all(axis=2)
+    for record in np.flatnonzero(missing.any(axis=1)):
+        present = np.flatnonzero(~missing[record])
+        if present.size < 2:
+            continue
+        # Least squares uses every lead there is; with exactly two it is their exact solution.
+        i_and_ii = np.linalg.lstsq(_LIMB_WEIGHTS[present], filled[record, present], rcond=None)[0]
+        absent = np.flatnonzero(missing[record])
+        filled[record, absent] = _LIMB_WEIGHTS[absent] @ i_and_ii
+    return filled
