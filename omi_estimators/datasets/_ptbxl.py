@@ -1,0 +1,339 @@
+"""PTB-XL, read from its published folder layout."""
+
+from __future__ import annotations
+
+import ast
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import Bunch
+
+from omi_estimators.datasets._wfdb import DAMAGED_RECORD_ERRORS, import_wfdb, read_header_rate, read_records
+from omi_estimators.leads import LEADS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# The class names of each task, class 0 first.
+_TASKS = {
+    "mi_vs_norm": ("normal", "MI"),
+    "mi_vs_rest": ("no MI", "MI"),
+}
+_FILENAME_COLUMN = {100: "filename_lr", 500: "filename_hr"}
+_DURATION = 10  # seconds; every PTB-XL record has it
+_OVER_89 = 90.0
+
+_DESCR = """\
+PTB-XL, a large publicly available electrocardiography data set
+================================================================
+
+10 s, 12-lead ECGs recorded between 1989 and 1996, with cardiologists' SCP-ECG statements.
+Task {task!r} at {sampling_rate} Hz: {n_records} records of {n_patients} patients, {n_positive} of them MI;
+{n_skipped} damaged records were skipped.
+
+The labels are myocardial infarction (MI), mostly old or undated. They are NOT occlusion
+myocardial infarction (OMI): no angiogram stands behind them.
+
+Wagner P. et al., PTB-XL, a large publicly available electrocardiography dataset. Scientific Data
+7:154 (2020), doi:10.1038/s41597-020-0495-6. Licence of the data: CC BY 4.0.
+"""
+
+
+def load_ptbxl(
+    data_dir: str | os.PathLike[str],
+    task: str = "mi_vs_norm",
+    *,
+    sampling_rate: int = 500,
+    min_likelihood: float = 0.0,
+    n_jobs: int | None = None,
+    on_error: str = "warn",
+) -> Bunch:
+    """Read PTB-XL [1]_ from its folder: ECGs, MI labels, patients and official folds.
+
+    The positive class is myocardial infarction (MI), mostly old or undated. It is **not** occlusion
+    myocardial infarction (OMI), and no figure on it speaks for OMI.
+
+    Parameters
+    ----------
+    data_dir : path-like
+        The unpacked PTB-XL folder, with `ptbxl_database.csv`, `scp_statements.csv` and
+        `records500/` or `records100/`.
+    task : {"mi_vs_norm", "mi_vs_rest"}, default="mi_vs_norm"
+        - `"mi_vs_norm"`: MI against entirely normal ECGs; all other records are left out.
+        - `"mi_vs_rest"`: MI against every other record.
+    sampling_rate : {500, 100}, default=500
+        Which of the two published versions to read, in Hz.
+    min_likelihood : float, default=0
+        The least likelihood, in percent, at which a diagnostic statement counts; see Notes.
+    n_jobs : int, optional
+        Number of threads that read records; one if None.
+    on_error : {"warn", "raise"}, default="warn"
+        Damaged records (absent, truncated, of another rate or length) are skipped with one warning
+        that names them, or end the reading with a ValueError at once.
+
+    Returns
+    -------
+    Bunch
+        With the attributes
+
+        - `X` : ndarray of shape (n_records, 12, n_samples), float32 millivolts, leads in the order
+          of `LEADS`; a lead that a record lacks is NaN.
+        - `y` : int ndarray of shape (n_records,), 1 for MI.
+        - `groups` : int ndarray of shape (n_records,), the patient of each record.
+        - `age` : float ndarray of shape (n_records,), years; 90 stands for "over 89", which PTB-XL
+          hides as 300; NaN where missing.
+        - `sex` : float ndarray of shape (n_records,), 0 male, 1 female, NaN where missing.
+        - `fold` : int ndarray of shape (n_records,), the official patient-disjoint fold, 1 to 10
+          (9 and 10 are meant for validation and test).
+        - `record_ids` : int ndarray of shape (n_records,), `ecg_id` of the database.
+        - `target_names`, `leads`, `sampling_rate`, `DESCR`.
+        - `skipped` : list of (record id, reason), and their number `n_skipped`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder, one of its two tables, or the folder of records at this rate is absent.
+    ValueError
+        If an argument is not one of those named, a table lacks columns or has unreadable rows, the
+        records are of another rate, or a class has no record.
+    ImportError
+        If `wfdb` is not installed (`pip install omi-estimators[io]`).
+
+    Notes
+    -----
+    A record is MI if a statement of the diagnostic superclass MI has at least `min_likelihood`. It is
+    normal if `NORM` has at least `min_likelihood` and no statement of any other superclass stands
+    beside it: 'normal, with right bundle branch block' is not normal here. A record with an MI
+    statement is therefore never normal.
+
+    PTB-XL writes 0 for an unknown likelihood. At the default `min_likelihood=0` such statements
+    count, as they do in the published benchmarks. With a larger value they do not, and a record whose
+    MI statements all fall short is uncertain: it is left out of both classes, rather than called
+    free of MI.
+
+    References
+    ----------
+    .. [1] Wagner P. et al., "PTB-XL, a large publicly available electrocardiography dataset",
+       Scientific Data 7:154 (2020). doi:10.1038/s41597-020-0495-6
+
+    Examples
+    --------
+    >>> from omi_estimators.datasets import load_ptbxl
+    >>> load_ptbxl("no/such/folder")
+    Traceback (most recent call last):
+    FileNotFoundError: There is no folder 'no/such/folder'; data_dir must be the unpacked PTB-XL folder.
+    >>> ptbxl = load_ptbxl("path/to/ptb-xl", task="mi_vs_norm")  # doctest: +SKIP
+    >>> ptbxl.X.shape, ptbxl.y.mean()  # doctest: +SKIP
+    """
+    _check_arguments(task, sampling_rate, min_likelihood, on_error)
+    folder = Path(data_dir)
+    _check_folder(folder, sampling_rate)
+    import_wfdb()
+    table = _label(_read_database(folder, sampling_rate), _read_superclasses(folder), task, min_likelihood)
+    _check_classes(table["y"].to_numpy(), task, "with these labels")
+    paths = [folder / str(name) for name in table[_FILENAME_COLUMN[sampling_rate]]]
+    _check_first_header(paths, sampling_rate)
+
+    X, errors = read_records(paths, sampling_rate=sampling_rate, n_samples=_DURATION * sampling_rate, n_jobs=n_jobs)
+    ids = table.index.to_numpy()
+    skipped = [(int(ids[position]), _reason(error)) for position, error in errors.items()]
+    if errors:
+        if on_error == "raise":
+            record, reason = skipped[0]
+            raise ValueError(f"Record {record} of PTB-XL is damaged: {reason}.") from next(iter(errors.values()))
+        warnings.warn(_skip_message(skipped, len(ids)), UserWarning, stacklevel=2)
+        kept = [position for position in range(len(ids)) if position not in errors]
+        X, table = _take_in_place(X, kept), table.iloc[kept]
+        _check_classes(table["y"].to_numpy(), task, "after the damaged records were skipped")
+    return _make_bunch(X, table, task, sampling_rate, skipped)
+
+
+def _check_arguments(task: str, sampling_rate: int, min_likelihood: float, on_error: str) -> None:
+    """Raise a ValueError for an argument that is not one of those documented."""
+    if task not in _TASKS:
+        raise ValueError(f"Unknown task {task!r}; the tasks are {', '.join(map(repr, _TASKS))}.")
+    if sampling_rate not in _FILENAME_COLUMN:
+        raise ValueError(
+            f"PTB-XL is published at 100 and 500 Hz; got sampling_rate={sampling_rate!r}. "
+            "Read one of these and resample it."
+        )
+    if not 0 <= min_likelihood <= 100:
+        raise ValueError(f"min_likelihood is a percentage from 0 to 100; got {min_likelihood!r}.")
+    if on_error not in ("warn", "raise"):
+        raise ValueError(f"on_error must be 'warn' or 'raise'; got {on_error!r}.")
+
+
+def _check_folder(folder: Path, sampling_rate: int) -> None:
+    """Raise a FileNotFoundError if `folder` is no PTB-XL folder with records at `sampling_rate`."""
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"There is no folder {folder.as_posix()!r}; data_dir must be the unpacked PTB-XL folder."
+        )
+    for name in ("ptbxl_database.csv", "scp_statements.csv"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"{str(folder)!r} has no {name}, so it is not a PTB-XL folder; "
+                "give the folder that holds ptbxl_database.csv."
+            )
+    records = folder / f"records{sampling_rate}"
+    if not records.is_dir():
+        other = 600 - sampling_rate
+        hint = f"try sampling_rate={other}" if (folder / f"records{other}").is_dir() else "unpack the records as well"
+        raise FileNotFoundError(
+            f"{str(folder)!r} has no folder {records.name} with the {sampling_rate} Hz ECGs; {hint}."
+        )
+
+
+def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Return `columns` of the table at `path`, indexed by its first column, or name what is missing."""
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, index_col=0)
+    except (ValueError, UnicodeDecodeError) as error:  # pandas' ParserError and EmptyDataError are ValueErrors
+        raise ValueError(f"{path.name} cannot be read as a CSV table ({error}); fetch it again.") from error
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise ValueError(
+            f"{path.name} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; "
+            "it is not the table that PTB-XL publishes. Fetch it again."
+        )
+    return table[columns]
+
+
+def _read_database(folder: Path, sampling_rate: int) -> pd.DataFrame:
+    """Return the table of records, with `scp_codes` parsed into dictionaries."""
+    import pandas as pd
+
+    columns = ["patient_id", "age", "sex", "scp_codes", "strat_fold", _FILENAME_COLUMN[sampling_rate]]
+    table = _read_csv(folder / "ptbxl_database.csv", columns)
+    if table.empty:
+        raise ValueError("ptbxl_database.csv names no record; fetch it again.")
+    for column in ("patient_id", "age", "sex", "strat_fold"):
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            raise ValueError(f"ptbxl_database.csv has a {column} that is not a number; fetch the table again.")
+    for column in ("patient_id", "strat_fold"):
+        if table[column].isna().any():
+            record = table.index[table[column].isna()][0]
+            raise ValueError(f"ptbxl_database.csv has no {column} for record {record}; fetch the table again.")
+    codes = [_parse_codes(record, text) for record, text in table["scp_codes"].items()]
+    return table.assign(scp_codes=pd.Series(codes, index=table.index, dtype=object))
+
+
+def _parse_codes(record: Any, text: Any) -> dict[str, float]:
+    """Return the SCP statements of one record as a dictionary from statement to likelihood."""
+    try:
+        return {str(code): float(likelihood) for code, likelihood in ast.literal_eval(text).items()}
+    except (ValueError, SyntaxError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"ptbxl_database.csv has scp_codes {text!r} for record {record}; expected a dictionary such as "
+            "{'NORM': 100.0}. Fetch the table again."
+        ) from error
+
+
+def _read_superclasses(folder: Path) -> dict[str, str]:
+    """Return the diagnostic superclass of every diagnostic SCP statement."""
+    table = _read_csv(folder / "scp_statements.csv", ["diagnostic_class"])
+    return {str(code): str(name) for code, name in table["diagnostic_class"].dropna().items()}
+
+
+def _label(table: pd.DataFrame, superclass: dict[str, str], task: str, min_likelihood: float) -> pd.DataFrame:
+    """Return the rows of `table` that belong to `task`, with a column `y`."""
+    likelihood = [_superclass_likelihood(codes, superclass) for codes in table["scp_codes"]]
+    is_mi = np.array([found.get("MI", -1.0) >= min_likelihood for found in likelihood], dtype=bool)
+    if task == "mi_vs_norm":
+        is_negative = [set(found) == {"NORM"} and found["NORM"] >= min_likelihood for found in likelihood]
+    else:
+        is_negative = ["MI" not in found for found in likelihood]
+    return table.assign(y=is_mi.astype(np.int64))[is_mi | np.array(is_negative, dtype=bool)]
+
+
+def _superclass_likelihood(codes: dict[str, float], superclass: dict[str, str]) -> dict[str, float]:
+    """Return the largest likelihood of each diagnostic superclass among the statements `codes`."""
+    found: dict[str, float] = {}
+    for code, likelihood in codes.items():
+        if code in superclass:
+            found[superclass[code]] = max(likelihood, found.get(superclass[code], 0.0))
+    return found
+
+
+def _check_classes(y: NDArray[np.int64], task: str, when: str) -> None:
+    """Raise a ValueError if a class of `task` has no record."""
+    for label, name in enumerate(_TASKS[task]):
+        if not (y == label).any():
+            raise ValueError(
+                f"Task {task!r} needs records of both classes, but {when} none of the {len(y)} left is {name!r}. "
+                "Lower min_likelihood, choose another task, or give more of PTB-XL."
+            )
+
+
+def _check_first_header(paths: list[Path], sampling_rate: int) -> None:
+    """Raise a ValueError if the first readable header states another rate than the one asked for."""
+    for path in paths:
+        try:
+            rate = read_header_rate(path)
+        except DAMAGED_RECORD_ERRORS:
+            continue  # read_records names this record and its reason
+        if rate != sampling_rate:
+            raise ValueError(
+                f"The header of {path.name} says {rate:g} Hz, but sampling_rate={sampling_rate} was asked for; "
+                f"records{sampling_rate} does not hold what its name says. Unpack PTB-XL again."
+            )
+        return
+
+
+def _reason(error: Exception) -> str:
+    """Return one line that says what was wrong with a record."""
+    text = " ".join(str(error).split())
+    return text if type(error) in (ValueError, FileNotFoundError) and text else f"{type(error).__name__}: {text}"
+
+
+def _skip_message(skipped: list[tuple[int, str]], n_records: int, most: int = 10) -> str:
+    """Return the warning that names the damaged records, at most `most` of them."""
+    shown = "; ".join(f"{record} ({reason})" for record, reason in skipped[:most])
+    more = f"; and {len(skipped) - most} more, see `skipped`" if len(skipped) > most else ""
+    return f"Skipped {len(skipped)} of {n_records} PTB-XL records that could not be read: {shown}{more}."
+
+
+def _take_in_place(X: NDArray[np.float32], kept: list[int]) -> NDArray[np.float32]:
+    """Return the rows `kept` of `X`, moved up in place: a copy could double gigabytes."""
+    for new, old in enumerate(kept):
+        if new != old:
+            X[new] = X[old]
+    return X[: len(kept)]
+
+
+def _make_bunch(
+    X: NDArray[np.float32], table: pd.DataFrame, task: str, sampling_rate: int, skipped: list[tuple[int, str]]
+) -> Bunch:
+    """Return the data set as a Bunch."""
+    y = table["y"].to_numpy()
+    groups = table["patient_id"].to_numpy().astype(np.int64)
+    age = table["age"].to_numpy(dtype=np.float64, copy=True)
+    age[age > 89] = _OVER_89
+    return Bunch(
+        X=X,
+        y=y,
+        groups=groups,
+        age=age,
+        sex=table["sex"].to_numpy(dtype=np.float64, copy=True),
+        fold=table["strat_fold"].to_numpy().astype(np.int64),
+        record_ids=table.index.to_numpy(),
+        target_names=list(_TASKS[task]),
+        leads=LEADS,
+        sampling_rate=sampling_rate,
+        skipped=skipped,
+        n_skipped=len(skipped),
+        DESCR=_DESCR.format(
+            task=task,
+            sampling_rate=sampling_rate,
+            n_records=len(y),
+            n_patients=len(np.unique(groups)),
+            n_positive=int(y.sum()),
+            n_skipped=len(skipped),
+        ),
+    )
