@@ -1,0 +1,12 @@
+"""The networks as scikit-learn classifiers."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    submod_attrs={
+        "_ecg_smart_net": ["ECGSmartNetClassifier"],
+        "_resnet18": ["ResNet18Classifier"],
+        "_temporal_resnet18": ["TemporalResNet18Classifier"],
+    },
+)

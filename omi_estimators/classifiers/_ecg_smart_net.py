@@ -1,0 +1,135 @@
+"""ECG-SMART-NET as a scikit-learn classifier."""
+
+from omi_estimators.classifiers._base import NetClassifier
+from omi_estimators.networks import ECGSmartNet
+
+
+class ECGSmartNetClassifier(NetClassifier):
+    r"""ECG-SMART-NET, trained by the procedure of its paper.
+
+    The network convolves along time in each lead, then once across all leads (see
+    `omi_estimators.networks.ECGSmartNet`). It is trained on cross-entropy in mini-batches in which the
+    larger class is undersampled to the size of the smaller, and stops early on the cross-entropy of
+    patients put aside, both classes weighing alike; the best weights are restored.
+
+    Balanced training makes a network answer for a prevalence of one half. With `correct_prior`, the
+    log-odds :math:`\log p_k` of each class are moved by :math:`\log(\pi_k / \rho_k)`, where :math:`\pi_k`
+    is its share of the training data and :math:`\rho_k` its share of the records drawn in training, so
+    that probabilities answer for the training data's prevalence.
+
+    It takes what `make_net_pipeline` puts before it: scaled median beats. Raw records of any length work too.
+
+    Parameters
+    ----------
+    width : int, default=64
+        Channels of the first stage; each further stage doubles them. Narrower networks are faster and
+        often no worse on a few hundred records.
+    blocks : tuple of int, default=(2, 2, 2, 2)
+        Residual blocks in each stage.
+    kernel_size : int, default=3
+        Odd length, in samples, of the convolutions in the blocks.
+    stem_kernel_size : int, default=7
+        Odd length, in samples, of the first convolution.
+    dropout : float, default=0.0
+        Share of features dropped before the linear layer in training.
+    time_shift : int, default=0
+        Augmentation: a training record is moved by up to this many samples.
+    amplitude_scale : float, default=0.0
+        Augmentation: each lead is multiplied by a factor in ``1 ± amplitude_scale``.
+    baseline_wander : float, default=0.0
+        Augmentation: a straight line of up to this height, in the units of `X`, is added to each lead.
+    lead_dropout : float, default=0.0
+        Augmentation: probability that a lead is zero.
+    max_epochs : int, default=200
+        Passes over the training records at most.
+    lr : float, default=1e-4
+        Learning rate. Lower it if training diverges.
+    batch_size : int, default=64
+        Records in a batch before balancing. At a low prevalence raise it, so that batches hold both classes.
+    optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
+        A name, or a torch optimizer class.
+    weight_decay : float, default=1e-2
+        Weight decay of the optimizer.
+    max_grad_norm : float or None, default=None
+        Gradients are clipped to this norm.
+    balance : {"undersample", "oversample"} or None, default="undersample"
+        How the classes of a batch are brought to the same number. Batches of one class are skipped.
+    correct_prior : bool, default=True
+        Whether probabilities answer for the class shares of the training data (True) or of the balanced
+        batches (False), as in the paper. It acts in `predict_proba`, so it can be changed after `fit`.
+    class_weight : dict, "balanced" or None, default=None
+        Factors on the loss of each class. Unlike `balance`, their effect on probabilities is not corrected.
+    early_stopping : bool, default=True
+        Whether to put patients aside and stop when their loss has not fallen for `n_iter_no_change` epochs.
+    validation_fraction : float, default=0.1
+        Share of the patients of each class to put aside.
+    n_iter_no_change : int, default=10
+        Patience of early stopping, in epochs.
+    warm_start : bool, default=False
+        Whether a further `fit` goes on from the weights of the last.
+    callbacks : list or None, default=None
+        Further skorch callbacks, as instances or (name, instance) pairs.
+    device : str or torch.device, default="auto"
+        Where to compute; "auto" takes a CUDA GPU if there is one.
+    n_threads : int or None, default=None
+        Threads on the CPU. None takes one for each core, at most four, and as many inside a worker of
+        joblib, so that `n_jobs` does not change the result. Set 1 where `n_jobs` keeps all cores busy.
+    net_params : dict or None, default=None
+        Any other parameter of `skorch.NeuralNetClassifier`, such as ``{"optimizer__betas": (0.9, 0.95)}``.
+        It wins over the parameters above.
+    random_state : int, RandomState or None, default=None
+        Seed of initial weights, split, batches and augmentation.
+    verbose : int, default=0
+        Whether skorch prints a line for each epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    class_prior_ : ndarray of shape (n_classes,)
+        Weighted share of each class in the data given to `fit`.
+    training_prior_ : ndarray of shape (n_classes,)
+        Weighted share of each class in the records drawn in training.
+    net_ : skorch.NeuralNetClassifier
+        The fitted net, with `module_` and `history`. Its own `predict_proba` takes float32 arrays of shape
+        (n_records, 1, n_leads, n_samples) and knows nothing of the prevalence.
+    n_iter_ : int
+        Epochs run.
+    n_features_in_ : int
+        Second dimension of the `X` given to `fit`: leads if it had three, samples if it had two.
+    n_leads_in_, n_samples_in_ : int
+        Leads and samples per record.
+
+    See Also
+    --------
+    TemporalResNet18Classifier : The same without the convolution across leads.
+    ResNet18Classifier : The image network on the same input.
+    make_net_pipeline : Filter, median beat and scaling in front of it.
+
+    Notes
+    -----
+    Give `groups` to `fit` if a patient may have several records: then no patient is on both sides of the
+    inner split. With metadata routing enabled they arrive by themselves.
+
+    Records that are equal in signal, label and patient are merged and their weights added, and training
+    does not depend on the order of the records. The same data and `random_state` give the same network on
+    the same machine.
+
+    References
+    ----------
+    Riek N. T. et al., ECG-SMART-NET: A Deep Learning Architecture for Precise ECG Diagnosis of
+    Occlusion Myocardial Infarction, arXiv:2405.09567.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from omi_estimators import ECGSmartNetClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat([0, 1], 10)
+    >>> X = rng.normal(size=(20, 12, 50)) + y[:, np.newaxis, np.newaxis]
+    >>> net = ECGSmartNetClassifier(width=4, blocks=(1, 1), max_epochs=3, random_state=0).fit(X, y)
+    >>> net.predict_proba(X).shape
+    (20, 2)
+    """
+
+    _network = ECGSmartNet

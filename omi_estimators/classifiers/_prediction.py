@@ -1,0 +1,60 @@
+"""Fast prediction whose result for a record does not depend on the records around it."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+# Every forward pass has this many records, the last filled up with zeros: float32 convolutions choose
+# their blocking by batch size, and a probability must not depend on how many were asked for at once.
+BATCH_SIZE = 16
+
+
+def predict_logits(module: nn.Module, X: NDArray[np.float32], device: torch.device) -> NDArray[np.float64]:
+    """Return the logits of each record.
+
+    Parameters
+    ----------
+    module : nn.Module
+        A trained network; it is left as it is.
+    X : ndarray of shape (n_records, n_leads, n_samples)
+        Records.
+    device : torch.device
+        Where to compute.
+
+    Returns
+    -------
+    ndarray of shape (n_records, n_classes)
+        Logits.
+    """
+    network = fold_batch_norm(module).to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    batch = np.zeros((BATCH_SIZE, 1, *X.shape[1:]), dtype=np.float32)
+    logits = []
+    with torch.inference_mode():
+        for start in range(0, len(X), BATCH_SIZE):
+            records = X[start : start + BATCH_SIZE]
+            batch[: len(records), 0] = records
+            batch[len(records) :] = 0
+            logits.append(network(torch.from_numpy(batch).to(device))[: len(records)].cpu())
+    return torch.cat(logits).numpy().astype(np.float64)
+
+
+def fold_batch_norm(module: nn.Module) -> nn.Module:
+    """Return a copy in evaluation mode, with each batch normalisation folded into the convolution before it."""
+    network = copy.deepcopy(module).eval()
+    for parent in list(network.modules()):
+        if not isinstance(parent, nn.Sequential):
+            continue
+        for (name, first), (next_name, second) in zip(
+            list(parent.named_children()), list(parent.named_children())[1:], strict=False
+        ):
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                setattr(parent, name, fuse_conv_bn_eval(first, second))
+                setattr(parent, next_name, nn.Identity())
+    return network

@@ -1,0 +1,42 @@
+"""Probabilities moved from one prevalence to another."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+
+def shift_prior(
+    logits: NDArray[np.float64], from_prior: NDArray[np.float64], to_prior: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return probabilities at one prevalence from logits trained at another.
+
+    By Bayes' rule each class's log-odds move by ``log(to_prior / from_prior)``, if the ECGs of each
+    class look alike at both prevalences. Balancing the classes in training changes nothing else.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_records, n_classes)
+        Scores whose softmax is a probability at `from_prior`.
+    from_prior, to_prior : ndarray of shape (n_classes,)
+        Class shares in training, and where the answer is to hold. They sum to 1.
+
+    Returns
+    -------
+    ndarray of shape (n_records, n_classes)
+        Probabilities; rows sum to 1.
+
+    References
+    ----------
+    Saerens M., Latinne P., Decaestecker C., Adjusting the Outputs of a Classifier to New a Priori
+    Probabilities, Neural Computation 14:21-41, 2002, doi:10.1162/089976602753284446.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from omi_estimators.classifiers._prior import shift_prior
+    >>> shift_prior(np.zeros((1, 2)), np.array([0.5, 0.5]), np.array([0.93, 0.07])).round(2).tolist()
+    [[0.93, 0.07]]
+    """
+    return softmax(logits + np.log(to_prior) - np.log(from_prior), axis=1)

@@ -1,0 +1,47 @@
+"""The image ResNet-18 as a scikit-learn classifier."""
+
+from omi_estimators.classifiers._base import NetClassifier
+from omi_estimators.networks import ResNet18
+
+
+class ResNet18Classifier(NetClassifier):
+    """The image ResNet-18 on the ECG as a one-channel picture of leads × time.
+
+    A comparison model of the ECG-SMART-NET paper, trained by the same procedure: see
+    `omi_estimators.networks.ResNet18` for the network.
+
+    Parameters
+    ----------
+    width, blocks, kernel_size, stem_kernel_size, dropout, time_shift, amplitude_scale, baseline_wander, lead_dropout, \
+    max_epochs, lr, batch_size, optimizer, weight_decay, max_grad_norm, balance, correct_prior, class_weight, \
+    early_stopping, validation_fraction, n_iter_no_change, warm_start, callbacks, device, n_threads, net_params, \
+    random_state, verbose
+        As in `ECGSmartNetClassifier`; the kernels are square, and no pretrained weights are loaded.
+
+    Attributes
+    ----------
+    classes_, class_prior_, training_prior_, net_, n_iter_, n_features_in_, n_leads_in_, n_samples_in_
+        As in `ECGSmartNetClassifier`.
+
+    See Also
+    --------
+    ECGSmartNetClassifier : The network of the paper.
+
+    References
+    ----------
+    He K. et al., Deep Residual Learning for Image Recognition, CVPR 2016, doi:10.1109/CVPR.2016.90.
+    Riek N. T. et al., arXiv:2405.09567.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from omi_estimators import ResNet18Classifier
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat([0, 1], 10)
+    >>> X = rng.normal(size=(20, 12, 50)) + y[:, np.newaxis, np.newaxis]
+    >>> net = ResNet18Classifier(width=4, blocks=(1, 1), max_epochs=3, random_state=0).fit(X, y)
+    >>> net.predict_proba(X).shape
+    (20, 2)
+    """
+
+    _network = ResNet18

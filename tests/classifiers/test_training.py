@@ -1,0 +1,198 @@
+"""The training procedure: weights, patients, balance, prevalence, stopping."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Callback, EpochScoring
+
+from omi_estimators import ECGSmartNetClassifier
+from omi_estimators.classifiers._records import (
+    Batches,
+    Records,
+    TensorRecords,
+    balance_batch,
+    merge_records,
+    split_patients,
+)
+
+TINY = {"width": 4, "blocks": (1, 1), "max_epochs": 3, "lr": 1e-2, "n_threads": 1, "random_state": 0}
+
+
+@pytest.fixture
+def make_classifier():
+    return lambda **params: ECGSmartNetClassifier(**(TINY | params))
+
+
+class Interrupt(Callback):
+    """Behave as Ctrl-C does in an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_batch_end(self, net, **kwargs):
+        if len(net.history) == self.epoch:
+            raise KeyboardInterrupt
+
+
+def test_weights_of_one_are_no_weights(make_classifier, make_beats):
+    X, y, _ = make_beats()
+    plain = make_classifier().fit(X, y).predict_proba(X)
+    weighted = make_classifier().fit(X, y, sample_weight=np.ones(len(y))).predict_proba(X)
+    np.testing.assert_array_equal(plain, weighted)
+
+
+def test_integer_weights_are_copies(make_classifier, make_beats):
+    X, y, groups = make_beats()
+    weight = np.random.default_rng(0).integers(0, 4, len(y))
+    weighted = make_classifier().fit(X, y, sample_weight=weight, groups=groups)
+    copied = make_classifier().fit(X.repeat(weight, axis=0), y.repeat(weight), groups=groups.repeat(weight))
+    np.testing.assert_array_equal(weighted.predict_proba(X), copied.predict_proba(X))
+
+
+def test_the_order_of_records_changes_nothing(make_classifier, make_beats):
+    X, y, groups = make_beats()
+    order = np.random.default_rng(0).permutation(len(y))
+    straight = make_classifier().fit(X, y, groups=groups)
+    shuffled = make_classifier().fit(X[order], y[order], groups=groups[order])
+    np.testing.assert_array_equal(straight.predict_proba(X), shuffled.predict_proba(X))
+
+
+def test_merged_records_keep_the_weight_of_each_class():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(5, 1, 3)).astype(np.float32)[[0, 1, 1, 2, 1, 3, 4]]
+    y, groups = np.array([0, 1, 1, 0, 0, 1, 1]), np.array([0, 1, 1, 2, 1, 3, 4])
+    merged = merge_records(Records(X, y, np.array([1, 2, 3, 1, 1, 2, 1.0]), groups))
+    assert len(merged.y) == 6
+    np.testing.assert_array_equal(np.bincount(merged.y, weights=merged.weight), [3, 8])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_patient_is_on_both_sides(seed):
+    rng = np.random.default_rng(seed)
+    groups = np.unique(rng.integers(0, 40, 120), return_inverse=True)[1]
+    y = (rng.random(120) < 0.2).astype(np.int64)
+    train, valid = split_patients(y, groups, 0.2, rng)
+    assert set(groups[train]).isdisjoint(groups[valid])
+    assert sorted([*train, *valid]) == list(range(120))
+    assert set(y[train]) == set(y[valid]) == {0, 1}
+
+
+def test_a_patient_with_both_classes_counts_for_the_rarer():
+    y = np.array([0] * 20 + [1, 0, 1, 0])
+    groups = np.array([*range(20), 20, 20, 21, 21])
+    _, valid = split_patients(y, groups, 0.1, np.random.default_rng(0))
+    assert len({20, 21} & set(groups[valid])) == 1
+
+
+def test_groups_reach_the_inner_split(make_classifier, make_beats):
+    X, y, _ = make_beats()
+    with pytest.raises(ValueError, match="two patients"):
+        make_classifier().fit(X, y, groups=np.zeros(len(y)))
+    make_classifier(early_stopping=False).fit(X, y, groups=np.zeros(len(y)))
+
+
+def test_groups_of_another_length_are_an_error(make_classifier, make_beats):
+    X, y, groups = make_beats()
+    with pytest.raises(ValueError, match="inconsistent numbers"):
+        make_classifier().fit(X, y, groups=groups[:-1])
+
+
+@pytest.mark.parametrize(("how", "size"), [("undersample", 2), ("oversample", 6)])
+def test_balanced_batches_hold_classes_alike(how, size):
+    y = np.array([0, 0, 1, 0, 0, 0, 1, 0])
+    index = np.arange(10, 18)
+    drawn = balance_batch(index, y, how)
+    assert np.bincount(y[drawn - 10]).tolist() == [size, size]
+
+
+def test_a_batch_of_one_class_is_skipped():
+    assert len(balance_batch(np.arange(4), np.zeros(4, dtype=np.int64), "undersample")) == 0
+
+
+def test_batches_cover_every_record_once_and_never_hold_one_alone(make_beats):
+    X, y, groups = make_beats(n_records=33)
+    dataset = TensorRecords(Records(X, y, np.ones(33), groups), np.ones(33), torch.device("cpu"))
+    batches = Batches(dataset, batch_size=16, rng=np.random.default_rng(0))
+    sizes = [len(labels) for _, labels in batches]
+    assert sizes == [11, 11, 11]
+    assert dataset.n_drawn.tolist() == [1] * 33
+
+
+def test_probabilities_answer_for_the_training_prevalence(make_classifier, make_beats):
+    X, y, _ = make_beats(n_records=200, prevalence=0.1)
+    classifier = make_classifier(max_epochs=20).fit(X, y)
+    np.testing.assert_allclose(classifier.class_prior_, [0.9, 0.1])
+    np.testing.assert_allclose(classifier.training_prior_, [0.5, 0.5])
+    honest = classifier.predict_proba(X)[:, 1]
+    published = classifier.set_params(correct_prior=False).predict_proba(X)[:, 1]
+
+    def log_odds(p):
+        return np.log(p) - np.log1p(-p)
+
+    np.testing.assert_allclose(log_odds(published) - log_odds(honest), np.log(9), rtol=1e-5)
+
+
+def test_class_weight_is_not_corrected_away(make_classifier, make_beats):
+    X, y, _ = make_beats(n_records=100, prevalence=0.2)
+    noise = np.random.default_rng(0).normal(size=X.shape)
+    plain = make_classifier(max_epochs=20).fit(noise, y).predict_proba(noise)[:, 1]
+    weighted = make_classifier(max_epochs=20, class_weight={1: 50.0}).fit(noise, y).predict_proba(noise)[:, 1]
+    assert weighted.mean() > plain.mean() + 0.2
+
+
+def test_early_stopping_restores_the_best_weights(make_classifier, make_beats):
+    X, y, groups = make_beats(n_records=60)
+    noise = np.random.default_rng(0).normal(size=X.shape)
+    classifier = make_classifier(max_epochs=200, n_iter_no_change=3).fit(noise, y, groups=groups)
+    losses = classifier.net_.history[:, "valid_loss"]
+    assert classifier.n_iter_ == len(losses) == int(np.argmin(losses)) + 1 + 3
+    trained_to_best = make_classifier(max_epochs=int(np.argmin(losses)) + 1).fit(noise, y, groups=groups)
+    np.testing.assert_array_equal(classifier.predict_proba(noise), trained_to_best.predict_proba(noise))
+
+
+def test_ctrl_c_raises(make_classifier, make_beats):
+    X, y, _ = make_beats()
+    classifier = make_classifier(max_epochs=10, callbacks=[Interrupt(3)])
+    with pytest.raises(KeyboardInterrupt):
+        classifier.fit(X, y)
+    assert not hasattr(classifier, "net_")
+
+
+def test_a_diverged_loss_says_what_to_lower(make_classifier, make_beats):
+    X, y, _ = make_beats()
+    classifier = make_classifier(lr=1e30, optimizer="sgd", max_epochs=50)
+    with pytest.raises(FloatingPointError, match="Lower lr"):
+        classifier.fit(X * 1e5, y)
+
+
+def test_warm_start_goes_on_from_the_weights(make_classifier, make_beats):
+    X, y, _ = make_beats(n_records=60)
+    classifier = make_classifier(warm_start=True, early_stopping=False, max_epochs=5, lr=1e-3)
+    first = classifier.fit(X, y).net_.history[0, "train_loss"]
+    again = classifier.fit(X, y).net_.history[0, "train_loss"]
+    assert again < first
+
+
+def test_skorch_callbacks_and_net_params_reach_the_net(make_classifier, make_beats):
+    X, y, _ = make_beats(n_records=60)
+    scoring = EpochScoring("roc_auc", lower_is_better=False, name="valid_auc")
+    classifier = make_classifier(callbacks=[scoring], net_params={"optimizer__betas": (0.8, 0.9)}).fit(X, y)
+    assert len(classifier.net_.history[:, "valid_auc"]) == 3
+    assert classifier.net_.optimizer_.param_groups[0]["betas"] == (0.8, 0.9)
+
+
+def test_a_batch_size_that_never_meets_two_classes_is_an_error():
+    records = Records(np.zeros((2, 1, 4), np.float32), np.array([0, 1]), np.ones(2), np.arange(2))
+    dataset = TensorRecords(records, np.ones(2), torch.device("cpu"))
+    batches = Batches(dataset, batch_size=1, balance="undersample", rng=np.random.default_rng(0))
+    with pytest.raises(ValueError, match="batch_size"):
+        list(batches)
+
+
+def test_blank_records_are_named(make_classifier, make_beats):
+    X, y, _ = make_beats()
+    X[7] = 0
+    with pytest.warns(UserWarning, match=r"1 of 40 records .* record 7"):
+        make_classifier().fit(X, y)

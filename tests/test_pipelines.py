@@ -1,0 +1,142 @@
+"""Both pipelines under scikit-learn's own tools."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import sklearn
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import (
+    GridSearchCV,
+    StratifiedGroupKFold,
+    cross_val_predict,
+    cross_validate,
+)
+
+from omi_estimators import make_forest_pipeline, make_net_pipeline
+
+TINY = {"width": 4, "blocks": (1, 1), "max_epochs": 2, "lr": 1e-2, "n_threads": 1, "random_state": 0}
+
+
+@pytest.fixture
+def ecgs(make_ecg):
+    """Return X, y, groups: 24 three-second records of 16 patients, ST raised in V2 and V3 for class 1."""
+    X = make_ecg(n_records=24, duration=4, heart_rate=80)
+    y = np.arange(24) % 2
+    X[y == 1, 7:9] *= 1.5
+    return X, y, np.arange(24) // 2 * 2 // 3
+
+
+@pytest.fixture(params=["net", "forest"])
+def pipeline(request, tmp_path):
+    if request.param == "net":
+        return make_net_pipeline(memory=str(tmp_path), **TINY)
+    return make_forest_pipeline(memory=str(tmp_path), n_estimators=10, random_state=0)
+
+
+@pytest.fixture
+def fit_params(pipeline, ecgs):
+    return {"net__groups": ecgs[2]} if "net" in pipeline.named_steps else {}
+
+
+def test_steps_are_the_documented_ones():
+    assert list(make_net_pipeline().named_steps) == ["filter", "beat", "scale", "net"]
+    assert list(make_forest_pipeline().named_steps) == ["features", "forest"]
+    assert make_net_pipeline(sampling_rate=250)["beat"].sampling_rate == 250
+
+
+def test_fit_and_predict(pipeline, ecgs, fit_params):
+    X, y, _ = ecgs
+    probabilities = pipeline.fit(X, y, **fit_params).predict_proba(X)
+    assert probabilities.shape == (24, 2)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert "Pipeline" in pipeline._repr_html_()
+
+
+def test_clone_and_pickle(pipeline, ecgs):
+    X, y, _ = ecgs
+    fitted = pipeline.fit(X, y)
+    copy = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(copy.predict_proba(X), fitted.predict_proba(X))
+    again = clone(fitted).fit(X, y)
+    np.testing.assert_array_equal(again.predict_proba(X), fitted.predict_proba(X))
+
+
+def test_grid_search(pipeline, ecgs, fit_params):
+    X, y, groups = ecgs
+    grid = {"net__width": [2, 4]} if "net" in pipeline.named_steps else {"forest__max_features": ["sqrt", "log2"]}
+    search = GridSearchCV(pipeline, grid, scoring="roc_auc", cv=StratifiedGroupKFold(2), error_score="raise")
+    search.fit(X, y, groups=groups, **fit_params)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.best_estimator_.predict(X).shape == (24,)
+
+
+def test_cross_validate_with_groups(pipeline, ecgs, fit_params):
+    X, y, groups = ecgs
+    scores = cross_validate(
+        pipeline,
+        X,
+        y,
+        groups=groups,
+        params=fit_params,
+        cv=StratifiedGroupKFold(2),
+        scoring="roc_auc",
+        error_score="raise",
+    )
+    assert np.isfinite(scores["test_score"]).all()
+
+
+def test_groups_flow_by_metadata_routing(pipeline, ecgs):
+    X, y, groups = ecgs
+    with sklearn.config_context(enable_metadata_routing=True):
+        scores = cross_validate(
+            pipeline, X, y, params={"groups": groups}, cv=StratifiedGroupKFold(2), error_score="raise"
+        )
+        assert len(scores["test_score"]) == 2
+        if "net" in pipeline.named_steps:
+            # Proof that they arrive: with one patient only, the inner split has nothing to put aside.
+            with pytest.raises(ValueError, match="two patients"):
+                pipeline.fit(X, y, groups=np.zeros(24))
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic", "temperature"])
+def test_calibration(pipeline, ecgs, method):
+    X, y, groups = ecgs
+    with sklearn.config_context(enable_metadata_routing=True):
+        calibrated = CalibratedClassifierCV(pipeline, method=method, cv=StratifiedGroupKFold(2))
+        probabilities = calibrated.fit(X, y, groups=groups).predict_proba(X)
+    assert probabilities.shape == (24, 2)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+
+
+def test_calibration_of_a_fitted_pipeline(pipeline, ecgs):
+    X, y, _ = ecgs
+    calibrated = CalibratedClassifierCV(FrozenEstimator(pipeline.fit(X, y)), method="sigmoid").fit(X, y)
+    assert calibrated.predict_proba(X).shape == (24, 2)
+
+
+def test_n_jobs_changes_nothing(pipeline, ecgs, fit_params):
+    X, y, groups = ecgs
+    one, two = (
+        cross_val_predict(
+            pipeline,
+            X,
+            y,
+            groups=groups,
+            params=fit_params,
+            cv=StratifiedGroupKFold(2),
+            method="predict_proba",
+            n_jobs=n_jobs,
+        )
+        for n_jobs in (1, 2)
+    )
+    np.testing.assert_allclose(one, two, atol=1e-6, rtol=0)
+
+
+def test_set_output_reaches_the_whole_pipeline(pipeline, ecgs):
+    X, y, _ = ecgs
+    assert pipeline.set_output(transform="pandas").fit(X, y).predict_proba(X).shape == (24, 2)
