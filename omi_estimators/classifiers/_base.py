@@ -1,10 +1,7 @@
-"""What the three classifiers share: validation, the training procedure, honest probabilities."""
+"""What the three classifiers share: parameters, fit, further training, honest probabilities."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -12,29 +9,36 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.utils import Tags, compute_class_weight
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from skorch.callbacks import GradientNormClipping, LRScheduler
-from skorch.helper import predefined_split
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR
 
-from omi_estimators.classifiers._augment import Augmentation
+from omi_estimators.classifiers._callbacks import ScikitLearnTasks
 from omi_estimators.classifiers._checks import check_records, check_signals, find_device
-from omi_estimators.classifiers._net import StopEarly, StopWhenDiverged, WeightedNet, iterate_valid
-from omi_estimators.classifiers._prediction import predict_logits
+from omi_estimators.classifiers._net import WeightedNet
+from omi_estimators.classifiers._prediction import predict_logits, uncompiled
 from omi_estimators.classifiers._prior import shift_prior
-from omi_estimators.classifiers._records import Batches, Records, TensorRecords, split_patients
-from omi_estimators.classifiers._schedule import Schedule
+from omi_estimators.classifiers._records import Records
+from omi_estimators.classifiers._training import (
+    OPTIMIZERS,
+    class_mass,
+    fixed_threads,
+    make_net,
+    make_rng,
+    seeded_torch,
+    split_records,
+    train,
+)
 
-# More threads than this hardly speed up a network of this size.
-_MOST_THREADS = 4
 
-_OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+def _at_least(low: int) -> list[Any]:
+    """Return the constraint of a whole number."""
+    return [Interval(Integral, low, None, closed="left")]
 
 
-class NetClassifier(ClassifierMixin, BaseEstimator):
+class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """Base of the network classifiers; a subclass names its network."""
 
     _network: ClassVar[type[nn.Module]]
@@ -43,22 +47,22 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "width": [Interval(Integral, 1, None, closed="left")],
+        "width": _at_least(1),
         "blocks": ["array-like"],
-        "kernel_size": [Interval(Integral, 1, None, closed="left")],
-        "stem_kernel_size": [Interval(Integral, 1, None, closed="left")],
+        "kernel_size": _at_least(1),
+        "stem_kernel_size": _at_least(1),
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "time_shift": [Interval(Integral, 0, None, closed="left")],
+        "time_shift": _at_least(0),
         "amplitude_scale": [Interval(Real, 0, 1, closed="left")],
         "baseline_wander": [Interval(Real, 0, None, closed="left")],
         "lead_dropout": [Interval(Real, 0, 1, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": _at_least(1),
         "lr": [Interval(Real, 0, None, closed="neither")],
         "first_epoch_lr": [Interval(Real, 0, None, closed="neither"), None],
         "schedule": [StrOptions({"constant", "cosine"})],
-        "warmup_epochs": [Interval(Integral, 0, None, closed="left")],
-        "batch_size": [Interval(Integral, 2, None, closed="left")],
-        "optimizer": [StrOptions(set(_OPTIMIZERS)), callable],
+        "warmup_epochs": _at_least(0),
+        "batch_size": _at_least(2),
+        "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
         "balance": [StrOptions({"undersample", "oversample"}), None],
@@ -66,11 +70,15 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
         "class_weight": [StrOptions({"balanced"}), dict, None],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "n_iter_no_change": _at_least(1),
         "warm_start": ["boolean"],
+        "freeze": [StrOptions({"features"}), None],
         "callbacks": [list, None],
+        "on_interrupt": [StrOptions({"raise", "keep"})],
         "device": [str, torch.device],
-        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+        "mixed_precision": [StrOptions({"auto"}), "boolean"],
+        "compile": ["boolean"],
+        "n_threads": [*_at_least(1), None],
         "net_params": [dict, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -104,8 +112,12 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
         warm_start: bool = False,
+        freeze: str | None = None,
         callbacks: list[Any] | None = None,
+        on_interrupt: str = "raise",
         device: str | torch.device = "auto",
+        mixed_precision: bool | str = "auto",
+        compile: bool = False,
         n_threads: int | None = None,
         net_params: dict[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -136,13 +148,18 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
+        self.freeze = freeze
         self.callbacks = callbacks
+        self.on_interrupt = on_interrupt
         self.device = device
+        self.mixed_precision = mixed_precision
+        self.compile = compile
         self.n_threads = n_threads
         self.net_params = net_params
         self.random_state = random_state
         self.verbose = verbose
 
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
@@ -178,97 +195,95 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
             If the input is malformed, has one class, or too few patients for the inner split.
         FloatingPointError
             If the loss becomes infinite or NaN.
+        KeyboardInterrupt
+            If Ctrl-C is pressed, unless `on_interrupt` is "keep".
         """
         resumes = self.warm_start and hasattr(self, "net_")
         records = check_records(self, X, y, sample_weight, groups, reset=not resumes)
         device = find_device(self.device)
-        rng = _make_rng(self.random_state)
-        with _threads(self.n_threads), _seeded_torch(int(rng.integers(2**31)), device):
-            self._train(records, device, rng, self.net_.module_.state_dict() if resumes else None)
+        rng = make_rng(self.random_state)
+        context = self._init_callback_context(max_subtasks=self.max_epochs)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        with fixed_threads(self.n_threads), seeded_torch(rng, device):
+            train_set, index, valid_set = split_records(self, records, device, rng, validates=self.early_stopping)
+            net = make_net(self, device, valid_set, rng)
+            if resumes:
+                uncompiled(net.module_).load_state_dict(self.net_.module_.state_dict())
+                net.freeze_features(self.freeze)
+            net.callbacks_.insert(-1 if valid_set else len(net.callbacks_), self._watch(context, X, y))
+            train(self, net, train_set, self.max_epochs, self.on_interrupt)
+        self._mass = class_mass(records, len(self.classes_))
+        self._drawn = self._drawn_mass(records.take(index), train_set.n_drawn)
+        self._keep(net)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def _train(
-        self, records: Records, device: torch.device, rng: np.random.Generator, state: dict[str, Any] | None
-    ) -> None:
-        """Split, build the net, train it, and keep the class shares that probabilities need."""
-        mass = np.bincount(records.y, weights=records.weight, minlength=len(self.classes_)).astype(np.float64)
-        factor = records.weight / records.weight.mean() * self._class_factors(mass)[records.y]
-        train = np.arange(len(records.y))
-        valid_set = None
-        if self.early_stopping:
-            train, valid = split_patients(records.y, records.groups, self.validation_fraction, rng)
-            # Training sees balanced classes, so validation weighs them alike too.
-            valid_factor = factor if self.balance is None else factor / mass[records.y]
-            valid_set = TensorRecords(records.take(valid), valid_factor[valid] / valid_factor[valid].mean(), device)
-        train_set = TensorRecords(records.take(train), factor[train], device)
-        net = self._make_net(device, valid_set, rng)
-        net.initialize()
-        net.module_.to(memory_format=torch.channels_last)
-        if state is not None:
-            net.module_.load_state_dict(state)
-        net.partial_fit(train_set)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> NetClassifier:
+        """Train for one more epoch, on these records alone and with no validation.
+
+        Parameters
+        ----------
+        X, y, sample_weight, groups
+            As in `fit`.
+        classes : array-like of shape (n_classes,), optional
+            All classes there will be; needed in the first call if `y` does not hold them all.
+
+        Returns
+        -------
+        self : object
+            The classifier. The prevalence that it answers for is that of all records of all calls.
+
+        Raises
+        ------
+        ValueError, FloatingPointError, KeyboardInterrupt
+            As in `fit`.
+        """
+        first = not hasattr(self, "net_")
+        records = check_records(self, X, y, sample_weight, groups, reset=first, classes=classes)
+        device = find_device(self.device)
+        rng = make_rng(self.random_state) if first else self.net_.iterator_train__rng
+        with fixed_threads(self.n_threads), seeded_torch(rng, device):
+            net = make_net(self, device, None, rng) if first else self.net_
+            if first:
+                self._mass, self._drawn = np.zeros((2, len(self.classes_)))
+            else:
+                net.freeze_features(self.freeze)
+                for group in net.optimizer_.param_groups:
+                    group["lr"] = self.lr
+            train_set, _, _ = split_records(self, records, device, rng, validates=False)
+            train(self, net, train_set, 1, "raise")
+        self._mass = self._mass + class_mass(records, len(self.classes_))
+        self._drawn = self._drawn + self._drawn_mass(records, train_set.n_drawn)
+        self._keep(net)
+        return self
+
+    def _watch(self, context: Any, X: ArrayLike, y: ArrayLike) -> tuple[str, ScikitLearnTasks]:
+        """Return the named skorch callback that keeps scikit-learn's callbacks informed."""
+        return "scikit_learn", ScikitLearnTasks(self, context, X, y).initialize()
+
+    def _drawn_mass(self, records: Records, n_drawn: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the sum of weights of each class in the records drawn for training."""
+        return class_mass(records._replace(weight=records.weight * n_drawn), len(self.classes_))
+
+    def _keep(self, net: WeightedNet) -> None:
+        """Keep a trained net without what belonged to its training only, and the shares of the classes."""
         net.set_params(train_split=None)
-        if net.interrupted_:
-            raise KeyboardInterrupt("Training was interrupted.")
+        net.module_ = uncompiled(net.module_)
+        of_training = {"scikit_learn", "early_stopping", "progress", "valid_auc", "schedule"}
+        net.callbacks_ = [(name, callback) for name, callback in net.callbacks_ if name not in of_training]
         self.net_ = net
         self.n_iter_ = len(net.history)
-        self.class_prior_ = mass / mass.sum()
-        drawn = np.bincount(
-            records.y[train], weights=records.weight[train] * train_set.n_drawn, minlength=len(self.classes_)
-        )
-        self.training_prior_ = drawn / drawn.sum()
-
-    def _class_factors(self, mass: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the factor that `class_weight` puts on each class."""
-        if self.class_weight == "balanced":
-            return mass.sum() / (len(mass) * mass)
-        codes = np.arange(len(self.classes_))
-        return compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[codes])
-
-    def _make_net(self, device: torch.device, valid_set: TensorRecords | None, rng: np.random.Generator) -> WeightedNet:
-        """Return the skorch net that the parameters describe, not yet initialised."""
-        callbacks: list[Any] = [("diverged", StopWhenDiverged())]
-        if valid_set is not None:
-            callbacks.append(
-                ("early_stopping", StopEarly(patience=self.n_iter_no_change, load_best=True, sink=_ignore))
-            )
-        schedule = Schedule(
-            self.schedule, self.max_epochs, self.warmup_epochs, (self.first_epoch_lr or self.lr) / self.lr
-        )
-        callbacks.append(("schedule", LRScheduler(policy=LambdaLR, lr_lambda=schedule)))
-        if self.max_grad_norm is not None:
-            callbacks.append(("clip", GradientNormClipping(self.max_grad_norm)))
-        optimizer = _OPTIMIZERS[self.optimizer] if isinstance(self.optimizer, str) else self.optimizer
-        params: dict[str, Any] = {
-            "module": self._network,
-            "module__n_leads": self.n_leads_in_,
-            "module__n_classes": len(self.classes_),
-            "module__width": self.width,
-            "module__blocks": tuple(self.blocks),
-            "module__kernel_size": self.kernel_size,
-            "module__stem_kernel_size": self.stem_kernel_size,
-            "module__dropout": self.dropout,
-            "criterion": nn.CrossEntropyLoss,
-            "criterion__reduction": "none",
-            "optimizer": optimizer,
-            "optimizer__weight_decay": self.weight_decay,
-            "lr": self.lr,
-            "max_epochs": self.max_epochs,
-            "batch_size": self.batch_size,
-            "iterator_train": Batches,
-            "iterator_train__balance": self.balance,
-            "iterator_train__augmentation": Augmentation(
-                self.time_shift, self.amplitude_scale, self.baseline_wander, self.lead_dropout
-            ),
-            "iterator_train__rng": rng,
-            "iterator_valid": iterate_valid,
-            "train_split": None if valid_set is None else predefined_split(valid_set),
-            "classes": list(range(len(self.classes_))),
-            "callbacks": [*callbacks, *(self.callbacks or [])],
-            "device": device,
-            "verbose": int(self.verbose),
-        }
-        return WeightedNet(**(params | (self.net_params or {})))
+        self.class_prior_ = self._mass / self._mass.sum()
+        self.training_prior_ = self._drawn / self._drawn.sum()
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the probability of each class.
@@ -294,7 +309,7 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         signals = check_signals(self, X, reset=False)
-        with _threads(self.n_threads):
+        with fixed_threads(self.n_threads):
             logits = predict_logits(self.net_.module_, signals, torch.device(self.net_.device))
         to_prior = self.class_prior_ if self.correct_prior else self.training_prior_
         return shift_prior(logits, self.training_prior_, to_prior)
@@ -320,37 +335,3 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
-
-
-def _ignore(*args: Any, **kwargs: Any) -> None:
-    """Take the place of a printing function."""
-
-
-def _make_rng(random_state: int | np.random.RandomState | None) -> np.random.Generator:
-    """Return a generator that leaves NumPy's global one alone, even for None."""
-    if isinstance(random_state, np.random.RandomState):
-        return np.random.default_rng(random_state.randint(2**31))
-    return np.random.default_rng(random_state)
-
-
-@contextmanager
-def _threads(n_threads: int | None) -> Iterator[None]:
-    """Compute with a number of threads that does not depend on where this runs.
-
-    Sums in float32 depend on the number of threads, and joblib gives its workers fewer than it has
-    itself: left to that, `n_jobs` would change the network that comes out.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(n_threads or min(_MOST_THREADS, os.cpu_count() or 1))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _seeded_torch(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch inside the block, and give its global random state back after it."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield

@@ -64,8 +64,11 @@ def check_records(
     groups: ArrayLike | None,
     *,
     reset: bool,
+    classes: ArrayLike | None = None,
 ) -> Records:
     """Validate what `fit` was given, learn the classes if `reset`, and merge equal records.
+
+    The classes are those of `y`, unless `classes` names them.
 
     Raises
     ------
@@ -82,7 +85,7 @@ def check_records(
     if not weight.all():
         signals, labels, weight, patients = (part[weight > 0] for part in (signals, labels, weight, patients))
     if reset:
-        estimator.classes_ = np.unique(labels)
+        estimator.classes_ = np.unique(labels if classes is None else classes)
     _check_classes(estimator, labels)
     patient_codes = np.unique(patients, return_inverse=True)[1]
     records = merge_records(Records(signals, np.searchsorted(estimator.classes_, labels), weight, patient_codes))

@@ -44,6 +44,12 @@ class ECGSmartNetClassifier(NetClassifier):
         Passes over the training records at most.
     lr : float, default=1e-4
         Learning rate. Lower it if training diverges.
+    first_epoch_lr : float or None, default=None
+        Another learning rate for the first epoch, as the authors of the paper allow.
+    schedule : {"constant", "cosine"}, default="constant"
+        Whether the learning rate stays, or falls along half a cosine towards zero at `max_epochs`.
+    warmup_epochs : int, default=0
+        Epochs in which the learning rate rises linearly.
     batch_size : int, default=64
         Records in a batch before balancing. At a low prevalence raise it, so that batches hold both classes.
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
@@ -66,11 +72,24 @@ class ECGSmartNetClassifier(NetClassifier):
     n_iter_no_change : int, default=10
         Patience of early stopping, in epochs.
     warm_start : bool, default=False
-        Whether a further `fit` goes on from the weights of the last.
+        Whether a further `fit` goes on from the weights of the last: fine-tuning, on another hospital's
+        records for instance. The prevalence answered for is then that of the new records.
+    freeze : {"features"} or None, default=None
+        Whether in further training, by `warm_start` or `partial_fit`, only the last linear layer learns. A
+        first fit always trains everything.
     callbacks : list or None, default=None
-        Further skorch callbacks, as instances or (name, instance) pairs.
+        Further skorch callbacks, as instances or (name, instance) pairs. scikit-learn's own callbacks are
+        set by `set_callbacks`; each epoch is a task of theirs.
+    on_interrupt : {"raise", "keep"}, default="raise"
+        Whether Ctrl-C in `fit` raises, or keeps the best weights so far with a warning.
     device : str or torch.device, default="auto"
         Where to compute; "auto" takes a CUDA GPU if there is one.
+    mixed_precision : bool or "auto", default="auto"
+        Whether training computes convolutions in bfloat16; "auto" does on a GPU that has it. Prediction is
+        always in float32.
+    compile : bool, default=False
+        Whether `torch.compile` compiles the network for training. It needs a C++ compiler and a minute, and
+        pays for itself in long training on a GPU.
     n_threads : int or None, default=None
         Threads on the CPU. None takes one for each core, at most four, and as many inside a worker of
         joblib, so that `n_jobs` does not change the result. Set 1 where `n_jobs` keeps all cores busy.
@@ -80,7 +99,8 @@ class ECGSmartNetClassifier(NetClassifier):
     random_state : int, RandomState or None, default=None
         Seed of initial weights, split, batches and augmentation.
     verbose : int, default=0
-        Whether skorch prints a line for each epoch.
+        1 shows a progress bar with losses and the AUROC of the patients put aside; 2 adds skorch's line for
+        each epoch.
 
     Attributes
     ----------

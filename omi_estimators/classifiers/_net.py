@@ -1,16 +1,19 @@
-"""The skorch net inside each classifier: a weighted loss, and the callbacks that training cannot do without."""
+"""The skorch net inside each classifier: a weighted loss, mixed precision, frozen features."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from skorch import NeuralNetClassifier
-from skorch.callbacks import Callback, EarlyStopping
-from torch import Tensor
+from skorch.callbacks import EarlyStopping
+from torch import Tensor, nn
 
 from omi_estimators.classifiers._records import Batches, TensorRecords
+
+
+class StoppedByCallback(KeyboardInterrupt):
+    """Ends training from inside a callback of ours; skorch ends it cleanly on any KeyboardInterrupt."""
 
 
 class WeightedNet(NeuralNetClassifier):
@@ -18,52 +21,62 @@ class WeightedNet(NeuralNetClassifier):
 
     Batches are ``({"x": signal, "weight": factor}, label)``; plain arrays of shape
     (n_records, 1, n_leads, n_samples) work for prediction as in skorch.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As for `skorch.NeuralNetClassifier`.
+    autocast_dtype : torch.dtype or None, default=None
+        Precision of the convolutions in training; None leaves them in float32.
+    freeze : {"features"} or None, default=None
+        Whether only the last linear layer learns.
     """
 
     interrupted_ = False
 
+    def __init__(self, *args: Any, autocast_dtype: torch.dtype | None = None, freeze: str | None = None, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.autocast_dtype = autocast_dtype
+        self.freeze = freeze
+
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
-        """Return the logits of a batch."""
-        return super().infer(x["x"] if isinstance(x, dict) else x, **fit_params)
+        """Return the logits of a batch, in float32."""
+        signals = x["x"] if isinstance(x, dict) else x
+        device_type = torch.device(self.device).type
+        with torch.autocast(device_type, dtype=self.autocast_dtype, enabled=self.autocast_dtype is not None):
+            return super().infer(signals, **fit_params).float()
 
     def get_loss(self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False) -> Tensor:
         """Return the mean over the batch of loss times weight."""
         losses = super().get_loss(y_pred, y_true, X=X, training=training)
         return (losses * X["weight"]).mean() if isinstance(X, dict) else losses.mean()
 
+    def freeze_features(self, freeze: str | None) -> None:
+        """Let only the last linear layer learn, or everything again."""
+        self.freeze = freeze
+        for name, parameter in self.module_.named_parameters():
+            parameter.requires_grad_(freeze is None or name.split(".")[-2] == "head")
+
+    def _set_training(self, training: bool = True) -> None:
+        """Switch the mode; batch normalisation of frozen features keeps what it knows of its inputs."""
+        super()._set_training(training)
+        if training and self.freeze == "features":
+            for module in self.module_.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+
     def fit_loop(self, *args: Any, **kwargs: Any) -> Any:
         """Train; remember an interruption, which skorch would swallow."""
         self.interrupted_ = False
         try:
             return super().fit_loop(*args, **kwargs)
+        except StoppedByCallback:
+            raise
         except KeyboardInterrupt:
             # skorch's early stopping ends training by this very exception, and its patience is then used up.
             stoppers = [callback for _, callback in self.callbacks_ if isinstance(callback, EarlyStopping)]
             self.interrupted_ = not any(stopper.misses_ >= stopper.patience for stopper in stoppers)
             raise
-
-
-class StopWhenDiverged(Callback):
-    """Raise an error that names the remedy when the loss of an epoch is not finite."""
-
-    def on_epoch_end(self, net: NeuralNetClassifier, **kwargs: Any) -> None:
-        """Check the losses of the epoch."""
-        epoch = net.history[-1]
-        for name in ("train_loss", "valid_loss"):
-            if not np.isfinite(epoch.get(name, 0.0)):
-                raise FloatingPointError(
-                    f"Training diverged: {name} is {epoch[name]} after epoch {epoch['epoch']}. "
-                    f"Lower lr (now {net.lr:g}), or clip gradients with max_grad_norm=1."
-                )
-
-
-class StopEarly(EarlyStopping):
-    """Early stopping that restores the best weights and then drops its own copy of them."""
-
-    def on_train_end(self, net: NeuralNetClassifier, **kwargs: Any) -> None:
-        """Restore the best weights."""
-        super().on_train_end(net, **kwargs)
-        self.best_model_weights_ = None
 
 
 def iterate_valid(dataset: Any, batch_size: int, **kwargs: Any) -> Any:

@@ -45,9 +45,14 @@ def predict_logits(module: nn.Module, X: NDArray[np.float32], device: torch.devi
     return torch.cat(logits).numpy().astype(np.float64)
 
 
+def uncompiled(module: nn.Module) -> nn.Module:
+    """Return the network inside what `torch.compile` made of it, or the network itself."""
+    return getattr(module, "_orig_mod", module)
+
+
 def fold_batch_norm(module: nn.Module) -> nn.Module:
     """Return a copy in evaluation mode, with each batch normalisation folded into the convolution before it."""
-    network = copy.deepcopy(module).eval()
+    network = copy.deepcopy(uncompiled(module)).eval()
     for parent in list(network.modules()):
         if not isinstance(parent, nn.Sequential):
             continue

@@ -20,7 +20,8 @@ def shift_prior(
     logits : ndarray of shape (n_records, n_classes)
         Scores whose softmax is a probability at `from_prior`.
     from_prior, to_prior : ndarray of shape (n_classes,)
-        Class shares in training, and where the answer is to hold. They sum to 1.
+        Class shares in training, and where the answer is to hold. They sum to 1. A class whose share
+        is zero in either keeps its score.
 
     Returns
     -------
@@ -39,4 +40,7 @@ def shift_prior(
     >>> shift_prior(np.zeros((1, 2)), np.array([0.5, 0.5]), np.array([0.93, 0.07])).round(2).tolist()
     [[0.93, 0.07]]
     """
-    return softmax(logits + np.log(to_prior) - np.log(from_prior), axis=1)
+    shift = np.zeros(len(to_prior))
+    known = (from_prior > 0) & (to_prior > 0)
+    shift[known] = np.log(to_prior[known] / from_prior[known])
+    return softmax(logits + shift, axis=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import Callback, EpochScoring
+from skorch.callbacks import EpochScoring
 
 from omi_estimators import ECGSmartNetClassifier
 from omi_estimators.classifiers._records import (
@@ -23,17 +23,6 @@ TINY = {"width": 4, "blocks": (1, 1), "max_epochs": 3, "lr": 1e-2, "n_threads": 
 @pytest.fixture
 def make_classifier():
     return lambda **params: ECGSmartNetClassifier(**(TINY | params))
-
-
-class Interrupt(Callback):
-    """Behave as Ctrl-C does in an epoch."""
-
-    def __init__(self, epoch):
-        self.epoch = epoch
-
-    def on_batch_end(self, net, **kwargs):
-        if len(net.history) == self.epoch:
-            raise KeyboardInterrupt
 
 
 def test_weights_of_one_are_no_weights(make_classifier, make_beats):
@@ -152,27 +141,11 @@ def test_early_stopping_restores_the_best_weights(make_classifier, make_beats):
     np.testing.assert_array_equal(classifier.predict_proba(noise), trained_to_best.predict_proba(noise))
 
 
-def test_ctrl_c_raises(make_classifier, make_beats):
-    X, y, _ = make_beats()
-    classifier = make_classifier(max_epochs=10, callbacks=[Interrupt(3)])
-    with pytest.raises(KeyboardInterrupt):
-        classifier.fit(X, y)
-    assert not hasattr(classifier, "net_")
-
-
 def test_a_diverged_loss_says_what_to_lower(make_classifier, make_beats):
     X, y, _ = make_beats()
     classifier = make_classifier(lr=1e30, optimizer="sgd", max_epochs=50)
     with pytest.raises(FloatingPointError, match="Lower lr"):
         classifier.fit(X * 1e5, y)
-
-
-def test_warm_start_goes_on_from_the_weights(make_classifier, make_beats):
-    X, y, _ = make_beats(n_records=60)
-    classifier = make_classifier(warm_start=True, early_stopping=False, max_epochs=5, lr=1e-3)
-    first = classifier.fit(X, y).net_.history[0, "train_loss"]
-    again = classifier.fit(X, y).net_.history[0, "train_loss"]
-    assert again < first
 
 
 def test_skorch_callbacks_and_net_params_reach_the_net(make_classifier, make_beats):

@@ -1,0 +1,27 @@
+"""Run measurements by name; without a name, all that finish within minutes."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+QUICK = ("net_speed", "prior_correction")
+SLOW = ("recipe",)
+
+
+def main() -> None:
+    """Parse the command line and run what it names."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(QUICK)}; slow: {', '.join(SLOW)}")
+    parser.add_argument("--ptbxl", metavar="DIR", help="folder of PTB-XL, for the measurements on real ECGs")
+    args = parser.parse_args()
+    unknown = set(args.names) - {*QUICK, *SLOW}
+    if unknown:
+        parser.error(f"no measurement is called {', '.join(sorted(unknown))}; there are {', '.join((*QUICK, *SLOW))}")
+    for name in args.names or QUICK:
+        print(f"\n== {name}", flush=True)
+        importlib.import_module(f"benchmarks.{name}").run(args.ptbxl)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Training and prediction of ECG-SMART-NET against plain eager PyTorch loops on the same network.
+
+Both sides run in turn in one process, with the same batches, the same optimizer and the same number of
+threads; what is quoted is the ratio of medians. The plain loop is what a research script does: default
+memory layout, batch normalisation as it is. The bare loop has our memory layout and shows our overhead.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import numpy as np
+import torch
+
+from omi_estimators import ECGSmartNetClassifier
+from omi_estimators.networks import ECGSmartNet
+
+N_RECORDS = 256
+N_EPOCHS = 2
+BATCH_SIZE = 64
+REPEATS = 5
+
+
+def run(ptbxl: str | None = None) -> None:
+    """Print the ratios."""
+    torch.set_num_threads(min(4, torch.get_num_threads()))
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N_RECORDS, 12, 200)).astype(np.float32)
+    y = np.arange(N_RECORDS) % 2
+    classifier = ECGSmartNetClassifier(
+        max_epochs=N_EPOCHS,
+        batch_size=BATCH_SIZE,
+        balance=None,
+        early_stopping=False,
+        n_threads=torch.get_num_threads(),
+        device="cpu",
+        random_state=0,
+    )
+    sides = {
+        "ours": lambda: classifier.fit(X, y),
+        "plain loop": lambda: train_by_hand(X, y, torch.contiguous_format),
+        "bare loop, channels last": lambda: train_by_hand(X, y, torch.channels_last),
+    }
+    times = measure(sides)
+    report("training", times, "plain loop", N_RECORDS * N_EPOCHS)
+    print(f"overhead over the bare loop: {ratio(times, 'ours', 'bare loop, channels last') - 1:+.1%}")
+    network = ECGSmartNet().eval()
+    network.load_state_dict(classifier.net_.module_.state_dict())
+    times = measure(
+        {"ours": lambda: classifier.predict_proba(X), "plain loop": lambda: predict_by_hand(network, X)}
+    )
+    report("prediction", times, "plain loop", N_RECORDS)
+
+
+def train_by_hand(X: np.ndarray, y: np.ndarray, memory_format: torch.memory_format) -> None:
+    """Train as a research script does."""
+    network = ECGSmartNet().to(memory_format=memory_format).train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, weight_decay=1e-2)
+    loss_function = torch.nn.CrossEntropyLoss()
+    records = torch.from_numpy(X).unsqueeze(1)
+    labels = torch.from_numpy(y)
+    for _ in range(N_EPOCHS):
+        for index in torch.randperm(len(records)).split(BATCH_SIZE):
+            optimizer.zero_grad()
+            loss = loss_function(network(records[index]), labels[index])
+            loss.backward()
+            optimizer.step()
+            loss.item()
+
+
+def predict_by_hand(network: torch.nn.Module, X: np.ndarray) -> np.ndarray:
+    """Predict as a research script does."""
+    records = torch.from_numpy(X).unsqueeze(1)
+    with torch.no_grad():
+        return torch.cat([network(batch).softmax(dim=1) for batch in records.split(BATCH_SIZE)]).numpy()
+
+
+def measure(sides: dict) -> dict[str, list[float]]:
+    """Return the seconds of each side, run in turn after one warm-up."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for repeat in range(REPEATS + 1):
+        for name, side in sides.items():
+            start = time.perf_counter()
+            side()
+            if repeat:
+                times[name].append(time.perf_counter() - start)
+    return times
+
+
+def ratio(times: dict[str, list[float]], name: str, reference: str) -> float:
+    """Return how many times as long one side takes as another, by medians."""
+    return statistics.median(times[name]) / statistics.median(times[reference])
+
+
+def report(title: str, times: dict[str, list[float]], reference: str, n_records: int) -> None:
+    """Print each side's time per record and the ratio."""
+    for name, seconds in times.items():
+        low, middle, high = (1e3 * f(seconds) / n_records for f in (min, statistics.median, max))
+        print(f"{title:10} {name:26} {middle:6.2f} ms a record [{low:.2f}, {high:.2f}]")
+    print(f"{title}: {ratio(times, reference, 'ours'):.2f} times as fast as the {reference}")
