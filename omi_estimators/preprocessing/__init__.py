@@ -1,0 +1,15 @@
+"""From waveform to waveform: filtering, the median beat, and scaling."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    submod_attrs={
+        "_average": ["NoBeatError"],
+        "_base": ["UnusableRecordWarning"],
+        "_beat": ["MedianBeat", "median_beat"],
+        "_filter": ["ECGFilter", "filter_ecg"],
+        "_peaks": ["find_r_peaks"],
+        "_scale": ["LeadScaler", "scale_leads"],
+    },
+)

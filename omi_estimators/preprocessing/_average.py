@@ -1,0 +1,201 @@
+"""The average of a record's beats: alignment, rejection, per-lead median, baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omi_estimators.preprocessing._filter import fill_gaps
+from omi_estimators.preprocessing._peaks import peaks_of_energy, qrs_signal
+
+# Half the window (s) in which beats are compared, and how far they may be moved to match.
+_MATCH_HALF_WIDTH = 0.1
+_MAX_SHIFT = 0.05
+# Beats that match the template by less than this fraction of a good match are of another kind.
+_LEAST_RELATIVE_MATCH = 0.85
+# Noise, aligned to its own best match, correlates about as well as this.
+_LEAST_MATCH = 0.5
+# A lead with more of it missing than this is treated as absent.
+_MOST_MISSING = 0.5
+
+
+class NoBeatError(ValueError):
+    """A record holds no beat that can be trusted; the message says why."""
+
+
+@dataclass(frozen=True)
+class AverageBeat:
+    """One heartbeat that stands for a whole record.
+
+    Attributes
+    ----------
+    waveform : ndarray of shape (n_leads, n_samples)
+        Per-lead median of the aligned beats, its PQ level at zero. A lead that was missing is zero.
+    r_index : int
+        Sample of `waveform` at which the root mean square over leads is largest in the QRS complex.
+    peaks : ndarray of shape (n_peaks,)
+        Sample of that same point of every beat in the record, increasing.
+    used : ndarray of bool, shape (n_peaks,)
+        Which beats were averaged.
+    match : float
+        Median correlation of the averaged beats with the template, in the QRS complex.
+    """
+
+    waveform: NDArray[np.float64]
+    r_index: int
+    peaks: NDArray[np.intp]
+    used: NDArray[np.bool_]
+    match: float
+
+
+def average_beats(record: NDArray[np.float64], sampling_rate: float, before: float, after: float) -> AverageBeat:
+    """Return the average beat of a record, from `before` to `after` seconds around its R peak.
+
+    Parameters
+    ----------
+    record : ndarray of shape (n_leads, n_samples)
+        One record, filtered. Short gaps (NaN) are bridged; leads that are mostly missing come out as zero.
+    sampling_rate : float
+        Samples per second, in Hz.
+    before, after : float
+        Length of the beat before and after the R peak, in seconds.
+
+    Returns
+    -------
+    AverageBeat
+        The beat and where it came from.
+
+    Raises
+    ------
+    NoBeatError
+        If there is no beat, or the beats are so unlike each other that they must be noise.
+    """
+    filled = _without_missing_leads(record)
+    if not np.ptp(filled, axis=1).any():
+        raise NoBeatError("every lead is flat or missing")
+    band = qrs_signal(filled, sampling_rate)
+    peaks = peaks_of_energy(band, sampling_rate)
+    if peaks.size == 0:
+        raise NoBeatError("nothing stands out as QRS complexes do")
+    peaks, match = _align(band, peaks, sampling_rate)
+    used = match >= _LEAST_RELATIVE_MATCH * np.quantile(match, 0.75)
+    usual_match = float(np.median(match[used]))
+    if usual_match < _LEAST_MATCH:
+        raise NoBeatError("the supposed beats do not resemble each other")
+
+    reach = round(_MAX_SHIFT * sampling_rate)
+    n_before, n_after = round(before * sampling_rate), round(after * sampling_rate)
+    used = _prefer_complete(peaks, used, n_before + reach, n_after + reach, filled.shape[1])
+    beats = _cut(filled, peaks[used], n_before + reach, n_after + reach)
+    waveform, kept = _median_of_clean(beats)
+    used[np.flatnonzero(used)[~kept]] = False
+    offset = _main_peak(waveform, n_before + reach, reach) - (n_before + reach)
+    waveform = waveform[:, reach + offset : reach + offset + n_before + n_after]
+    waveform = waveform - _pq_level(waveform, n_before, sampling_rate)
+    return AverageBeat(waveform, n_before, peaks + offset, used, usual_match)
+
+
+def _without_missing_leads(record: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a record without NaN: short gaps bridged, leads that are mostly missing zero."""
+    filled, missing = fill_gaps(record)
+    if missing is None:
+        return record
+    return np.where(missing.mean(axis=1, keepdims=True) > _MOST_MISSING, 0.0, filled)
+
+
+def _align(
+    band: NDArray[np.floating[Any]], peaks: NDArray[np.intp], sampling_rate: float
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Move `peaks` so that the QRS complexes of the largest family of beats coincide.
+
+    Returns
+    -------
+    peaks : ndarray of shape (n_peaks,)
+        Moved peaks.
+    match : ndarray of shape (n_peaks,)
+        Correlation of each beat with the template, over all leads together.
+    """
+    half, reach = round(_MATCH_HALF_WIDTH * sampling_rate), round(_MAX_SHIFT * sampling_rate)
+    beats = _cut(np.pad(band, ((0, 0), (half + reach, half + reach))), peaks + half + reach, half + reach, half + reach)
+    template = _most_typical(beats[:, :, reach : reach + 2 * half])
+    # The signal ends near 40 Hz, so every few milliseconds of it tell all; shifts stay at full resolution.
+    step = max(1, int(sampling_rate // 200))
+    shifted = np.lib.stride_tricks.sliding_window_view(beats, 2 * half, axis=2)[..., ::step]
+    # Window energies by cumulative sums, one per beat and shift.
+    energy = np.cumsum(np.pad(np.einsum("blt,blt->bt", beats, beats), ((0, 0), (1, 0))), axis=1)
+    norms = np.sqrt(np.maximum(energy[:, 2 * half :] - energy[:, : -2 * half], 0) / step)
+    rows = np.arange(len(peaks))
+    for _ in range(2):
+        products = np.einsum("blst,lt->bs", shifted, template[:, ::step])
+        length = np.linalg.norm(template[:, ::step])
+        match = np.divide(products, norms * length, out=np.zeros_like(products), where=norms * length > 0)
+        best = np.argmax(match, axis=1)
+        alike = match[rows, best] >= _LEAST_RELATIVE_MATCH * np.quantile(match[rows, best], 0.75)
+        moved = _windows(beats, best, 2 * half)
+        template = np.median(moved[alike], axis=0)
+    return peaks + best - reach, np.minimum(match[rows, best], 1.0)
+
+
+def _most_typical(beats: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the beat that correlates best with the others."""
+    flat = beats.reshape(len(beats), -1)
+    norms = np.linalg.norm(flat, axis=1)
+    flat = flat / np.where(norms > 0, norms, 1)[:, np.newaxis]
+    return beats[np.argmax(np.sum(np.maximum(flat @ flat.T, 0) ** 2, axis=1))]
+
+
+def _windows(beats: NDArray[np.float64], starts: NDArray[np.intp], width: int) -> NDArray[np.float64]:
+    """Return ``beats[i, :, starts[i] : starts[i] + width]`` for every beat."""
+    return np.take_along_axis(beats, starts[:, np.newaxis, np.newaxis] + np.arange(width), axis=2)
+
+
+def _prefer_complete(
+    peaks: NDArray[np.intp], used: NDArray[np.bool_], n_before: int, n_after: int, n_samples: int
+) -> NDArray[np.bool_]:
+    """Return `used` without beats that reach beyond the record, unless fewer than three would be left."""
+    complete = used & (peaks >= n_before) & (peaks + n_after <= n_samples)
+    return complete if complete.sum() >= min(3, int(used.sum())) else used.copy()
+
+
+def _cut(record: NDArray[np.float64], peaks: NDArray[np.intp], n_before: int, n_after: int) -> NDArray[np.float64]:
+    """Return the beats (n_beats, n_leads, n_before + n_after), the record's end values repeated beyond it."""
+    samples = np.clip(peaks[:, np.newaxis] + np.arange(-n_before, n_after), 0, record.shape[1] - 1)
+    return record[:, samples].transpose(1, 0, 2)
+
+
+def _median_of_clean(beats: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the median of the beats without the noisy ones, and which were kept (at least half)."""
+    beats = beats - np.median(beats, axis=2, keepdims=True)
+    median = np.median(beats, axis=0)
+    if len(beats) < 4:
+        return median, np.ones(len(beats), dtype=bool)
+    residual = np.sqrt(np.mean((beats - median) ** 2, axis=(1, 2)))
+    kept = residual <= 2 * np.median(residual)
+    return (median if kept.all() else np.median(beats[kept], axis=0)), kept
+
+
+def _main_peak(waveform: NDArray[np.float64], centre: int, reach: int) -> int:
+    """Return the sample near `centre` where the root mean square over leads is largest."""
+    near = waveform[:, centre - reach : centre + reach + 1]
+    return centre - reach + int(np.argmax(np.einsum("lt,lt->t", near, near)))
+
+
+def _pq_level(waveform: NDArray[np.float64], r_index: int, sampling_rate: float) -> NDArray[np.float64]:
+    """Return the level of each lead (n_leads, 1) just before the QRS complex.
+
+    Going back from the R peak, the complex begins where the leads, taken together, have stopped moving:
+    where their speed stays under 6 % of its largest value for 16 ms. Those 16 ms are the PQ segment.
+    """
+    width = max(1, round(0.016 * sampling_rate))
+    first = max(0, r_index - round(0.16 * sampling_rate))
+    near = waveform[:, first : r_index + 1]
+    if near.shape[1] <= width + 1:
+        return np.median(waveform, axis=1, keepdims=True)
+    speed = np.linalg.norm(np.diff(near, axis=1), axis=0)
+    slowest = np.convolve(speed, np.ones(width) / width, mode="valid")
+    quiet = np.flatnonzero(slowest < 0.06 * speed.max())
+    start = int(quiet[-1]) if quiet.size else int(np.argmin(slowest))
+    return np.mean(near[:, start : start + width], axis=1, keepdims=True)

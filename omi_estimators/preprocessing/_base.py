@@ -1,0 +1,202 @@
+"""What all transformers of ECGs share: validation, the loop over records, and what to do about bad ones."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+import joblib
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
+
+from omi_estimators.leads import check_ecg
+
+
+class UnusableRecordWarning(UserWarning):
+    """Some records could not be measured, or the whole batch looks wrong (sampling rate, unit)."""
+
+
+def validate_ecg(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> NDArray[np.floating[Any]]:
+    """Validate `X` for `estimator` and return it as a float array, two- or three-dimensional as it came.
+
+    With ``reset=True`` (in ``fit``) the number of leads and samples is remembered in
+    ``n_features_in_`` and ``n_samples_in_``; with ``reset=False`` a fitted estimator requires the same.
+    """
+    if not hasattr(X, "shape"):
+        X = np.asarray(X)
+    if not reset:
+        _check_same_shape(estimator, np.shape(X))
+    # check_ecg looks for infinite values, and names the records that hold them.
+    records: NDArray[np.floating[Any]] = validate_data(
+        estimator, X, reset=reset, allow_nd=True, dtype=[np.float64, np.float32], ensure_all_finite=False
+    )
+    check_ecg(records, allow_nan=True)
+    if reset:
+        estimator.n_samples_in_ = records.shape[-1]
+    return records
+
+
+def _check_same_shape(estimator: BaseEstimator, shape: tuple[int, ...]) -> None:
+    """Raise a ValueError if 3-D records of `shape` are not like those that `estimator` was fitted on."""
+    n_leads, n_samples = getattr(estimator, "n_features_in_", None), getattr(estimator, "n_samples_in_", None)
+    if n_leads is None or len(shape) != 3:
+        # Two-dimensional input of the wrong width is caught by scikit-learn, in its own words.
+        return
+    name = type(estimator).__name__
+    if shape[1] != n_leads:
+        raise ValueError(
+            f"X has {shape[1]} leads per record, but {name} was fitted on {n_leads}; "
+            "give the same leads in the same order, or fit again."
+        )
+    if shape[2] != n_samples:
+        raise ValueError(
+            f"X has {shape[2]} samples per record, but {name} was fitted on {n_samples}; "
+            "crop or pad the records to the same length, or fit again."
+        )
+
+
+def as_3d(X: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Return a view of `X` with a lead axis: two-dimensional `X` holds one lead."""
+    return X[:, np.newaxis, :] if X.ndim == 2 else X
+
+
+def map_records(
+    function: Callable[..., Any],
+    X: NDArray[np.floating[Any]],
+    *,
+    n_jobs: int | None = None,
+    memory: str | os.PathLike[str] | joblib.Memory | None = None,
+    **params: Any,
+) -> Iterator[Any]:
+    """Yield ``function(record, **params)`` for every record of `X`, in order.
+
+    The cache is keyed by one record's values and `params`, so a record met again in another fold, or in
+    another batch, is not computed again.
+    """
+    if memory is not None:
+        function = check_memory(os.fspath(memory) if isinstance(memory, os.PathLike) else memory).cache(function)
+    # Contiguous copies of one record at a time: equal bytes for the cache, and X is never pickled whole.
+    tasks = (joblib.delayed(function)(np.array(record, dtype=np.float64), **params) for record in as_3d(X))
+    yield from joblib.Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
+
+
+def report_unusable(reasons: dict[int, str], n_records: int, *, on_error: str, consequence: str) -> None:
+    """Warn once about all unusable records, or raise about the first one.
+
+    Parameters
+    ----------
+    reasons : dict
+        Why each unusable record could not be used, by its position in the batch.
+    n_records : int
+        The size of the batch.
+    on_error : {"warn", "raise"}
+        What to do.
+    consequence : str
+        What these records get, as the end of a sentence.
+    """
+    if not reasons:
+        return
+    if on_error == "raise":
+        record, reason = next(iter(reasons.items()))
+        raise ValueError(
+            f"record {record} cannot be measured: {reason}. Remove it, or set on_error='warn' to have it {consequence}."
+        )
+    shown = [f"{record} ({reason})" for record, reason in list(reasons.items())[:5]]
+    more = f" and {len(reasons) - 5} more" if len(reasons) > 5 else ""
+    doubt = " With so many, check sampling_rate and how the records were read." if 2 * len(reasons) > n_records else ""
+    warnings.warn(
+        f"{len(reasons)} of {n_records} records cannot be measured and are {consequence}: "
+        f"{', '.join(shown)}{more}. Set on_error='raise' to make this an error.{doubt}",
+        UnusableRecordWarning,
+        stacklevel=3,
+    )
+
+
+def warn_if_implausible(rates: NDArray[np.float64], amplitudes: NDArray[np.float64], *, sampling_rate: float) -> None:
+    """Warn if the batch as a whole shows that its sampling rate or its unit must be wrong.
+
+    Parameters
+    ----------
+    rates : ndarray of shape (n_records,)
+        Heart rates, 1/min; NaN where not measurable.
+    amplitudes : ndarray of shape (n_records,)
+        Largest peak-to-peak amplitude of the beat over leads; NaN where not measurable.
+    sampling_rate : float
+        The rate that was given, in Hz.
+    """
+    rates, amplitudes = rates[np.isfinite(rates)], amplitudes[np.isfinite(amplitudes)]
+    if rates.size and not 20 <= (rate := float(np.median(rates))) <= 250:
+        warnings.warn(
+            f"the median heart rate of this batch is {rate:.0f}/min at sampling_rate={sampling_rate:g}; "
+            "is that the sampling rate of these records?",
+            UnusableRecordWarning,
+            stacklevel=3,
+        )
+    if amplitudes.size and not 0.02 <= (amplitude := float(np.median(amplitudes))) <= 30:
+        warnings.warn(
+            f"the median peak-to-peak amplitude of the beats in this batch is {amplitude:.3g} mV, which no "
+            "heart gives; are the records in millivolts? Divide microvolts by 1000.",
+            UnusableRecordWarning,
+            stacklevel=3,
+        )
+
+
+class WaveformTransformer(TransformerMixin, BaseEstimator):
+    """Base of the transformers that give waveforms: stateless, NaN allowed, arrays in and arrays out."""
+
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+        """Check the parameters and `X`; nothing is learned but the shape of a record.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            ECGs in millivolts.
+        y : object, optional
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The transformer itself.
+        """
+        self._validate_params()
+        self._check_params()
+        validate_ecg(self, X, reset=True)
+        return self
+
+    def _check_params(self) -> None:
+        """Raise a ValueError for parameters that are right one by one but not together."""
+
+    def _validate(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
+        """Return the validated input of ``transform``, which works on an estimator that is not fitted too."""
+        check_is_fitted(self)
+        self._validate_params()
+        return validate_ecg(self, X, reset=False)
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Accept, and ignore, an output container: waveforms are arrays, whatever tables a pipeline makes.
+
+        Parameters
+        ----------
+        transform : str, optional
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The transformer itself.
+        """
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        """Return the tags of a stateless transformer of two- or three-dimensional arrays with NaN."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        tags.requires_fit = False
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
