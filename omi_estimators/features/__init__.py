@@ -1,0 +1,12 @@
+"""From waveform to a named table of measurements."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    submod_attrs={
+        "_delineate": ["Fiducials", "delineate"],
+        "_measure": ["feature_names", "measure_record"],
+        "_neurokit_features": ["NeuroKitFeatures"],
+    },
+)
