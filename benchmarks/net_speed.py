@@ -47,9 +47,7 @@ def run(ptbxl: str | None = None) -> None:
     print(f"overhead over the bare loop: {ratio(times, 'ours', 'bare loop, channels last') - 1:+.1%}")
     network = ECGSmartNet().eval()
     network.load_state_dict(classifier.net_.module_.state_dict())
-    times = measure(
-        {"ours": lambda: classifier.predict_proba(X), "plain loop": lambda: predict_by_hand(network, X)}
-    )
+    times = measure({"ours": lambda: classifier.predict_proba(X), "plain loop": lambda: predict_by_hand(network, X)})
     report("prediction", times, "plain loop", N_RECORDS)
 
 

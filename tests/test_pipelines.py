@@ -19,7 +19,15 @@ from sklearn.model_selection import (
 
 from omi_estimators import make_forest_pipeline, make_net_pipeline
 
-TINY = {"width": 4, "blocks": (1, 1), "max_epochs": 2, "lr": 1e-2, "n_threads": 1, "random_state": 0}
+TINY = {
+    "width": 4,
+    "blocks": (1, 1),
+    "early_stopping": True,
+    "max_epochs": 2,
+    "lr": 1e-2,
+    "n_threads": 1,
+    "random_state": 0,
+}
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
         "_ecg_smart_net": ["ECGSmartNetClassifier"],
+        "_recipes": ["PAPER_RECIPE"],
         "_resnet18": ["ResNet18Classifier"],
         "_temporal_resnet18": ["TemporalResNet18Classifier"],
     },

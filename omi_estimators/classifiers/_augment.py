@@ -14,8 +14,8 @@ class Augmentation(NamedTuple):
 
     Attributes
     ----------
-    time_shift : int
-        Most samples that a record is moved earlier or later; its ends are repeated to fill up.
+    time_shift : float
+        A record is moved earlier or later by up to this share of its length; its ends are repeated to fill up.
     amplitude_scale : float
         A lead is multiplied by a factor drawn from ``1 ± amplitude_scale``: electrodes and body
         shape change the size of a lead, not its message.
@@ -25,7 +25,7 @@ class Augmentation(NamedTuple):
         Probability that a lead is zero, as if its electrode had come off. One lead always stays.
     """
 
-    time_shift: int = 0
+    time_shift: float = 0.0
     amplitude_scale: float = 0.0
     baseline_wander: float = 0.0
     lead_dropout: float = 0.0
@@ -33,8 +33,9 @@ class Augmentation(NamedTuple):
     def __call__(self, x: Tensor, rng: np.random.Generator) -> Tensor:
         """Return changed copies of records of shape (n_records, 1, n_leads, n_samples)."""
         n_records, _, n_leads, n_samples = x.shape
-        if self.time_shift:
-            shifts = rng.integers(-self.time_shift, self.time_shift, (n_records, 1, 1, 1), endpoint=True)
+        furthest = int(self.time_shift * n_samples)
+        if furthest:
+            shifts = rng.integers(-furthest, furthest, (n_records, 1, 1, 1), endpoint=True)
             index = np.clip(np.arange(n_samples) - shifts, 0, n_samples - 1)
             x = x.gather(3, torch.from_numpy(index).to(x.device).expand_as(x))
         if self.amplitude_scale:

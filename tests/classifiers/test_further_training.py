@@ -13,9 +13,10 @@ from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback, EarlyStopping
 
 from omi_estimators import ECGSmartNetClassifier
+from omi_estimators.classifiers import PAPER_RECIPE
 from omi_estimators.preprocessing import LeadScaler
 
-TINY = {"width": 4, "blocks": (1, 1), "max_epochs": 4, "lr": 1e-2, "n_threads": 1, "random_state": 0}
+TINY = PAPER_RECIPE | {"width": 4, "blocks": (1, 1), "max_epochs": 4, "lr": 1e-2, "n_threads": 1, "random_state": 0}
 
 
 @pytest.fixture

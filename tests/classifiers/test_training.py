@@ -8,6 +8,7 @@ import torch
 from skorch.callbacks import EpochScoring
 
 from omi_estimators import ECGSmartNetClassifier
+from omi_estimators.classifiers import PAPER_RECIPE
 from omi_estimators.classifiers._records import (
     Batches,
     Records,
@@ -17,7 +18,7 @@ from omi_estimators.classifiers._records import (
     split_patients,
 )
 
-TINY = {"width": 4, "blocks": (1, 1), "max_epochs": 3, "lr": 1e-2, "n_threads": 1, "random_state": 0}
+TINY = PAPER_RECIPE | {"width": 4, "blocks": (1, 1), "max_epochs": 3, "lr": 1e-2, "n_threads": 1, "random_state": 0}
 
 
 @pytest.fixture
