@@ -13,12 +13,18 @@ from scipy.signal import find_peaks
 _QUIET_SPEED = 0.07
 _QUIET_TIME = 0.012
 # Smoothing (SD of a Gaussian, s) before the QRS complex is measured, and before P and T are.
-_FINE, _COARSE = 0.003, 0.010
-# A tangent at the steepest point of a Gaussian flank meets the baseline before the eye sees the wave end;
-# these factors on the tangent's length bring the ends of P and T to where cardiologists mark them.
-_P_ONSET_REACH, _P_OFFSET_REACH, _T_OFFSET_REACH = 1.3, 1.1, 1.25
+_FINE, _COARSE = 0.005, 0.010
+# A tangent at the steepest point of a flank does not meet the level before or after the wave just where the
+# eye sees it end; these factors on its length bring the ends of P and T to where cardiologists mark them.
+_P_ONSET_REACH, _P_OFFSET_REACH, _T_OFFSET_REACH = 1.2, 0.7, 1.45
 # Of several humps in the T window, the last with this share of the largest prominence is the T wave.
 _T_SHARE = 0.35
+# The T wave peaks within this time after R (s): a constant and a share of RR, and never later than the limit.
+# A wider window takes the next P wave, or the next beat of an irregular rhythm, for T.
+_T_WITHIN, _T_WITHIN_RR, _T_LIMIT = 0.12, 0.42, 0.56
+# Less prominent humps (mV, root mean square over leads) than this are not P waves: those of atrial fibrillation,
+# which the median over beats leaves of its waves, are smaller, the smallest marked P waves are larger.
+_LEAST_P = 0.025
 
 
 class Fiducials(NamedTuple):
@@ -120,7 +126,7 @@ def _find_t(
 ) -> tuple[float, float]:
     """Return peak and offset of the T wave."""
     first = int(qrs_offset) + round(0.06 * sampling_rate)
-    last = min(smooth.shape[1] - 1, r_index + round(min(0.56, 0.12 + 0.5 * rr) * sampling_rate))
+    last = min(smooth.shape[1] - 1, r_index + round(min(_T_LIMIT, _T_WITHIN + _T_WITHIN_RR * rr) * sampling_rate))
     if last - first < round(0.1 * sampling_rate):
         return np.nan, np.nan
     rms = np.sqrt(np.mean(smooth[:, first:last] ** 2, axis=0))
@@ -157,7 +163,7 @@ def _find_p(
     window = smooth[:, first:last]
     chord = window[:, :1] + (window[:, -1:] - window[:, :1]) * np.linspace(0, 1, last - first)
     humps, shape = find_peaks(np.sqrt(np.mean((window - chord) ** 2, axis=0)), prominence=0)
-    if not humps.size:
+    if not humps.size or shape["prominences"].max() < _LEAST_P:
         return np.nan, np.nan, np.nan
     hump = int(humps[np.argmax(shape["prominences"])])
     peak = first + hump

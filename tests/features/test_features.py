@@ -91,6 +91,28 @@ def test_an_inverted_t_is_found_as_it_is(make_ecg):
     assert upright.t_offset == pytest.approx(inverted.t_offset, abs=5)
 
 
+def _beat_of(*waves):
+    """Return a beat of two leads, in proportion 1 to 0.5, with waves (amplitude, time, width) around R."""
+    times = np.arange(-0.45, 0.7, 0.002)
+    one = sum(amplitude * np.exp(-(((times - time) / width) ** 2)) for amplitude, time, width in waves)
+    return np.stack([one, 0.5 * one])
+
+
+def test_without_a_p_wave_there_is_no_pr_interval():
+    with_p = _beat_of((0.15, -0.16, 0.03), (1, 0, 0.02), (0.3, 0.3, 0.05))
+    without = _beat_of((0.01, -0.16, 0.03), (1, 0, 0.02), (0.3, 0.3, 0.05))
+    assert delineate(with_p, 500, r_index=225).p_peak == pytest.approx(225 - 80, abs=2)
+    assert np.isnan(delineate(without, 500, r_index=225)[:3]).all()
+
+
+def test_the_next_p_wave_is_not_taken_for_t():
+    # At 75/min the next P wave, here as high as T, begins half a second after R.
+    beat = _beat_of((0.3, -0.16, 0.03), (1, 0, 0.02), (0.3, 0.26, 0.05), (0.3, 0.54, 0.03))
+    points = delineate(beat, 500, r_index=225, rr=0.7)
+    assert points.t_peak == pytest.approx(225 + 130, abs=3)
+    assert points.t_offset < 225 + 200
+
+
 def test_lead_order_and_scale_of_amplitudes(measure, make_ecg):
     record = make_ecg(n_records=1)[0]
     once, twice = measure(record), measure(2 * record)
