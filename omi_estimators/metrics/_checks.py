@@ -1,0 +1,137 @@
+"""What every metric asks of labels, scores, and patients."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_FEW = 10
+
+
+class FewEventsWarning(UserWarning):
+    """A class has so few patients that no interval can be trusted."""
+
+
+def check_labels(y_true: ArrayLike) -> NDArray[np.bool_]:
+    """Return whether each record is positive, or say what is wrong with the labels.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_records,)
+        Labels: False and True, 0 and 1, or -1 and 1. Both must occur.
+
+    Returns
+    -------
+    ndarray of shape (n_records,), bool
+        True for the positive class.
+
+    Raises
+    ------
+    ValueError
+        If `y_true` is not one-dimensional, is empty, holds other values, or one class only.
+    """
+    labels = np.asarray(y_true)
+    if labels.ndim != 1 or labels.size == 0:
+        raise ValueError(f"y_true must have shape (n_records,) with at least one record; got shape {labels.shape}.")
+    values = list(dict.fromkeys(labels.tolist()))[:4]
+    if not (set(values) <= {0, 1} or set(values) <= {-1, 1}):
+        raise ValueError(
+            f"y_true must hold 0 and 1 (or -1 and 1, or booleans); got {', '.join(map(repr, values))}. "
+            "Name the positive class: y == positive_label."
+        )
+    if len(values) == 1:
+        raise ValueError(f"y_true must hold both classes; all {labels.size} labels are {values[0]!r}.")
+    return labels == 1
+
+
+def check_scores(
+    y_score: ArrayLike, n_records: int, *, probability: bool, name: str = "y_score"
+) -> NDArray[np.float64]:
+    """Return scores as a float64 array, or say what is wrong with them.
+
+    Parameters
+    ----------
+    y_score : array-like of shape (n_records,)
+        Scores; a higher one speaks for the positive class.
+    n_records : int
+        The number of labels.
+    probability : bool
+        Whether scores must lie in [0, 1].
+    name : str, default="y_score"
+        What to call the scores in errors.
+
+    Returns
+    -------
+    ndarray of shape (n_records,)
+        The scores.
+
+    Raises
+    ------
+    ValueError
+        If they are not finite numbers, of another number, or not probabilities where these are needed.
+    """
+    try:
+        scores = np.asarray(y_score, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold numbers; got {np.asarray(y_score).dtype} values.") from error
+    if scores.ndim == 2 and scores.shape[1] == 2:
+        raise ValueError(
+            f"{name} must have shape (n_records,); got {scores.shape}. From predict_proba take the column of the "
+            "positive class: [:, 1]."
+        )
+    if scores.ndim != 1 or len(scores) != n_records:
+        raise ValueError(f"{name} must hold one score for each of the {n_records} labels; got shape {scores.shape}.")
+    bad = np.flatnonzero(~np.isfinite(scores))
+    if bad.size:
+        raise ValueError(
+            f"{name} has {bad.size} values that are NaN or infinite, the first for record {bad[0]}; "
+            "leave these records out of labels, scores and groups alike."
+        )
+    if probability and (scores.min() < 0 or scores.max() > 1):
+        raise ValueError(
+            f"{name} must hold probabilities in [0, 1]; got values from {scores.min():.3g} to {scores.max():.3g}. "
+            "Take predict_proba, not decision_function, or calibrate."
+        )
+    return scores
+
+
+def check_codes(values: ArrayLike | None, n_records: int, *, name: str) -> NDArray[np.intp] | None:
+    """Return group labels (patients, folds) as codes from 0, None for None, or say what is wrong with them."""
+    if values is None:
+        return None
+    array = np.asarray(values)
+    if array.ndim != 1 or len(array) != n_records:
+        raise ValueError(f"{name} must hold one value for each of the {n_records} records; got shape {array.shape}.")
+    missing = np.flatnonzero(array != array)
+    if missing.size or (array.dtype == object and any(value is None for value in array)):
+        raise ValueError(f"{name} has missing values; give every record one, or leave these records out.")
+    return np.unique(array, return_inverse=True)[1].astype(np.intp)
+
+
+def warn_few(positive: NDArray[np.bool_], units: NDArray[np.intp] | None) -> None:
+    """Warn if fewer than ten patients (records, where `units` is None) have one of the classes."""
+    what = "records" if units is None else "patients"
+    for name, mask in (("positive", positive), ("negative", ~positive)):
+        count = int(mask.sum()) if units is None else len(np.unique(units[mask]))
+        if count < _FEW:
+            warnings.warn(
+                f"Only {count} {name} {what}: intervals are unreliable below {_FEW}.",
+                FewEventsWarning,
+                stacklevel=3,
+            )
+
+
+def make_rng(random_state: Any) -> np.random.Generator:
+    """Return a Generator for any of scikit-learn's or NumPy's ways to name a random state; None is fresh entropy."""
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**31, size=4))
+    return np.random.default_rng(random_state)
+
+
+def check_level(confidence_level: float) -> None:
+    """Raise a ValueError for a confidence level that is none."""
+    if not 0 < confidence_level < 1:
+        raise ValueError(f"confidence_level must lie between 0 and 1, such as 0.95; got {confidence_level!r}.")

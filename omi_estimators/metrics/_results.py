@@ -1,0 +1,89 @@
+"""What the metrics return: plain frozen records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and its confidence interval.
+
+    Attributes
+    ----------
+    estimate : float
+        The figure on the data as given.
+    low, high : float
+        Ends of the confidence interval.
+    confidence_level : float
+        Its level, such as 0.95.
+    method : str
+        How it was found: "percentile", "bca" or "delong".
+    n_resamples : int
+        Bootstrap resamples; 0 without bootstrap.
+    n_redrawn : int
+        Resamples that were drawn again because they held one class only.
+
+    Examples
+    --------
+    >>> from omi_estimators.metrics import Interval
+    >>> print(Interval(0.953, 0.921, 0.978))
+    0.953 [0.921, 0.978]
+    """
+
+    estimate: float
+    low: float
+    high: float
+    confidence_level: float = 0.95
+    method: str = "percentile"
+    n_resamples: int = 0
+    n_redrawn: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True)
+class RocTest:
+    """Two areas under the ROC curve of the same records, compared.
+
+    Attributes
+    ----------
+    auc_a, auc_b : float
+        The areas.
+    difference : float
+        ``auc_a - auc_b``.
+    low, high : float
+        Ends of the confidence interval of the difference.
+    z : float
+        The difference over its standard error; 0 if both are 0.
+    p_value : float
+        Two-sided, for equal areas.
+    confidence_level : float
+        Level of the interval.
+    """
+
+    auc_a: float
+    auc_b: float
+    difference: float
+    low: float
+    high: float
+    z: float
+    p_value: float
+    confidence_level: float = 0.95
+
+
+@dataclass(frozen=True)
+class CalibrationLine:
+    """Slope and intercept of calibration.
+
+    Attributes
+    ----------
+    slope : float
+        1 is right; below 1, probabilities are too extreme. NaN if all probabilities are equal.
+    intercept : float
+        Calibration in the large, on the log-odds scale: 0 is right; above 0, probabilities are too low.
+    """
+
+    slope: float
+    intercept: float
