@@ -1,0 +1,12 @@
+"""Estimators compared by patient-grouped cross-validation: figures, pictures, a report."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    submod_attrs={
+        "_compare": ["compare_estimators"],
+        "_result": ["ComparisonResult"],
+        "_splits": ["make_splits"],
+    },
+)

@@ -1,0 +1,136 @@
+"""The loop over folds and estimators: out-of-fold probabilities, figures of each fold, times."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import sklearn
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+from sklearn.utils import _safe_indexing
+from sklearn.utils.metadata_routing import get_routing_for_object
+from tqdm import tqdm
+
+from omi_estimators.comparison._splits import Splits
+from omi_estimators.metrics._checks import check_scores
+
+_SEEDS = 2**31
+_BAR = "{desc} {bar:16} {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
+METRICS = ("roc_auc", "average_precision", "brier_score")
+
+
+def check_estimators(estimators: Any) -> None:
+    """Raise an error if `estimators` is not a dictionary of unfitted classifiers with probabilities."""
+    if not isinstance(estimators, Mapping) or not estimators:
+        raise ValueError(f"estimators must be a dictionary from name to estimator; got {estimators!r}.")
+    for name, estimator in estimators.items():
+        if not isinstance(name, str):
+            raise ValueError(f"Names of estimators must be text; got {name!r}.")
+        if isinstance(estimator, type) or not hasattr(estimator, "fit"):
+            raise TypeError(f"Estimator {name!r} must be an instance with a fit method; got {estimator!r}.")
+        if not hasattr(estimator, "predict_proba"):
+            raise TypeError(
+                f"Estimator {name!r} has no predict_proba, which every figure needs; wrap it in CalibratedClassifierCV."
+            )
+
+
+def seed_estimator(estimator: Any, rng: np.random.Generator | None) -> Any:
+    """Return a clone in which every `random_state` that is None, at any depth, has a seed from `rng`."""
+    copy = clone(estimator)
+    if rng is not None:
+        params = copy.get_params(deep=True)
+        unset = [key for key in sorted(params) if key.split("__")[-1] == "random_state" and params[key] is None]
+        copy.set_params(**{key: int(rng.integers(_SEEDS)) for key in unset})
+    return copy
+
+
+def cross_fit(
+    estimators: Mapping[str, Any],
+    X: Any,
+    labels: NDArray,
+    positive_label: Any,
+    patients: NDArray | None,
+    splits: Splits,
+    *,
+    verbose: int,
+) -> tuple[NDArray[np.float64], list[dict[str, Any]]]:
+    """Fit every estimator on every fold.
+
+    Returns
+    -------
+    probabilities : ndarray of shape (n_records, n_estimators)
+        Out-of-fold probabilities of the positive class; NaN for records that no fold tests.
+    rows : list of dict
+        One for each fold and estimator: sizes, figures, and times in seconds.
+    """
+    probabilities = np.full((len(labels), len(estimators)), np.nan)
+    rows: list[dict[str, Any]] = []
+    n_fits = len(splits) * len(estimators)
+    with tqdm(total=n_fits, disable=not verbose, file=sys.stderr, bar_format=_BAR, dynamic_ncols=True) as bar:
+        for fold, (train, test) in enumerate(splits):
+            # One copy of the fold's records serves all estimators.
+            X_train, X_test = _safe_indexing(X, train), _safe_indexing(X, test)
+            groups = None if patients is None else patients[train]
+            for column, (name, estimator) in enumerate(estimators.items()):
+                bar.set_description(f"fold {fold + 1} of {len(splits)}: {name}")
+                try:
+                    prob, fit_time, predict_time = _fit_predict(
+                        estimator, X_train, labels[train], groups, X_test, positive_label
+                    )
+                except Exception as error:
+                    error.add_note(f"compare_estimators: {name!r} failed in fold {fold + 1} of {len(splits)}.")
+                    raise
+                probabilities[test, column] = prob
+                sizes = {"n_train": len(train), "n_test": len(test)}
+                figures = _measure(labels[test] == positive_label, prob)
+                times = {"fit_time": fit_time, "predict_time": predict_time}
+                rows.append({"fold": fold, "estimator": name, **sizes, **figures, **times})
+                bar.set_postfix_str(_running(rows))
+                bar.update()
+    return probabilities, rows
+
+
+def _fit_predict(
+    estimator: Any, X_train: Any, y_train: NDArray, groups: NDArray | None, X_test: Any, positive_label: Any
+) -> tuple[NDArray[np.float64], float, float]:
+    """Return probabilities of the positive class on `X_test`, and seconds of fitting and predicting."""
+    with sklearn.config_context(enable_metadata_routing=True):
+        asks = groups is not None and get_routing_for_object(estimator).consumes("fit", ["groups"])
+        start = time.perf_counter()
+        fitted = clone(estimator).fit(X_train, y_train, **({"groups": groups} if asks else {}))
+        fit_time = time.perf_counter() - start
+        start = time.perf_counter()
+        prob = np.asarray(fitted.predict_proba(X_test))
+        predict_time = time.perf_counter() - start
+    column = np.flatnonzero(fitted.classes_ == positive_label)
+    if prob.ndim != 2 or len(column) != 1:
+        raise ValueError(
+            f"predict_proba must give one column for each of two classes; got shape {prob.shape} for classes "
+            f"{fitted.classes_}."
+        )
+    # Some classifiers' probabilities exceed 1 in the last digit.
+    prob = prob[:, column[0]].astype(np.float64)
+    prob = np.where(np.abs(prob - 0.5) < 0.5 + 1e-6, np.clip(prob, 0, 1), prob)
+    return check_scores(prob, len(X_test), probability=True, name="predict_proba"), fit_time, predict_time
+
+
+def _measure(positive: NDArray, prob: NDArray) -> dict[str, float]:
+    return {
+        "n_events": int(positive.sum()),
+        "roc_auc": float(roc_auc_score(positive, prob)),
+        "average_precision": float(average_precision_score(positive, prob)),
+        "brier_score": float(brier_score_loss(positive, prob)),
+    }
+
+
+def _running(rows: list[dict[str, Any]]) -> str:
+    """Return the mean AUROC of each estimator over the folds so far, for the terminal."""
+    means: dict[str, list[float]] = {}
+    for row in rows:
+        means.setdefault(row["estimator"], []).append(row["roc_auc"])
+    return "AUROC " + ", ".join(f"{name} {np.mean(values):.3f}" for name, values in means.items())

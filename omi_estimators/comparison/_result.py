@@ -1,0 +1,197 @@
+"""What a comparison found."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_TITLES = {"roc_auc": "AUROC", "average_precision": "AP", "brier_score": "Brier"}
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """Figures of several estimators on the same folds, and what they were computed from.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row for each estimator. For `roc_auc`, `average_precision` and `brier_score`: the figure, its
+        `_low` and `_high` end, and `_difference` to the reference with ends (NaN in the reference's row).
+        `fit_time` and `predict_time` are means over folds, in seconds.
+    folds : DataFrame
+        One row for each fold and estimator: `n_train`, `n_test`, `n_events`, figures and times.
+    probabilities : DataFrame of shape (n_records, n_estimators)
+        Out-of-fold probabilities of the positive class; NaN for records that no fold tested.
+    y : ndarray of shape (n_records,)
+        1 for the positive class, else 0.
+    groups : ndarray of shape (n_records,) or None
+        Patient of each record.
+    fold : ndarray of shape (n_records,)
+        The fold that tested each record; -1 for none.
+    estimators : dict of str to str
+        How each estimator is written.
+    reference : str
+        The estimator that the others are compared with.
+    target_names : tuple of two str
+        Names of the negative and the positive class.
+    confidence_level : float
+        Level of the intervals.
+    n_resamples, n_redrawn : int
+        Resamples of the bootstrap, and how many held one class only and were drawn again.
+    """
+
+    table: pd.DataFrame
+    folds: pd.DataFrame
+    probabilities: pd.DataFrame = field(repr=False)
+    y: NDArray[np.int64] = field(repr=False)
+    groups: NDArray[Any] | None = field(repr=False)
+    fold: NDArray[np.int64] = field(repr=False)
+    estimators: dict[str, str] = field(repr=False)
+    reference: str
+    target_names: tuple[str, str]
+    confidence_level: float
+    n_resamples: int
+    n_redrawn: int
+
+    @property
+    def tested(self) -> NDArray[np.bool_]:
+        """Whether each record was tested by a fold."""
+        return self.fold >= 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Numbers of records, patients, events (records of the positive class) and folds that count."""
+        patients = np.flatnonzero(self.tested) if self.groups is None else self.groups[self.tested]
+        return {
+            "n_records": int(self.tested.sum()),
+            "n_patients": len(np.unique(patients)),
+            "n_events": int(self.y[self.tested].sum()),
+            "n_folds": int(self.fold.max()) + 1,
+        }
+
+    def summary(self) -> pd.DataFrame:
+        """Return the table as text for people: figures with intervals, and the difference in AUROC.
+
+        Returns
+        -------
+        DataFrame of str
+            One row for each estimator.
+        """
+        level = f"[{100 * self.confidence_level:g} % CI]"
+        columns = {
+            f"{title} {level}": [self._format(name, metric) for name in self.table.index]
+            for metric, title in _TITLES.items()
+        }
+        columns[f"AUROC minus {self.reference}"] = [
+            "(reference)" if name == self.reference else self._format(name, "roc_auc_difference", "+")
+            for name in self.table.index
+        ]
+        columns["fit, s"] = [f"{seconds:.1f}" for seconds in self.table["fit_time"]]
+        return pd.DataFrame(columns, index=self.table.index)
+
+    def _format(self, name: Any, key: str, sign: str = "") -> str:
+        estimate, low, high = self.table.loc[name, [key, f"{key}_low", f"{key}_high"]].to_numpy(dtype=np.float64)
+        return f"{estimate:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write `table` as CSV.
+
+        Parameters
+        ----------
+        path : path-like
+            The file; overwritten if it exists.
+        """
+        self.table.to_csv(path)
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write everything but single records as JSON: figures, folds, numbers, how it was done.
+
+        Parameters
+        ----------
+        path : path-like
+            The file; overwritten if it exists.
+        """
+        content = {
+            **self.counts,
+            "target_names": list(self.target_names),
+            "reference": self.reference,
+            "confidence_level": self.confidence_level,
+            "n_resamples": self.n_resamples,
+            "n_redrawn": self.n_redrawn,
+            "estimators": self.estimators,
+            # By way of pandas, which writes NaN as null.
+            "table": json.loads(self.table.to_json(orient="index")),
+            "folds": json.loads(self.folds.to_json(orient="records")),
+        }
+        Path(path).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+
+    def plot_roc(self) -> Figure:
+        """Draw the ROC curves, averaged over folds; the area under each is its `roc_auc`.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Independent of pyplot; ``figure.savefig(path)`` writes it.
+        """
+        from omi_estimators.comparison._displays import draw_roc
+
+        return draw_roc(self)
+
+    def plot_reliability(self) -> Figure:
+        """Draw predicted against observed frequency, and the distribution of probabilities by class.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Independent of pyplot; ``figure.savefig(path)`` writes it.
+        """
+        from omi_estimators.comparison._displays import draw_reliability
+
+        return draw_reliability(self)
+
+    def write_report(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        title: str = "Comparison of ECG classifiers",
+        notes: Sequence[str] = (),
+        n_skipped: int = 0,
+    ) -> Path:
+        """Write a folder with a page to read, pictures, and tables for machines.
+
+        Parameters
+        ----------
+        folder : path-like
+            Made if it does not exist; files of an earlier report are overwritten.
+        title : str, default="Comparison of ECG classifiers"
+            Heading of the page.
+        notes : sequence of str, default=()
+            Sentences about the data or the run, shown at the top.
+        n_skipped : int, default=0
+            Damaged records that were left out, for the count of records.
+
+        Returns
+        -------
+        Path
+            The page, `index.html`, which holds its pictures itself. Beside it: `roc.png`,
+            `reliability.png`, `table.csv`, `folds.csv` and `result.json`.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed (`pip install omi-estimators[plot]`).
+        """
+        from omi_estimators.comparison._report import write_report
+
+        return write_report(self, Path(folder), title=title, notes=notes, n_skipped=n_skipped)

@@ -1,0 +1,158 @@
+"""Folds that keep patients together, checked before anything is fitted."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
+
+from omi_estimators.metrics._checks import make_rng
+
+Splits = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
+_SEEDS = 2**31
+
+
+def make_splits(
+    X: Any, y: ArrayLike, *, groups: ArrayLike | None = None, cv: Any = 5, random_state: Any = None
+) -> Splits:
+    """Return train and test indices of cross-validation, with every patient on one side only.
+
+    These are the folds of `compare_estimators` with the same arguments.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_records, ...)
+        Records; only their number matters, unless `cv` looks at them.
+    y : array-like of shape (n_records,)
+        Two classes.
+    groups : array-like of shape (n_records,), optional
+        Patient of each record. Without it each record counts as a patient of its own.
+    cv : int, splitter or iterable of (train, test), default=5
+        A number means so many shuffled, stratified folds, by patient if `groups` are given.
+    random_state : int, RandomState, Generator or None, default=None
+        Where the shuffling comes from; nothing, if `cv` is not a number.
+
+    Returns
+    -------
+    list of (train, test)
+        Integer indices of each fold.
+
+    Raises
+    ------
+    ValueError
+        If `X`, `y` and `groups` do not fit together, `y` has not two classes, there are fewer patients (or
+        patients of a class) than folds, or a fold has a patient on both sides, lacks a class, or tests a
+        record that another fold tests too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from omi_estimators.comparison import make_splits
+    >>> y, patients = np.tile([0, 1], 20), np.arange(40) // 2
+    >>> splits = make_splits(np.zeros((40, 12, 100)), y, groups=patients, random_state=0)
+    >>> len(splits), len(splits[0][1])
+    (5, 8)
+    """
+    labels, classes, patients = check_records(X, y, groups)
+    positive = labels == classes[1]
+    seed = int(make_rng(random_state).integers(_SEEDS))
+    if isinstance(cv, Integral) and not isinstance(cv, bool):
+        _check_enough(positive, classes, patients, int(cv))
+        fold_maker = StratifiedKFold if patients is None else StratifiedGroupKFold
+        cv = fold_maker(n_splits=int(cv), shuffle=True, random_state=seed)
+    splitter = check_cv(cv, labels, classifier=True)
+    with warnings.catch_warnings():
+        # Splitters that know no groups warn; what they do to patients is checked below.
+        warnings.filterwarnings("ignore", message="The groups parameter is ignored")
+        splits = [(np.asarray(train), np.asarray(test)) for train, test in splitter.split(X, labels, patients)]
+    _check_splits(splits, positive, classes, patients)
+    return splits
+
+
+def check_records(X: Any, y: ArrayLike, groups: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray | None]:
+    """Return labels, their two classes, and patients, as arrays; raise a ValueError if they do not fit together."""
+    if not hasattr(X, "__len__") and not hasattr(X, "shape"):
+        raise ValueError(f"X must be an array of records; got {type(X).__name__}.")
+    n_records = X.shape[0] if hasattr(X, "shape") else len(X)
+    labels = np.asarray(y)
+    if labels.ndim != 1 or len(labels) != n_records:
+        raise ValueError(f"y must hold one label for each of the {n_records} records in X; got shape {labels.shape}.")
+    if _has_missing(labels):
+        raise ValueError("y has missing labels; leave these records out of X, y and groups alike.")
+    classes = np.unique(labels)
+    if len(classes) != 2:
+        found = ", ".join(repr(label) for label in classes[:5].tolist())
+        raise ValueError(f"y must hold two classes; got {len(classes)} ({found}).")
+    if groups is None:
+        return labels, classes, None
+    patients = np.asarray(groups)
+    if patients.ndim != 1 or len(patients) != n_records:
+        raise ValueError(
+            f"groups must hold one patient for each of the {n_records} records in X; got shape {patients.shape}."
+        )
+    if _has_missing(patients):
+        raise ValueError("groups has missing patients; give every record one, or leave these records out.")
+    return labels, classes, patients
+
+
+def _has_missing(values: NDArray) -> bool:
+    return bool((values != values).any()) or (values.dtype == object and any(value is None for value in values))
+
+
+def _check_enough(positive: NDArray, classes: NDArray, patients: NDArray | None, n_folds: int) -> None:
+    """Raise a ValueError if patients, or those of one class, cannot fill the folds."""
+    if n_folds < 2:
+        raise ValueError(f"Cross-validation needs at least 2 folds; got {n_folds}.")
+    what = "records" if patients is None else "patients"
+    units = np.arange(len(positive)) if patients is None else patients
+    n_units = len(np.unique(units))
+    if n_units < n_folds:
+        raise ValueError(
+            f"{n_folds} folds need {n_folds} {what} at least; got {n_units}. Ask for fewer folds, or give more {what}."
+        )
+    for label, mask in zip(classes.tolist(), (~positive, positive), strict=True):
+        n_units = len(np.unique(units[mask]))
+        if n_units < n_folds:
+            raise ValueError(
+                f"Each of the {n_folds} folds must hold both classes, but only {n_units} {what} have class {label!r}. "
+                f"Ask for at most {n_units} folds, or give more {what} of this class."
+            )
+
+
+def _check_splits(splits: Splits, positive: NDArray, classes: NDArray, patients: NDArray | None) -> None:
+    """Raise a ValueError if a fold leaks, lacks a class, or tests what another fold tests."""
+    if not splits:
+        raise ValueError("cv gives no fold; give at least one pair of train and test indices.")
+    times_tested = np.zeros(len(positive), dtype=int)
+    for number, (train, test) in enumerate(splits, start=1):
+        shared = np.intersect1d(train, test)
+        if shared.size:
+            raise ValueError(f"Fold {number} has {shared.size} records in training and test, the first {shared[0]}.")
+        if patients is not None:
+            _check_patients(number, patients[train], patients[test])
+        for side, index in (("training", train), ("test", test)):
+            for label, mask in zip(classes.tolist(), (~positive, positive), strict=True):
+                if not mask[index].any():
+                    raise ValueError(
+                        f"Fold {number} has no record of class {label!r} in {side}; every fold must hold both "
+                        "classes. Ask for fewer folds, or stratify them."
+                    )
+        times_tested[test] += 1
+    if times_tested.max() > 1:
+        raise ValueError(
+            f"Record {int(times_tested.argmax())} is tested in {times_tested.max()} folds; each record may be tested "
+            "once, so repeated or shuffled splits need one comparison each."
+        )
+
+
+def _check_patients(number: int, train: NDArray, test: NDArray) -> None:
+    leaked = np.intersect1d(train, test)
+    if leaked.size:
+        raise ValueError(
+            f"Fold {number} has {leaked.size} patients in training and test, the first {leaked.tolist()[0]!r}; no "
+            "patient may be on both sides. Give cv as a number, or a splitter by group such as StratifiedGroupKFold."
+        )

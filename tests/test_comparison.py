@@ -1,0 +1,362 @@
+"""Comparisons: folds without leaks, figures that add up, errors before any fit, and a report."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    KFold,
+    PredefinedSplit,
+    ShuffleSplit,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+from omi_estimators import compare_estimators, make_net_pipeline
+from omi_estimators.comparison import make_splits
+from omi_estimators.comparison._displays import average_roc, reliability
+from omi_estimators.metrics import bootstrap_difference, bootstrap_interval
+
+QUICK = {"n_resamples": 100, "random_state": 0, "verbose": 0}
+
+
+class Spy(ClassifierMixin, BaseEstimator):
+    """A classifier that asks for groups, knows the mean of X, and remembers what it was given."""
+
+    __metadata_request__fit = {"groups": True}  # noqa: RUF012
+    seen: list = []  # noqa: RUF012
+
+    def __init__(self, fail_at=None, offset=0.0):
+        self.fail_at = fail_at
+        self.offset = offset
+
+    def fit(self, X, y, groups=None):
+        self.seen.append((X, y, groups))
+        if len(self.seen) == self.fail_at:
+            raise RuntimeError("the power went off")
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        prob = 1 / (1 + np.exp(-np.asarray(X, dtype=float).reshape(len(X), -1).mean(axis=1))) + self.offset
+        return np.column_stack([1 - prob, prob])
+
+
+@pytest.fixture(autouse=True)
+def forget():
+    Spy.seen.clear()
+
+
+@pytest.fixture
+def data():
+    """Return X (120, 2, 5), y, groups: 60 patients with two records each, a third of them positive."""
+    rng = np.random.default_rng(0)
+    groups = np.arange(120) // 2
+    y = (groups % 3 == 0).astype(int)
+    return (rng.normal(size=(120, 2, 5)) + y[:, np.newaxis, np.newaxis] / 2).astype(np.float32), y, groups
+
+
+@pytest.fixture
+def flat(data):
+    X, y, groups = data
+    return X.reshape(120, -1), y, groups
+
+
+@pytest.fixture
+def result(flat):
+    X, y, groups = flat
+    estimators = {"regression": LogisticRegression(), "spy": Spy(), "prior": DummyClassifier()}
+    return compare_estimators(
+        estimators, X, y, groups=groups, target_names=("normal", "MI"), **(QUICK | {"n_resamples": 2000})
+    )
+
+
+def test_splits_keep_patients_together(data):
+    X, y, groups = data
+    splits = make_splits(X, y, groups=groups, cv=4, random_state=0)
+    assert len(splits) == 4
+    np.testing.assert_array_equal(np.sort(np.concatenate([test for _, test in splits])), np.arange(120))
+    for train, test in splits:
+        assert not set(groups[train]) & set(groups[test])
+        assert 0 < y[test].mean() < 1
+    for again, split in zip(make_splits(X, y, groups=groups, cv=4, random_state=0), splits, strict=True):
+        np.testing.assert_array_equal(again[1], split[1])
+
+
+def test_without_groups_records_are_stratified(data):
+    X, y, _ = data
+    for _, test in make_splits(X, y, cv=5, random_state=0):
+        assert y[test].sum() == 8
+
+
+def test_table_is_what_the_metrics_say(result, flat):
+    _, y, groups = flat
+    prob = result.probabilities["regression"].to_numpy()
+    row = result.table.loc["regression"]
+    for metric in ("roc_auc", "average_precision", "brier_score"):
+        alone = bootstrap_interval(y, prob, metric, groups=groups, folds=result.fold, n_resamples=2000, random_state=1)
+        assert row[metric] == pytest.approx(alone.estimate, abs=1e-12)
+        assert (row[f"{metric}_low"], row[f"{metric}_high"]) == pytest.approx((alone.low, alone.high), abs=0.02)
+        against = bootstrap_difference(
+            y, result.probabilities["spy"], prob, metric, groups=groups, folds=result.fold, random_state=1
+        )
+        spy = result.table.loc["spy"]
+        assert spy[f"{metric}_difference"] == pytest.approx(against.estimate, abs=1e-12)
+        ends = spy[f"{metric}_difference_low"], spy[f"{metric}_difference_high"]
+        assert ends == pytest.approx((against.low, against.high), abs=0.02)
+    assert result.table.filter(like="difference").loc["regression"].isna().all()
+
+
+def test_a_constant_prediction_is_chance(result):
+    prior = result.table.loc["prior"]
+    assert (prior["roc_auc"], prior["roc_auc_low"], prior["roc_auc_high"]) == (0.5, 0.5, 0.5)
+
+
+def test_probabilities_are_out_of_fold(flat):
+    X, y, groups = flat
+    splits = make_splits(X, y, groups=groups, random_state=0)
+    result = compare_estimators({"regression": LogisticRegression()}, X, y, groups=groups, **QUICK)
+    for number, (train, test) in enumerate(splits):
+        expected = LogisticRegression().fit(X[train], y[train]).predict_proba(X[test])[:, 1]
+        np.testing.assert_allclose(result.probabilities["regression"][test], expected)
+        row = result.folds.iloc[number]
+        assert row["roc_auc"] == pytest.approx(roc_auc_score(y[test], expected))
+        assert row["average_precision"] == pytest.approx(average_precision_score(y[test], expected))
+        assert (row["n_train"], row["n_test"], row["n_events"]) == (len(train), len(test), y[test].sum())
+    assert (result.folds[["fit_time", "predict_time"]] > 0).all(axis=None)
+
+
+def test_groups_reach_those_that_ask(data):
+    X, y, groups = data
+    estimators = {
+        "spy": Spy(),
+        "in a pipeline": make_pipeline("passthrough", Spy()),
+        "in a search": GridSearchCV(Spy(), {"offset": [0.0]}, cv=StratifiedGroupKFold(2), scoring="roc_auc"),
+        "prior": DummyClassifier(),
+    }
+    splits = make_splits(X, y, groups=groups, cv=2, random_state=0)
+    compare_estimators(estimators, X, y, groups=groups, cv=2, **QUICK)
+    assert not sklearn.get_config()["enable_metadata_routing"]
+    # In each fold: spy, pipeline, two inner folds and the refit of the search.
+    assert len(Spy.seen) == 2 * (1 + 1 + 3)
+    for (train, _), (X_seen, _, patients) in zip(splits, (Spy.seen[0], Spy.seen[5]), strict=True):
+        np.testing.assert_array_equal(patients, groups[train])
+        np.testing.assert_array_equal(X_seen, X[train])
+    for _, _, patients in Spy.seen:
+        counts = np.unique(patients, return_counts=True)[1]
+        assert (counts == 2).all()  # no patient is torn apart by the inner folds either
+
+
+def test_without_groups_nothing_is_routed(data):
+    X, y, _ = data
+    compare_estimators({"spy": Spy()}, X, y, **QUICK)
+    assert all(patients is None for _, _, patients in Spy.seen)
+
+
+def test_records_may_be_a_memory_map(data, tmp_path):
+    X, y, groups = data
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    result = compare_estimators({"spy": Spy()}, mapped, y, groups=groups, **QUICK)
+    expected = compare_estimators({"spy": Spy()}, X, y, groups=groups, **QUICK)
+    pd.testing.assert_frame_equal(result.probabilities, expected.probabilities)
+    assert max(len(X_seen) for X_seen, _, _ in Spy.seen) < 120
+
+
+def test_same_random_state_same_result(flat):
+    X, y, groups = flat
+    estimators = {"forest": make_pipeline(StandardScaler(), RandomForestClassifier(n_estimators=5))}
+    first, second, other = (
+        compare_estimators(estimators, X, y, groups=groups, **(QUICK | {"random_state": seed})) for seed in (0, 0, 1)
+    )
+    pd.testing.assert_frame_equal(first.probabilities, second.probabilities)
+    figures = first.table.drop(columns=["fit_time", "predict_time"])
+    pd.testing.assert_frame_equal(figures, second.table[figures.columns])
+    assert not first.probabilities.equals(other.probabilities)
+    assert "random_state=" in first.estimators["forest"]
+    assert estimators["forest"][-1].random_state is None
+
+
+def test_labels_may_be_words(flat):
+    X, y, groups = flat
+    words = np.where(y == 1, "OMI", "other")  # "OMI" sorts first: the second class is the positive one
+    result = compare_estimators({"regression": LogisticRegression()}, X, words, groups=groups, **QUICK)
+    assert result.target_names == ("OMI", "other")
+    np.testing.assert_array_equal(result.y, 1 - y)
+    assert result.table.loc["regression", "roc_auc"] > 0.7
+
+
+@pytest.mark.filterwarnings("ignore::omi_estimators.metrics.FewEventsWarning")
+def test_records_that_are_only_trained_on(flat):
+    X, y, groups = flat
+    fold = np.where(groups < 40, -1, groups % 2)
+    result = compare_estimators(
+        {"regression": LogisticRegression()}, X, y, groups=groups, cv=PredefinedSplit(fold), **QUICK
+    )
+    np.testing.assert_array_equal(result.probabilities["regression"].isna(), fold < 0)
+    assert result.counts == {"n_records": 40, "n_patients": 20, "n_events": int(y[80:].sum()), "n_folds": 2}
+    assert result.table.notna().any(axis=None)
+
+
+def test_a_failure_names_estimator_and_fold(data):
+    X, y, groups = data
+    with pytest.raises(RuntimeError, match="power") as failure:
+        compare_estimators({"prior": DummyClassifier(), "spy": Spy(fail_at=3)}, X, y, groups=groups, **QUICK)
+    assert failure.value.__notes__ == ["compare_estimators: 'spy' failed in fold 3 of 5."]
+
+
+def test_scores_that_are_no_probabilities(data):
+    X, y, groups = data
+    with pytest.raises(ValueError, match=r"must hold probabilities") as failure:
+        compare_estimators({"spy": Spy(offset=1.0)}, X, y, groups=groups, **QUICK)
+    assert "'spy' failed in fold 1" in failure.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"estimators": {}}, ValueError, "dictionary from name to estimator"),
+        ({"estimators": [Spy()]}, ValueError, "dictionary from name to estimator"),
+        ({"estimators": {1: Spy()}}, ValueError, "must be text"),
+        ({"estimators": {"spy": Spy}}, TypeError, "'spy' must be an instance"),
+        ({"estimators": {"svm": LinearSVC()}}, TypeError, "'svm' has no predict_proba"),
+        ({"reference": "forest"}, ValueError, "one of the estimators, spy; got 'forest'"),
+        ({"X": np.zeros((119, 2, 5))}, ValueError, "one label for each of the 119 records"),
+        ({"X": 3}, ValueError, "X must be an array"),
+        ({"y": np.zeros(120)}, ValueError, "two classes; got 1"),
+        ({"y": np.arange(120) % 3}, ValueError, "two classes; got 3"),
+        ({"y": np.where(np.arange(120), 1.0, np.nan)}, ValueError, "missing labels"),
+        ({"groups": np.arange(60)}, ValueError, "one patient for each of the 120 records"),
+        ({"groups": [None, *range(119)]}, ValueError, "missing patients"),
+        ({"groups": np.arange(120) % 4}, ValueError, "5 folds need 5 patients at least; got 4"),
+        ({"y": (np.arange(120) < 8).astype(int)}, ValueError, "only 4 patients have class 1"),
+        ({"cv": 1}, ValueError, "at least 2 folds"),
+        ({"cv": "five"}, ValueError, "cv"),
+        ({"cv": []}, ValueError, "no fold"),
+        ({"cv": StratifiedKFold(5, shuffle=True, random_state=0)}, ValueError, "patients in training and test"),
+        ({"cv": [([0, 1, 2, 6], [0, 1, 2, 6])]}, ValueError, "4 records in training and test"),
+        ({"cv": KFold(40), "groups": None}, ValueError, "Fold 2 has no record of class 1 in test"),
+        ({"cv": ShuffleSplit(5, random_state=0), "groups": None}, ValueError, "each record may be tested once"),
+        ({"target_names": ["MI"]}, ValueError, "target_names"),
+        ({"n_resamples": 0}, ValueError, "n_resamples"),
+        ({"confidence_level": 95}, ValueError, "confidence_level"),
+    ],
+)
+def test_bad_input_is_told_before_anything_is_fitted(data, changes, error, message):
+    X, y, groups = data
+    arguments = {"estimators": {"spy": Spy()}, "X": X, "y": y, "groups": groups} | QUICK | changes
+    with pytest.raises(error, match=message):
+        compare_estimators(**arguments)
+    assert not Spy.seen
+
+
+def test_progress_goes_to_stderr(data, capsys):
+    X, y, groups = data
+    compare_estimators({"spy": Spy()}, X, y, groups=groups, **(QUICK | {"verbose": 1}))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "fold 5 of 5: spy" in err
+    assert "AUROC spy 0." in err
+    compare_estimators({"spy": Spy()}, X, y, groups=groups, **QUICK)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_summary_reads_as_in_a_paper(result):
+    summary = result.summary()
+    assert re.fullmatch(r"0\.\d{3} \[0\.\d{3}, [01]\.\d{3}\]", summary.loc["spy", "AUROC [95 % CI]"])
+    assert summary.loc["regression", "AUROC minus regression"] == "(reference)"
+    assert re.match(r"-0\.\d{3} \[-0\.", summary.loc["prior", "AUROC minus regression"])
+
+
+def test_csv_and_json(result, tmp_path):
+    result.to_csv(tmp_path / "table.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "table.csv", index_col="estimator"), result.table)
+    result.to_json(tmp_path / "result.json")
+    content = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert content["n_patients"] == 60
+    assert content["table"]["spy"]["roc_auc"] == pytest.approx(result.table.loc["spy", "roc_auc"])
+    assert content["table"]["regression"]["roc_auc_difference"] is None
+    assert len(content["folds"]) == 15
+
+
+def test_report(result, tmp_path):
+    page = result.write_report(tmp_path / "a" / "b", title="MI <1 day>", notes=["A & B"], n_skipped=3)
+    text = page.read_text(encoding="utf-8")
+    assert {path.name for path in page.parent.iterdir()} == {
+        "index.html",
+        "roc.png",
+        "reliability.png",
+        "table.csv",
+        "folds.csv",
+        "result.json",
+    }
+    for part in (
+        "MI &lt;1 day&gt;",
+        "A &amp; B",
+        "not a medical device",
+        "120 records of 60 patients; 40 are MI, 80 normal.",
+        "Damaged records skipped: 3.",
+        result.summary().loc["spy", "Brier [95 % CI]"],
+    ):
+        assert part in text
+    # Self-contained: pictures are inside, and nothing is fetched.
+    assert text.count('src="data:image/png;base64,') == 2
+    assert not re.search(r'(src|href)="(?!data:)', text)
+    result.write_report(tmp_path / "a" / "b")
+
+
+def test_area_under_the_drawn_curve_is_the_figure(result):
+    for name in result.table.index:
+        assert np.trapezoid(*average_roc(result, name)[::-1]) == pytest.approx(result.table.loc[name, "roc_auc"])
+
+
+def test_reliability_by_hand(result):
+    predicted, observed, low, high = reliability(result, "spy")
+    assert len(predicted) == 10
+    assert (np.diff(predicted) > 0).all()
+    assert np.mean(observed) == pytest.approx(result.y.mean())
+    assert (low <= observed).all()
+    assert (observed <= high).all()
+    assert len(reliability(result, "prior")[0]) == 1
+
+
+def test_pictures_name_what_they_show(result):
+    roc, calibration = result.plot_roc(), result.plot_reliability()
+    assert "specificity" in roc.axes[0].get_xlabel()
+    legend = [text.get_text() for text in roc.axes[0].get_legend().get_texts()]
+    assert [text.split(":")[0] for text in legend] == ["regression", "spy", "prior"]
+    assert len(calibration.axes) == 6
+    for figure in (roc, calibration):
+        caption = " ".join(figure.get_supxlabel().split())
+        assert "120 records of 60 patients, 40 with MI" in caption
+    assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+def test_pictures_without_matplotlib(result, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"pip install omi-estimators\[plot\]"):
+        result.plot_roc()
+
+
+@pytest.mark.filterwarnings("ignore::omi_estimators.metrics.FewEventsWarning")
+def test_the_net_gets_its_patients(make_ecg):
+    X = make_ecg(n_records=20, duration=3).astype(np.float32)
+    y, groups = np.arange(20) // 2 % 2, np.arange(20) // 2
+    net = make_net_pipeline(width=2, blocks=(1,), max_epochs=1, n_threads=1)
+    result = compare_estimators({"net": net, "prior": DummyClassifier()}, X, y, groups=groups, cv=2, **QUICK)
+    assert result.probabilities.notna().all(axis=None)
