@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PTBXL ?= ../shared/data/ptb-xl-500
+OMI_ESTIMATORS_DATA ?= ../shared/data
 
 .PHONY: demo test test-slow lint bench clean
 
@@ -31,7 +31,7 @@ lint: $(VENV)/installed
 	$(BIN)/codespell
 
 bench: $(VENV)/installed
-	$(BIN)/python -m benchmarks --ptbxl $(PTBXL)
+	$(BIN)/python -m benchmarks --ptbxl $(OMI_ESTIMATORS_DATA)/ptb-xl-500 --ludb $(OMI_ESTIMATORS_DATA)/ludb
 
 clean:
 	rm -rf $(VENV) report build dist .mypy_cache .pytest_cache .ruff_cache

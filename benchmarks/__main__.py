@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-QUICK = ("net_speed", "prior_correction")
+QUICK = ("net_speed", "prior_correction", "delineation")
 SLOW = ("recipe",)
 
 
@@ -14,13 +14,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(QUICK)}; slow: {', '.join(SLOW)}")
     parser.add_argument("--ptbxl", metavar="DIR", help="folder of PTB-XL, for the measurements on real ECGs")
+    parser.add_argument("--ludb", metavar="DIR", help="folder of LUDB, for delineation")
     args = parser.parse_args()
     unknown = set(args.names) - {*QUICK, *SLOW}
     if unknown:
         parser.error(f"no measurement is called {', '.join(sorted(unknown))}; there are {', '.join((*QUICK, *SLOW))}")
     for name in args.names or QUICK:
         print(f"\n== {name}", flush=True)
-        importlib.import_module(f"benchmarks.{name}").run(args.ptbxl)
+        importlib.import_module(f"benchmarks.{name}").run(args)
 
 
 if __name__ == "__main__":

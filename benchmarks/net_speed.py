@@ -7,8 +7,10 @@ memory layout, batch normalisation as it is. The bare loop has our memory layout
 
 from __future__ import annotations
 
+import functools
 import statistics
 import time
+from argparse import Namespace
 
 import numpy as np
 import torch
@@ -20,9 +22,11 @@ N_RECORDS = 256
 N_EPOCHS = 2
 BATCH_SIZE = 64
 REPEATS = 5
+PREDICTION_REPEATS = 15
+PREDICTION_BATCH_SIZES = (32, 64, 256)
 
 
-def run(ptbxl: str | None = None) -> None:
+def run(data: Namespace) -> None:
     """Print the ratios."""
     torch.set_num_threads(min(4, torch.get_num_threads()))
     rng = np.random.default_rng(0)
@@ -42,13 +46,18 @@ def run(ptbxl: str | None = None) -> None:
         "plain loop": lambda: train_by_hand(X, y, torch.contiguous_format),
         "bare loop, channels last": lambda: train_by_hand(X, y, torch.channels_last),
     }
-    times = measure(sides)
-    report("training", times, "plain loop", N_RECORDS * N_EPOCHS)
+    times = measure(sides, REPEATS)
+    for name in list(sides)[1:]:
+        report("training", times, name, N_RECORDS * N_EPOCHS)
     print(f"overhead over the bare loop: {ratio(times, 'ours', 'bare loop, channels last') - 1:+.1%}")
     network = ECGSmartNet().eval()
     network.load_state_dict(classifier.net_.module_.state_dict())
-    times = measure({"ours": lambda: classifier.predict_proba(X), "plain loop": lambda: predict_by_hand(network, X)})
-    report("prediction", times, "plain loop", N_RECORDS)
+    sides = {"ours": lambda: classifier.predict_proba(X)}
+    for size in PREDICTION_BATCH_SIZES:
+        sides[f"plain loop, batches of {size}"] = functools.partial(predict_by_hand, network, X, size)
+    times = measure(sides, PREDICTION_REPEATS)
+    for name in list(sides)[1:]:
+        report("prediction", times, name, N_RECORDS)
 
 
 def train_by_hand(X: np.ndarray, y: np.ndarray, memory_format: torch.memory_format) -> None:
@@ -67,17 +76,17 @@ def train_by_hand(X: np.ndarray, y: np.ndarray, memory_format: torch.memory_form
             loss.item()
 
 
-def predict_by_hand(network: torch.nn.Module, X: np.ndarray) -> np.ndarray:
+def predict_by_hand(network: torch.nn.Module, X: np.ndarray, batch_size: int) -> np.ndarray:
     """Predict as a research script does."""
     records = torch.from_numpy(X).unsqueeze(1)
     with torch.no_grad():
-        return torch.cat([network(batch).softmax(dim=1) for batch in records.split(BATCH_SIZE)]).numpy()
+        return torch.cat([network(batch).softmax(dim=1) for batch in records.split(batch_size)]).numpy()
 
 
-def measure(sides: dict) -> dict[str, list[float]]:
+def measure(sides: dict, repeats: int) -> dict[str, list[float]]:
     """Return the seconds of each side, run in turn after one warm-up."""
     times: dict[str, list[float]] = {name: [] for name in sides}
-    for repeat in range(REPEATS + 1):
+    for repeat in range(repeats + 1):
         for name, side in sides.items():
             start = time.perf_counter()
             side()
@@ -87,13 +96,13 @@ def measure(sides: dict) -> dict[str, list[float]]:
 
 
 def ratio(times: dict[str, list[float]], name: str, reference: str) -> float:
-    """Return how many times as long one side takes as another, by medians."""
-    return statistics.median(times[name]) / statistics.median(times[reference])
+    """Return how many times as long one side takes as another: the median over rounds, each of which ran both."""
+    return statistics.median(a / b for a, b in zip(times[name], times[reference], strict=True))
 
 
 def report(title: str, times: dict[str, list[float]], reference: str, n_records: int) -> None:
-    """Print each side's time per record and the ratio."""
-    for name, seconds in times.items():
-        low, middle, high = (1e3 * f(seconds) / n_records for f in (min, statistics.median, max))
+    """Print both sides' times per record and their ratio."""
+    for name in ("ours", reference):
+        low, middle, high = (1e3 * f(times[name]) / n_records for f in (min, statistics.median, max))
         print(f"{title:10} {name:26} {middle:6.2f} ms a record [{low:.2f}, {high:.2f}]")
-    print(f"{title}: {ratio(times, reference, 'ours'):.2f} times as fast as the {reference}")
+    print(f"{title}: {ratio(times, reference, 'ours'):.2f} times as fast as the {reference}", flush=True)

@@ -6,43 +6,36 @@ that have to be added to its probabilities so that they sum to the number of eve
 
 from __future__ import annotations
 
+from argparse import Namespace
+
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import expit, logit
 from sklearn.model_selection import StratifiedGroupKFold
 
 from omi_estimators import ECGFilter, ECGSmartNetClassifier, LeadScaler, MedianBeat
 from omi_estimators.datasets import load_ptbxl, make_omi_ecgs
+from omi_estimators.metrics import calibration_slope_intercept
 
 
-def run(ptbxl: str | None = None) -> None:
-    """Print the intercepts on simulated ECGs and, if `ptbxl` names them, on real ones."""
+def run(data: Namespace) -> None:
+    """Print the intercepts on simulated ECGs and, if `data.ptbxl` names them, on real ones."""
     measure("simulated OMI, 7.2 %", make_omi_ecgs(n_patients=800, prevalence=0.072, random_state=0))
-    if ptbxl is not None:
-        measure("PTB-XL, MI against normal", load_ptbxl(ptbxl, task="mi_vs_norm"))
+    if data.ptbxl is not None:
+        measure("PTB-XL, MI against normal", load_ptbxl(data.ptbxl, task="mi_vs_norm"))
 
 
 def measure(title: str, data) -> None:
     """Print both intercepts of one data set."""
     beats = LeadScaler().fit_transform(MedianBeat().fit_transform(ECGFilter().fit_transform(data.X)))
-    classifier = ECGSmartNetClassifier(width=16, max_epochs=20, random_state=0)
+    classifier = ECGSmartNetClassifier(width=16, random_state=0)
     probabilities = {True: np.empty(len(data.y)), False: np.empty(len(data.y))}
     for train, test in StratifiedGroupKFold(3, shuffle=True, random_state=0).split(beats, data.y, data.groups):
         classifier.fit(beats[train], data.y[train], groups=data.groups[train])
         for corrects, of_fold in probabilities.items():
             of_fold[test] = classifier.set_params(correct_prior=corrects).predict_proba(beats[test])[:, 1]
-    honest, published = (calibration_intercept(data.y, probabilities[corrects]) for corrects in (True, False))
+    honest, published = (
+        calibration_slope_intercept(data.y, probabilities[corrects]).intercept for corrects in (True, False)
+    )
     print(
         f"{title}: {len(data.y)} records, {data.y.mean():.1%} events; intercept {honest:+.2f} with the correction, "
         f"{published:+.2f} without: {abs(published / honest):.1f} times nearer 0"
     )
-
-
-def calibration_intercept(y: np.ndarray, p: np.ndarray) -> float:
-    """Return the shift of the log-odds that makes the probabilities sum to the events."""
-    scores = logit(np.clip(p, 1e-12, 1 - 1e-12))
-    return brentq(lambda shift: (expit(scores + shift) - y).sum(), -50, 50)
-
-
-if __name__ == "__main__":
-    run()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 # Every forward pass has this many records, the last filled up with zeros: float32 convolutions choose
 # their blocking by batch size, and a probability must not depend on how many were asked for at once.
-BATCH_SIZE = 16
+BATCH_SIZE = 32
 
 
 def predict_logits(module: nn.Module, X: NDArray[np.float32], device: torch.device) -> NDArray[np.float64]:
@@ -52,14 +53,18 @@ def uncompiled(module: nn.Module) -> nn.Module:
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
     """Return a copy in evaluation mode, with each batch normalisation folded into the convolution before it."""
-    network = copy.deepcopy(uncompiled(module)).eval()
-    for parent in list(network.modules()):
+    original = uncompiled(module)
+    # Folding makes new weights anyway, so the copy shares the old ones until then.
+    shared = {id(part.weight): part.weight for part in original.modules() if isinstance(part, nn.Conv2d)}
+    network = copy.deepcopy(original, shared).eval()
+    for parent in network.modules():
         if not isinstance(parent, nn.Sequential):
             continue
-        for (name, first), (next_name, second) in zip(
-            list(parent.named_children()), list(parent.named_children())[1:], strict=False
-        ):
-            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-                setattr(parent, name, fuse_conv_bn_eval(first, second))
-                setattr(parent, next_name, nn.Identity())
+        children = list(parent.named_children())
+        for (_, conv), (name, norm) in itertools.pairwise(children):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and norm.track_running_stats:
+                conv.weight, conv.bias = fuse_conv_bn_weights(
+                    conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+                )
+                setattr(parent, name, nn.Identity())
     return network

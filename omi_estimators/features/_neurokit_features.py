@@ -24,8 +24,9 @@ class NeuroKitFeatures(TransformerMixin, BaseEstimator):
     Each record is filtered, reduced to its median beat and delineated once, on all leads together. Every lead
     is then measured from the one J point, with its sign: an inverted or hyperacute T wave, a depressed or
     raised ST are what the forest is to see, and delineation lead by lead misreads them. Heart-rate
-    variability is NeuroKit2's [1]_; R peaks and waves are found by functions of this package, which stay
-    closer to cardiologists' marks than NeuroKit2's delineators do (``python -m benchmarks delineation``).
+    variability is NeuroKit2's [1]_; R peaks and waves are found by functions of this package, which find more of
+    the points that cardiologists mark than NeuroKit2's delineators do, and nearly all of them more closely
+    (``python -m benchmarks delineation``).
 
     Parameters
     ----------
