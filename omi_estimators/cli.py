@@ -110,6 +110,8 @@ def _compare(args: argparse.Namespace) -> int:
         _check(args)
         data, notes = _load_ptbxl(args) if args.ptbxl else _simulate(args)
         splits = make_splits(data.X, data.y, groups=data.groups, cv=args.folds, random_state=args.seed)
+        # Made now, because a report that cannot be written is worth knowing before the work, not after it.
+        args.out.mkdir(parents=True, exist_ok=True)
     except (ImportError, OSError, ValueError) as error:
         print(f"omi-estimators: error: {' '.join(str(error).split())}", file=sys.stderr)
         return _BAD_INPUT

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.utils import Bunch
 
+import omi_estimators.cli
 import omi_estimators.datasets
 from omi_estimators.cli import main
 
@@ -116,6 +117,17 @@ def test_bad_input_is_one_line(arguments, message, tmp_path, monkeypatch, capsys
     assert printed.err.count("\n") == 1
     assert printed.out == ""
     assert not (tmp_path / "omi-report").exists()
+
+
+def test_a_report_that_cannot_be_written_is_said_before_the_work(ptbxl, monkeypatch, capsys, tmp_path):
+    def refuse(*args, **keywords):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(omi_estimators.cli.Path, "mkdir", refuse)
+    assert main(["compare", "--ptbxl", "somewhere", "--folds", "2", "--out", str(tmp_path / "report")]) == 2
+    printed = capsys.readouterr().err
+    assert "the disk is full" in printed
+    assert "measuring" not in printed
 
 
 @pytest.mark.parametrize(
