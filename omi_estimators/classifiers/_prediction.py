@@ -62,9 +62,12 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
             continue
         children = list(parent.named_children())
         for (_, conv), (name, norm) in itertools.pairwise(children):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and norm.track_running_stats:
+            if not (isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)):
+                continue
+            mean, variance = norm.running_mean, norm.running_var
+            if mean is not None and variance is not None:
                 conv.weight, conv.bias = fuse_conv_bn_weights(
-                    conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+                    conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias
                 )
                 setattr(parent, name, nn.Identity())
     return network
