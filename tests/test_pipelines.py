@@ -17,7 +17,9 @@ from sklearn.model_selection import (
     cross_validate,
 )
 
-from omi_estimators import make_forest_pipeline, make_net_pipeline
+from omi_estimators import ECGSmartNetClassifier, make_forest_pipeline, make_net_pipeline
+from omi_estimators.classifiers import _training
+from omi_estimators.classifiers._records import split_patients
 
 TINY = {
     "width": 4,
@@ -109,6 +111,52 @@ def test_groups_flow_by_metadata_routing(pipeline, ecgs):
             # Proof that they arrive: with one patient only, the inner split has nothing to put aside.
             with pytest.raises(ValueError, match="two patients"):
                 pipeline.fit(X, y, groups=np.zeros(24))
+
+
+@pytest.mark.parametrize("routing", [True, False])
+def test_nested_cross_validation_keeps_patients_together_on_every_level(ecgs, tmp_path, monkeypatch, routing):
+    (X, y, _), groups = ecgs, np.arange(24) // 2
+    inner_splits = []
+
+    def watch(y_inner, groups_inner, *args):
+        train, valid = split_patients(y_inner, groups_inner, *args)
+        inner_splits.append((set(groups_inner[train].tolist()), set(groups_inner[valid].tolist()), len(y_inner)))
+        return train, valid
+
+    monkeypatch.setattr(_training, "split_patients", watch)
+    fits, fit = [], ECGSmartNetClassifier.fit
+
+    def fit_watched(self, X, y, *, sample_weight=None, groups=None):
+        fits.append(set(groups.tolist()))
+        return fit(self, X, y, sample_weight=sample_weight, groups=groups)
+
+    monkeypatch.setattr(ECGSmartNetClassifier, "fit", fit_watched)
+    with sklearn.config_context(enable_metadata_routing=routing):
+        search = GridSearchCV(
+            make_net_pipeline(memory=str(tmp_path), **TINY),
+            {"net__width": [2, 4]},
+            cv=StratifiedGroupKFold(2),
+            error_score="raise",
+        )
+        scores = cross_validate(
+            search,
+            X,
+            y,
+            groups=None if routing else groups,
+            params={"groups": groups} if routing else {"groups": groups, "net__groups": groups},
+            cv=StratifiedGroupKFold(2),
+            return_indices=True,
+            error_score="raise",
+        )
+    folds = list(zip(scores["indices"]["train"], scores["indices"]["test"], strict=True))
+    assert all(not set(groups[train]) & set(groups[test]) for train, test in folds)
+    # Two candidates on two inner folds and the refit, in each outer fold; the first two share no patient.
+    assert len(fits) == len(inner_splits) == 10
+    for start, (train, _) in zip((0, 5), folds, strict=True):
+        first, second, *_, refit = fits[start : start + 5]
+        assert refit == set(groups[train])
+        assert not first & second
+    assert all(not train & valid and len(train | valid) < n_records for train, valid, n_records in inner_splits)
 
 
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic", "temperature"])
