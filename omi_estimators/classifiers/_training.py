@@ -28,6 +28,9 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch
 # More threads than this hardly speed up a network of this size.
 _MOST_THREADS = 4
 
+# See `_bears_channels_last`: as many numbers as fit into the widest register.
+_FEWEST_CHANNELS = 16
+
 
 def class_mass(records: Records, n_classes: int) -> NDArray[np.float64]:
     """Return the sum of weights in each class."""
@@ -98,8 +101,19 @@ def make_net(
         "verbose": max(0, int(estimator.verbose) - 1),
     }
     net = WeightedNet(**(params | (estimator.net_params or {}))).initialize()
-    net.module_.to(memory_format=torch.channels_last)
+    if _bears_channels_last(net.module_):
+        net.module_.to(memory_format=torch.channels_last)
     return net
+
+
+def _bears_channels_last(module: nn.Module) -> bool:
+    """Return whether a network can be trained in the faster memory layout without harm.
+
+    With fewer input channels than these, and more than one thread, the gradient of a strided 1×1 convolution
+    writes past its memory in that layout (oneDNN in torch 2.13, on processors with AVX-512).
+    """
+    strided = (part for part in module.modules() if isinstance(part, nn.Conv2d) and set(part.stride) != {1})
+    return all(set(part.kernel_size) != {1} or part.in_channels >= _FEWEST_CHANNELS for part in strided)
 
 
 def _make_callbacks(estimator: Any, validates: bool) -> list[Any]:

@@ -170,3 +170,12 @@ def test_blank_records_are_named(make_classifier, make_beats):
     X[7] = 0
     with pytest.warns(UserWarning, match=r"1 of 40 records .* record 7"):
         make_classifier().fit(X, y)
+
+
+@pytest.mark.parametrize(("width", "channels_last"), [(4, False), (16, True)])
+def test_networks_too_narrow_for_channels_last_are_spared_it(make_classifier, make_beats, width, channels_last):
+    # The harm itself, a damaged memory, shows too rarely to be tested.
+    X, y, _ = make_beats()
+    classifier = make_classifier(width=width, max_epochs=1).fit(X, y)
+    weight = classifier.net_.module_.stages[0].conv1[0].weight
+    assert weight.is_contiguous(memory_format=torch.channels_last) is channels_last
