@@ -128,7 +128,7 @@ def _compare(args: argparse.Namespace) -> int:
             notes.append(f"{n_unusable} records have no measurable beat or features; they count all the same.")
             _say(notes[-1])
         result = _run(estimators, data, splits, args.seed)
-    _print_result(result)
+    print(result)
     source = "PTB-XL" if args.ptbxl else "simulated ECGs"
     page = result.write_report(
         args.out,
@@ -294,12 +294,3 @@ def _run(estimators: dict[str, Any], data: Any, splits: Any, seed: int) -> Compa
             target_names=data.target_names,
             random_state=seed,
         )
-
-
-def _print_result(result: ComparisonResult) -> None:
-    table = result.summary()
-    difference = f"AUROC minus {result.reference}"
-    print(table.drop(columns=difference).rename_axis(None).to_string())
-    for name, text in table[difference].items():
-        if name != result.reference:
-            print(f"{difference}: {name} {text}")

@@ -281,6 +281,9 @@ def test_summary_reads_as_in_a_paper(result):
     assert re.fullmatch(r"0\.\d{3} \[0\.\d{3}, [01]\.\d{3}\]", summary.loc["spy", "AUROC [95 % CI]"])
     assert summary.loc["regression", "AUROC minus regression"] == "(reference)"
     assert re.match(r"-0\.\d{3} \[-0\.", summary.loc["prior", "AUROC minus regression"])
+    printed = str(result).splitlines()
+    assert [line.split()[0] for line in printed[1:4]] == list(result.table.index)
+    assert printed[-1].startswith("AUROC minus regression: ")
 
 
 def test_csv_and_json(result, tmp_path):

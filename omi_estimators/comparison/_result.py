@@ -80,6 +80,13 @@ class ComparisonResult:
             "n_folds": int(self.fold.max()) + 1,
         }
 
+    def __str__(self) -> str:
+        table = self.summary()
+        difference = f"AUROC minus {self.reference}"
+        lines = [table.drop(columns=difference).rename_axis(None).to_string()]
+        lines += [f"{difference}: {name} {text}" for name, text in table[difference].items() if name != self.reference]
+        return "\n".join(lines)
+
     def summary(self) -> pd.DataFrame:
         """Return the table as text for people: figures with intervals, and the difference in AUROC.
 
