@@ -9,6 +9,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 import numpy as np
+from sklearn.metrics import brier_score_loss
 from sklearn.model_selection import StratifiedGroupKFold
 
 from omi_estimators import ECGFilter, ECGSmartNetClassifier, LeadScaler, MedianBeat
@@ -32,10 +33,12 @@ def measure(title: str, data) -> None:
         classifier.fit(beats[train], data.y[train], groups=data.groups[train])
         for corrects, of_fold in probabilities.items():
             of_fold[test] = classifier.set_params(correct_prior=corrects).predict_proba(beats[test])[:, 1]
-    honest, published = (
-        calibration_slope_intercept(data.y, probabilities[corrects]).intercept for corrects in (True, False)
-    )
-    print(
-        f"{title}: {len(data.y)} records, {data.y.mean():.1%} events; intercept {honest:+.2f} with the correction, "
-        f"{published:+.2f} without: {abs(published / honest):.1f} times nearer 0"
-    )
+    for corrects, name in ((True, "with"), (False, "without")):
+        p = probabilities[corrects]
+        line = calibration_slope_intercept(data.y, p)
+        print(
+            f"{title}, {len(data.y)} records, {data.y.mean():.1%} events, {name} the correction: mean probability "
+            f"{p.mean():.3f}, intercept {line.intercept:+.2f}, slope {line.slope:.2f}, "
+            f"Brier {brier_score_loss(data.y, p):.4f}",
+            flush=True,
+        )

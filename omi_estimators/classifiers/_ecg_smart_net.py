@@ -65,7 +65,8 @@ class ECGSmartNetClassifier(NetClassifier):
         How the classes of a batch are brought to the same number. Batches of one class are skipped.
     correct_prior : bool, default=True
         Whether probabilities answer for the class shares of the training data (True) or of the balanced
-        batches (False), as in the paper. It acts in `predict_proba`, so it can be changed after `fit`.
+        batches (False), as in the paper. It acts in `predict_proba`, so it can be changed after `fit`. It
+        mends the prevalence, not overconfidence: few training records may still need calibration.
     class_weight : dict, "balanced" or None, default=None
         Factors on the loss of each class. Unlike `balance`, their effect on probabilities is not corrected.
     early_stopping : bool, default=False
