@@ -192,6 +192,7 @@ def test_same_random_state_same_result(flat):
     assert estimators["forest"][-1].random_state is None
 
 
+@pytest.mark.filterwarnings("ignore:'other' counts as the positive class")
 def test_labels_may_be_words(flat):
     X, y, groups = flat
     words = np.where(y == 1, "OMI", "other")  # "OMI" sorts first: the second class is the positive one
@@ -199,6 +200,22 @@ def test_labels_may_be_words(flat):
     assert result.target_names == ("OMI", "other")
     np.testing.assert_array_equal(result.y, 1 - y)
     assert result.table.loc["regression", "roc_auc"] > 0.7
+
+
+def test_the_positive_class_can_be_named(flat):
+    X, y, groups = flat
+    words, estimators = np.where(y == 1, "OMI", "other"), {"regression": LogisticRegression()}
+    with pytest.warns(UserWarning, match="'other' counts as the positive class, because it sorts after 'OMI'"):
+        compare_estimators(estimators, X, words, groups=groups, **QUICK)
+    given = QUICK | {"cv": make_splits(X, y, groups=groups, random_state=0)}
+    named = compare_estimators(estimators, X, words, groups=groups, pos_label="OMI", **given)
+    assert named.target_names == ("other", "OMI")
+    np.testing.assert_array_equal(named.y, y)
+    numbers = compare_estimators(estimators, X, y, groups=groups, **given)
+    # Float32 regressions, fitted with the classes exchanged.
+    np.testing.assert_allclose(named.probabilities, numbers.probabilities, atol=1e-6)
+    with pytest.raises(ValueError, match="pos_label must be one of the classes, 'OMI' or 'other'; got 'MI'"):
+        compare_estimators(estimators, X, words, groups=groups, pos_label="MI", **QUICK)
 
 
 @pytest.mark.filterwarnings("ignore::omi_estimators.metrics.FewEventsWarning")

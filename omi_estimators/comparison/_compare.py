@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from omi_estimators.comparison._fit import check_estimators, cross_fit, seed_estimator
 from omi_estimators.comparison._result import ComparisonResult
@@ -24,6 +25,7 @@ def compare_estimators(
     groups: ArrayLike | None = None,
     cv: Any = 5,
     reference: str | None = None,
+    pos_label: Any = None,
     target_names: Sequence[str] | None = None,
     n_resamples: int = 2000,
     confidence_level: float = 0.95,
@@ -47,7 +49,7 @@ def compare_estimators(
         Whatever the estimators take, such as ECGs (n_records, 12, n_samples) in millivolts. It may be a
         memory map: a copy is made of the records of one fold at a time.
     y : array-like of shape (n_records,)
-        Two classes; the second in sorted order is the positive one.
+        Two classes.
     groups : array-like of shape (n_records,), optional
         Patient of each record. It goes to `fit` of every estimator that asks for it by scikit-learn's
         metadata routing. Without it each record counts as a patient of its own.
@@ -56,6 +58,9 @@ def compare_estimators(
         no fold tests count in no figure.
     reference : str, optional
         The estimator that the others are compared with; the first if None.
+    pos_label : object, optional
+        The positive class, which AP and the Brier score are about; the second in sorted order if None, with
+        a warning where the classes are words.
     target_names : sequence of two str, optional
         Names of the negative and the positive class, for pictures and report.
     n_resamples : int, default=2000
@@ -87,6 +92,8 @@ def compare_estimators(
     -----
     FewEventsWarning
         If fewer than ten patients have one of the classes.
+    UserWarning
+        If the classes are words and only their order says which is the positive one.
 
     See Also
     --------
@@ -118,6 +125,7 @@ def compare_estimators(
     check_estimators(estimators)
     reference = next(iter(estimators)) if reference is None else reference
     labels, classes, patients = check_records(X, y, groups)
+    classes = _order_classes(classes, pos_label)
     names = tuple(str(name) for name in (classes if target_names is None else target_names))
     _check_arguments(estimators, reference, names, n_resamples, confidence_level)
     rng = make_rng(random_state)
@@ -173,3 +181,18 @@ def _check_arguments(
     if n_resamples < 1:
         raise ValueError(f"n_resamples must be at least 1; got {n_resamples!r}.")
     check_level(confidence_level)
+
+
+def _order_classes(classes: NDArray, pos_label: Any) -> NDArray:
+    """Return the negative and the positive class, in this order."""
+    first, second = classes.tolist()
+    if pos_label is not None and pos_label not in (first, second):
+        raise ValueError(f"pos_label must be one of the classes, {first!r} or {second!r}; got {pos_label!r}.")
+    if pos_label is None and classes.dtype.kind not in "biuf":
+        warnings.warn(
+            f"{second!r} counts as the positive class, because it sorts after {first!r}; "
+            "name the positive class with pos_label.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return classes[::-1] if pos_label == first else classes
