@@ -168,3 +168,27 @@ def derive_limb_leads(X: ArrayLike) -> NDArray[np.floating[Any]]:
         absent = np.flatnonzero(missing[record])
         filled[record, absent] = _LIMB_WEIGHTS[absent] @ i_and_ii
     return filled
+
+
+def check_records_axis(shape: tuple[int, ...], n_leads: int, n_samples: int, name: str) -> None:
+    """Raise a ValueError if X has two dimensions, but records of several leads were fitted.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of `X`.
+    n_leads, n_samples : int
+        Of the records that were fitted.
+    name : str
+        The estimator.
+
+    Raises
+    ------
+    ValueError
+        As said; most often `X` is a single record.
+    """
+    if len(shape) == 2:
+        raise ValueError(
+            f"X has shape {shape}, but {name} was fitted on records of {n_leads} leads and {n_samples} samples; give X "
+            f"of shape (n_records, {n_leads}, {n_samples}), and a single record as X[np.newaxis]."
+        )

@@ -67,6 +67,14 @@ def test_fit_and_predict(pipeline, ecgs, fit_params):
     assert "Pipeline" in pipeline._repr_html_()
 
 
+def test_a_single_record_says_how_to_give_it(pipeline, ecgs):
+    X, y, _ = ecgs
+    pipeline.fit(X, y)
+    with pytest.raises(ValueError, match=r"shape \(12, 2000\), .* a single record as X\[np.newaxis\]"):
+        pipeline.predict_proba(X[0])
+    assert pipeline.predict_proba(X[:1]).shape == (1, 2)
+
+
 def test_clone_and_pickle(pipeline, ecgs):
     X, y, _ = ecgs
     fitted = pipeline.fit(X, y)

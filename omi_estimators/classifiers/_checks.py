@@ -12,6 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
 
 from omi_estimators.classifiers._records import Records, merge_records
+from omi_estimators.leads import check_records_axis
 
 
 def check_signals(estimator: Any, X: ArrayLike, *, reset: bool, **kwargs: Any) -> Any:
@@ -38,6 +39,8 @@ def check_signals(estimator: Any, X: ArrayLike, *, reset: bool, **kwargs: Any) -
     ValueError
         For another number of dimensions, leads or samples, values that are not finite, or text.
     """
+    if not reset and estimator.n_leads_in_ > 1:
+        check_records_axis(np.shape(X), estimator.n_leads_in_, estimator.n_samples_in_, type(estimator).__name__)
     checked = validate_data(estimator, X, dtype=np.float32, order="C", allow_nd=True, reset=reset, **kwargs)
     signals, *labels = checked if isinstance(checked, tuple) else (checked,)
     if signals.ndim > 3:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
 
-from omi_estimators.leads import check_ecg
+from omi_estimators.leads import check_ecg, check_records_axis
 
 
 class UnusableRecordWarning(UserWarning):
@@ -41,12 +41,16 @@ def validate_ecg(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> NDAr
 
 
 def _check_same_shape(estimator: BaseEstimator, shape: tuple[int, ...]) -> None:
-    """Raise a ValueError if 3-D records of `shape` are not like those that `estimator` was fitted on."""
+    """Raise a ValueError if records of `shape` are not like the 3-D ones that `estimator` was fitted on."""
     n_leads, n_samples = getattr(estimator, "n_features_in_", None), getattr(estimator, "n_samples_in_", None)
-    if n_leads is None or len(shape) != 3:
-        # Two-dimensional input of the wrong width is caught by scikit-learn, in its own words.
+    if n_leads is None or n_samples is None:
         return
     name = type(estimator).__name__
+    # Fitted on two dimensions, both are the same number, and scikit-learn finds the wrong width.
+    if n_leads != n_samples:
+        check_records_axis(shape, n_leads, n_samples, name)
+    if len(shape) != 3:
+        return
     if shape[1] != n_leads:
         raise ValueError(
             f"X has {shape[1]} leads per record, but {name} was fitted on {n_leads}; "

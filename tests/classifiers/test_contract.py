@@ -205,3 +205,5 @@ def test_other_leads_or_samples_at_prediction_are_errors(make_classifier, make_b
         classifier.predict(X[:, :2])
     with pytest.raises(ValueError, match="3 leads of 39 samples, but"):
         classifier.predict(X[..., :39])
+    with pytest.raises(ValueError, match=r"a single record as X\[np.newaxis\]"):
+        classifier.predict(X[0])
