@@ -4,14 +4,27 @@ import lazy_loader as _lazy
 
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
-    submodules=["classifiers", "datasets", "features", "leads", "metrics", "networks", "preprocessing"],
+    submodules=[
+        "classifiers",
+        "datasets",
+        "displays",
+        "features",
+        "fusion",
+        "leads",
+        "metrics",
+        "networks",
+        "preprocessing",
+        "splits",
+        "triage",
+    ],
     submod_attrs={
         "classifiers": ["ECGSmartNetClassifier", "ResNet18Classifier", "TemporalResNet18Classifier"],
         "comparison": ["compare_estimators"],
         "features": ["NeuroKitFeatures"],
         "leads": ["LEADS", "check_ecg"],
-        "pipelines": ["make_forest_pipeline", "make_net_pipeline"],
+        "pipelines": ["make_forest_pipeline", "make_fusion", "make_net_pipeline"],
         "preprocessing": ["ECGFilter", "LeadScaler", "MedianBeat"],
+        "triage": ["RiskTierClassifier"],
     },
 )
 

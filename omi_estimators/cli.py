@@ -12,11 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from omi_estimators.candidates import CANDIDATES, make_candidates
+
 # Heavy libraries are imported where they are used, so that --help and errors come at once.
 if TYPE_CHECKING:
     from omi_estimators.comparison import ComparisonResult
 
-NAMES = ("net", "forest", "regression", "prior")
+# The others take a network each fold or several, which the quick first look does without.
+_DEFAULT = ("net", "forest", "regression", "prior")
 _BAD_INPUT = 2
 _INTERRUPTED = 130
 _CHUNK = 32  # records between two steps of the progress bar
@@ -79,11 +82,19 @@ def _make_parser() -> argparse.ArgumentParser:
     add("--n-patients", metavar="N", type=_positive, help="patients to simulate (default: 200)")
     add("--sampling-rate", metavar="HZ", type=_positive, default=500, help="of the ECGs (default: 500)")
     add("--folds", metavar="N", type=_positive, default=5, help="folds of cross-validation (default: 5)")
-    add("--estimators", metavar="A,B,...", type=_names, default=NAMES, help=f"any of {','.join(NAMES)} (default: all)")
+    add(
+        "--estimators",
+        metavar="A,B,...",
+        type=_names,
+        default=_DEFAULT,
+        help=f"all, or any of {','.join(CANDIDATES)} (default: {','.join(_DEFAULT)})",
+    )
+    add("--calibrate", action="store_true", help="compare a calibrated form of each model too, cross-fitted by patient")
     add("--epochs", metavar="N", type=_positive, help="most epochs of the net (default: that of the classifier)")
     add("--width", metavar="N", type=_positive, help="channels of the net's first stage (default: 64; simulated: 16)")
     add("--seed", metavar="N", type=int, default=0, help="of everything that chance decides (default: 0)")
     add("--jobs", metavar="N", type=int, default=-1, help="processes; -1 means all cores (default: -1)")
+    add("--cache", metavar="DIR", type=Path, help="keep beats, features and finished folds here, to go on after a stop")
     add("--out", metavar="DIR", type=Path, default=Path("omi-report"), help="report folder (default: omi-report)")
     return parser
 
@@ -95,16 +106,20 @@ def _positive(text: str) -> int:
 
 
 def _names(text: str) -> tuple[str, ...]:
+    if text == "all":
+        return CANDIDATES
     names = tuple(dict.fromkeys(text.split(",")))
-    unknown = [name for name in names if name not in NAMES]
+    unknown = [name for name in names if name not in CANDIDATES]
     if unknown:
-        raise argparse.ArgumentTypeError(f"unknown estimator {unknown[0]!r}; take any of {', '.join(NAMES)}")
+        raise argparse.ArgumentTypeError(
+            f"unknown estimator {unknown[0]!r}; take all or any of {', '.join(CANDIDATES)}"
+        )
     return names
 
 
 def _compare(args: argparse.Namespace) -> int:
     """Run ``omi-estimators compare``: everything that input can spoil first, then the long work."""
-    from omi_estimators.comparison import make_splits
+    from omi_estimators.splits import make_splits
 
     try:
         _check(args)
@@ -121,13 +136,14 @@ def _compare(args: argparse.Namespace) -> int:
         f"{len(data.y)} records of {len(set(data.groups.tolist()))} patients, {int(data.y.sum())} with "
         f"{data.target_names[1]}; {args.folds} folds by patient."
     )
-    with tempfile.TemporaryDirectory(prefix="omi-estimators-") as cache:
-        estimators = _make_estimators(args, cache)
-        n_unusable = _measure_records(estimators, data.X, args.jobs)
+    with tempfile.TemporaryDirectory(prefix="omi-estimators-") as temporary:
+        cache = args.cache or Path(temporary)
+        estimators = _make_estimators(args, cache / "records")
+        n_unusable = _measure_records(data.X, args, cache / "records")
         if n_unusable:
             notes.append(f"{n_unusable} records have no measurable beat or features; they count all the same.")
             _say(notes[-1])
-        result = _run(estimators, data, splits, args.seed)
+        result = _run(estimators, data, splits, args.seed, cache / "folds")
     print(result)
     source = "PTB-XL" if args.ptbxl else "simulated ECGs"
     page = result.write_report(
@@ -191,80 +207,48 @@ def _simulate(args: argparse.Namespace) -> tuple[Any, list[str]]:
         random_state=args.seed,
     )
     notes = ["The ECGs are SIMULATED, and OMI is made frequent: no figure here says anything about patients."]
-    if args.width is None and "net" in args.estimators:
+    if args.width is None and set(args.estimators) - {"forest", "regression", "prior"}:
         notes.append(f"The net is narrower than published (width {_SIMULATED['width']}, not 64), to be quick.")
     return data, notes
 
 
-def _make_estimators(args: argparse.Namespace, cache: str) -> dict[str, Any]:
-    """Return the estimators asked for, each from raw ECGs to probabilities.
-
-    Beats and features are cached record by record. Each depends on its own record alone, so a record in
-    training and the same one in another fold's test share nothing but the work: nothing leaks.
-    """
-    from sklearn.dummy import DummyClassifier
-
-    from omi_estimators.pipelines import make_forest_pipeline, make_net_pipeline
-
+def _make_estimators(args: argparse.Namespace, cache: Path) -> dict[str, Any]:
+    """Return the estimators asked for, each from raw ECGs to probabilities."""
     net_params = {"max_epochs": args.epochs, "width": args.width}
     if not args.ptbxl:
         # A narrow net gains little from a second thread, and waits for minutes where others use the cores.
         net_params |= {"width": args.width or _SIMULATED["width"], "n_threads": 1}
-    given = {key: value for key, value in net_params.items() if value is not None}
-    makers = {
-        "net": lambda: make_net_pipeline(args.sampling_rate, memory=cache, **given),
-        "forest": lambda: make_forest_pipeline(args.sampling_rate, memory=cache).set_params(forest__n_jobs=args.jobs),
-        "regression": lambda: _make_regression(args.sampling_rate, cache),
-        "prior": lambda: DummyClassifier(strategy="prior"),
-    }
-    return {name: makers[name]() for name in NAMES if name in args.estimators}
-
-
-def _make_regression(sampling_rate: float, cache: str) -> Any:
-    """Return the floor that sees the ECG: logistic regression on principal components of median beats."""
-    from sklearn.decomposition import PCA
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import FunctionTransformer, StandardScaler
-
-    from omi_estimators.preprocessing import ECGFilter, MedianBeat
-
-    return Pipeline(
-        [
-            ("filter", ECGFilter(sampling_rate=sampling_rate)),
-            ("beat", MedianBeat(sampling_rate=sampling_rate, memory=cache)),
-            ("flatten", FunctionTransformer(_flatten)),
-            ("scale", StandardScaler()),
-            # A share of variance rather than a number, so that any number of records will do.
-            ("components", PCA(n_components=0.9)),
-            ("regression", LogisticRegression(max_iter=5000)),
-        ]
+    return make_candidates(
+        args.estimators,
+        args.sampling_rate,
+        memory=str(cache),
+        n_jobs=args.jobs,
+        net_params={key: value for key, value in net_params.items() if value is not None},
+        calibrated=args.calibrate,
     )
 
 
-def _flatten(beats: Any) -> Any:
-    return beats.reshape(len(beats), -1)
-
-
-def _measure_records(estimators: dict[str, Any], X: Any, n_jobs: int) -> int:
+def _measure_records(X: Any, args: argparse.Namespace, cache: Path) -> int:
     """Fill the cache of beats and features, showing progress; return how many records have none.
 
     Done here, once and in parallel, so that the folds' times are those of learning.
     """
     import numpy as np
-    from sklearn.base import clone
     from tqdm import tqdm
 
+    from omi_estimators.pipelines import make_forest_pipeline, make_net_pipeline
     from omi_estimators.preprocessing import UnusableRecordWarning
 
     # The steps that work on one record at a time; the regression's beats are those of the net.
-    steps = {"features": ("forest", 1), "beats": ("net" if "net" in estimators else "regression", 2)}
+    given = {"sampling_rate": args.sampling_rate, "memory": str(cache), "n_jobs": args.jobs}
+    wanted = set(args.estimators)
+    steps = {}
+    if wanted & {"forest", "fusion"}:
+        steps["features"] = make_forest_pipeline(**given)[:1]
+    if wanted - {"forest", "prior"}:
+        steps["beats"] = make_net_pipeline(**given)[:2]
     unusable = np.zeros(len(X), dtype=bool)
-    for what, (name, n_steps) in steps.items():
-        if name not in estimators:
-            continue
-        measure = clone(estimators[name][:n_steps])
-        measure[-1].set_params(n_jobs=n_jobs)
+    for what, measure in steps.items():
         with tqdm(total=len(X), desc=f"measuring {what}", unit="record", file=sys.stderr) as bar:
             for start in range(0, len(X), _CHUNK):
                 records = X[start : start + _CHUNK]
@@ -277,7 +261,7 @@ def _measure_records(estimators: dict[str, Any], X: Any, n_jobs: int) -> int:
     return int(unusable.sum())
 
 
-def _run(estimators: dict[str, Any], data: Any, splits: Any, seed: int) -> ComparisonResult:
+def _run(estimators: dict[str, Any], data: Any, splits: Any, seed: int, cache: Path) -> ComparisonResult:
     from omi_estimators.comparison import compare_estimators
     from omi_estimators.preprocessing import UnusableRecordWarning
 
@@ -293,4 +277,6 @@ def _run(estimators: dict[str, Any], data: Any, splits: Any, seed: int) -> Compa
             cv=splits,
             target_names=data.target_names,
             random_state=seed,
+            subgroups={name: data[name] for name in ("age", "sex") if name in data},
+            cache_dir=cache,
         )

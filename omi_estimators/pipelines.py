@@ -98,3 +98,69 @@ def make_forest_pipeline(
             ("forest", RandomForestClassifier(**forest)),
         ]
     )
+
+
+def make_fusion(
+    sampling_rate: float = 500,
+    *,
+    voting: bool = False,
+    cv: Any = 5,
+    memory: Any = None,
+    n_jobs: int | None = None,
+    net_params: dict[str, Any] | None = None,
+    forest_params: dict[str, Any] | None = None,
+    random_state: int | None = None,
+) -> Any:
+    """Return ECG-SMART-NET and the random forest fused into one classifier of raw ECGs.
+
+    Stacked by logistic regression on their log-odds, cross-fitted by patient (`FusionClassifier`), or averaged
+    (`sklearn.ensemble.VotingClassifier`). Stacking fits each model in `cv` inner folds and once more on all
+    records, averaging once.
+
+    Parameters
+    ----------
+    sampling_rate : float, default=500
+        Of the ECGs, in Hz.
+    voting : bool, default=False
+        Whether to average the probabilities rather than stack them.
+    cv : int, splitter or iterable of (train, test), default=5
+        Inner folds of stacking, by patient if `fit` is given `groups`.
+    memory : str, path or joblib.Memory, optional
+        Where to keep the beat and the features of each record, so that no inner fold measures them again.
+    n_jobs : int, optional
+        Processes that measure beats and features, and threads that grow trees.
+    net_params, forest_params : dict, optional
+        Further arguments of `make_net_pipeline` and `make_forest_pipeline`.
+    random_state : int, optional
+        Seed of the net, the forest, and the inner folds.
+
+    Returns
+    -------
+    FusionClassifier or VotingClassifier
+        Its parts are `net` and `forest`, reachable as ``net__net__lr`` and the like. It takes `X` of shape
+        (n_records, 12, n_samples) in millivolts. Patients go to ``fit(X, y, groups=groups)``; to the average only
+        with metadata routing enabled.
+
+    References
+    ----------
+    Riek N. T. et al., arXiv:2405.09567; Wolpert D. H., Stacked generalization, Neural Networks 5:241-259, 1992,
+    doi:10.1016/S0893-6080(05)80023-1.
+
+    Examples
+    --------
+    >>> from omi_estimators import make_fusion
+    >>> [name for name, _ in make_fusion(net_params={"max_epochs": 20}).estimators]
+    ['net', 'forest']
+    """
+    from sklearn.ensemble import VotingClassifier
+
+    from omi_estimators.fusion import FusionClassifier
+
+    shared = {"memory": memory, "n_jobs": n_jobs, "random_state": random_state}
+    parts = [
+        ("net", make_net_pipeline(sampling_rate, **(shared | (net_params or {})))),
+        ("forest", make_forest_pipeline(sampling_rate, **(shared | (forest_params or {})))),
+    ]
+    if voting:
+        return VotingClassifier(parts, voting="soft")
+    return FusionClassifier(parts, cv=cv, random_state=random_state)

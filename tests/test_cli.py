@@ -99,7 +99,7 @@ def test_a_narrow_net_is_no_secret():
         (["--ptbxl", ".", "--n-patients", "9"], "--n-patients is for simulated"),
         (["--task", "mi_vs_norm"], "give --ptbxl DIR too"),
         (["--n-patients", "3"], "5 folds need 5 patients"),
-        (["--n-patients", "12", "--folds", "9"], "must hold both classes"),
+        (["--n-patients", "12", "--folds", "9"], "must hold every class"),
         (["--n-patients", "12", "--folds", "1"], "at least 2 folds"),
         (["--sampling-rate", "20"], "sampling_rate"),
         (["--jobs", "0"], "--jobs"),

@@ -24,13 +24,13 @@ from sklearn.model_selection import (
     StratifiedKFold,
 )
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
 from omi_estimators import compare_estimators, make_net_pipeline
-from omi_estimators.comparison import make_splits
-from omi_estimators.comparison._displays import average_roc, reliability
-from omi_estimators.metrics import bootstrap_difference, bootstrap_interval
+from omi_estimators.metrics import bootstrap_difference, bootstrap_interval, threshold_at_sensitivity
+from omi_estimators.metrics._weighted import METRICS
+from omi_estimators.splits import make_splits
 
 QUICK = {"n_resamples": 100, "random_state": 0, "verbose": 0}
 
@@ -108,17 +108,19 @@ def test_table_is_what_the_metrics_say(result, flat):
     _, y, groups = flat
     prob = result.probabilities["regression"].to_numpy()
     row = result.table.loc["regression"]
-    for metric in ("roc_auc", "average_precision", "brier_score"):
+    for metric in METRICS:
         alone = bootstrap_interval(y, prob, metric, groups=groups, folds=result.fold, n_resamples=2000, random_state=1)
         assert row[metric] == pytest.approx(alone.estimate, abs=1e-12)
-        assert (row[f"{metric}_low"], row[f"{metric}_high"]) == pytest.approx((alone.low, alone.high), abs=0.02)
+        assert (row[f"{metric}_low"], row[f"{metric}_high"]) == pytest.approx(
+            (alone.low, alone.high), abs=0.02, rel=0.05
+        )
         against = bootstrap_difference(
             y, result.probabilities["spy"], prob, metric, groups=groups, folds=result.fold, random_state=1
         )
         spy = result.table.loc["spy"]
         assert spy[f"{metric}_difference"] == pytest.approx(against.estimate, abs=1e-12)
         ends = spy[f"{metric}_difference_low"], spy[f"{metric}_difference_high"]
-        assert ends == pytest.approx((against.low, against.high), abs=0.02)
+        assert ends == pytest.approx((against.low, against.high), abs=0.02, rel=0.05)
     assert result.table.filter(like="difference").loc["regression"].isna().all()
 
 
@@ -320,7 +322,11 @@ def test_report(result, tmp_path):
     assert {path.name for path in page.parent.iterdir()} == {
         "index.html",
         "roc.png",
+        "precision_recall.png",
         "reliability.png",
+        "probabilities.png",
+        "decision_curve.png",
+        "tiers.png",
         "table.csv",
         "folds.csv",
         "result.json",
@@ -335,36 +341,155 @@ def test_report(result, tmp_path):
     ):
         assert part in text
     # Self-contained: pictures are inside, and nothing is fetched.
-    assert text.count('src="data:image/png;base64,') == 2
+    assert text.count('src="data:image/png;base64,') == 6
     assert not re.search(r'(src|href)="(?!data:)', text)
     result.write_report(tmp_path / "a" / "b")
 
 
-def test_area_under_the_drawn_curve_is_the_figure(result):
-    for name in result.table.index:
-        assert np.trapezoid(*average_roc(result, name)[::-1]) == pytest.approx(result.table.loc[name, "roc_auc"])
-
-
-def test_reliability_by_hand(result):
-    predicted, observed, low, high = reliability(result, "spy")
-    assert len(predicted) == 10
-    assert (np.diff(predicted) > 0).all()
-    assert np.mean(observed) == pytest.approx(result.y.mean())
-    assert (low <= observed).all()
-    assert (observed <= high).all()
-    assert len(reliability(result, "prior")[0]) == 1
-
-
 def test_pictures_name_what_they_show(result):
-    roc, calibration = result.plot_roc(), result.plot_reliability()
-    assert "specificity" in roc.axes[0].get_xlabel()
-    legend = [text.get_text() for text in roc.axes[0].get_legend().get_texts()]
-    assert [text.split(":")[0] for text in legend] == ["regression", "spy", "prior"]
-    assert len(calibration.axes) == 6
-    for figure in (roc, calibration):
+    pictures = {
+        name: getattr(result, f"plot_{name}")()
+        for name in ("roc", "precision_recall", "reliability", "decision_curve", "probabilities", "tiers")
+    }
+    for name, figure in pictures.items():
         caption = " ".join(figure.get_supxlabel().split())
         assert "120 records of 60 patients, 40 with MI" in caption
+        assert len(figure.axes) == (1 if name in ("roc", "precision_recall", "decision_curve") else 3)
+        assert all(axes.get_xlabel() for axes in figure.axes)
+        assert figure.axes[0].get_ylabel()
+    for name, metric in (("roc", "roc_auc"), ("precision_recall", "average_precision")):
+        legend = [text.get_text() for text in pictures[name].axes[0].get_legend().get_texts()]
+        assert legend[0].startswith(f"regression: {result.table.loc['regression', metric]:.3f} [")
+        assert [text.split(":")[0] for text in legend] == ["regression", "spy", "prior"]
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+def test_tiers_come_from_other_folds(result):
+    prob, fold = result.probabilities["regression"].to_numpy(), result.fold
+    for number in range(5):
+        here = fold == number
+        cut = threshold_at_sensitivity(result.y[~here], prob[~here], 0.9)
+        np.testing.assert_array_equal(result.tiers["regression"][here] == "rule-out", prob[here] < cut)
+    called = result.tiers["regression"].isin(["high", "rule-in"])
+    assert result.decisions.loc["regression", "sensitivity"] == pytest.approx(called[result.y == 1].mean())
+    table = result.tier_tables.loc["regression"]
+    assert table["n_records"].sum() == 120
+    assert table["n_events"].sum() == 40
+
+
+@pytest.mark.filterwarnings("ignore::omi_estimators.metrics.FewEventsWarning")
+def test_one_fold_has_no_tiers(flat, tmp_path):
+    X, y, groups = flat
+    cv = PredefinedSplit(np.where(groups < 40, -1, 0))
+    result = compare_estimators({"regression": LogisticRegression()}, X, y, groups=groups, cv=cv, **QUICK)
+    assert result.tiers is None
+    assert result.decision_summary() is None
+    with pytest.raises(ValueError, match="two folds"):
+        result.plot_tiers()
+    page = result.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Risk tiers" not in page
+
+
+def test_a_page_by_itself(result, tmp_path):
+    page = result.to_html(tmp_path / "page.html", title="MI", notes=["Labels are MI"])
+    text = page.read_text(encoding="utf-8")
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+    assert text.count('src="data:image/png;base64,') == 6
+    assert result.calibration_summary().loc["spy", "slope [95 % CI]"] in text
+    assert result.decision_summary().loc["spy", "PPV [95 % CI]"] in text
+    # A constant prediction has no slope.
+    assert result.calibration_summary().loc["prior", "slope [95 % CI]"] == "not defined"
+
+
+@pytest.mark.filterwarnings("ignore::omi_estimators.metrics.FewEventsWarning")
+def test_subgroups(flat, tmp_path):
+    X, y, groups = flat
+    rng = np.random.default_rng(0)
+    sex = rng.choice(["female", "male"], size=60)[groups]
+    age = np.where(groups == 7, np.nan, rng.integers(20, 90, size=60)[groups])
+    result = compare_estimators(
+        {"regression": LogisticRegression(), "prior": DummyClassifier()},
+        X,
+        y,
+        groups=groups,
+        subgroups={"sex": sex, "age": age},
+        **QUICK,
+    )
+    table = result.subgroups
+    assert list(dict.fromkeys(table["column"])) == ["sex", "age"]
+    assert table["level"].unique().tolist()[:2] == ["female", "male"]
+    bands = [level for level in table["level"].unique() if " to " in level]
+    assert len(bands) == 4
+    women = table[(table["level"] == "female") & (table["estimator"] == "regression")].iloc[0]
+    here = sex == "female"
+    expected = bootstrap_interval(
+        y[here], result.probabilities["regression"][here], "roc_auc", groups=groups[here], folds=result.fold[here]
+    )
+    assert women["roc_auc"] == pytest.approx(expected.estimate)
+    assert women["roc_auc_low"] == pytest.approx(expected.low, abs=0.06)
+    assert (women["n_records"], women["n_events"]) == (here.sum(), y[here].sum())
+    # Two records of one patient without an age, of one class: no figure.
+    missing = table[table["level"] == "missing"].iloc[0]
+    assert missing["n_records"] == 2
+    assert np.isnan(missing["roc_auc"])
+    page = result.write_report(tmp_path).read_text(encoding="utf-8")
+    assert "age: missing" in page
+    assert "not defined" in page
+    assert pd.read_csv(tmp_path / "subgroups.csv").shape == table.shape
+    for bad, message in (([1], "must be a dictionary"), ({"sex": sex[1:]}, "one value for each of the 120 records")):
+        with pytest.raises(ValueError, match=message):
+            compare_estimators({"spy": Spy()}, X, y, groups=groups, subgroups=bad, **QUICK)
+
+
+def test_an_interrupted_comparison_goes_on(data, tmp_path):
+    X, y, groups = data
+    given = {"groups": groups, "cache_dir": tmp_path} | QUICK
+    with pytest.raises(RuntimeError, match="power"):
+        compare_estimators({"spy": Spy(fail_at=4)}, X, y, **given)
+    assert len(list(tmp_path.iterdir())) == 3
+    expected = compare_estimators({"spy": Spy(fail_at=99)}, X, y, groups=groups, **QUICK)
+    Spy.seen.clear()
+    with pytest.raises(RuntimeError, match="power"):
+        compare_estimators({"spy": Spy(fail_at=2)}, X, y, **given)  # other parameters: nothing is found
+    Spy.seen.clear()
+    result = compare_estimators({"prior": DummyClassifier(), "spy": Spy(fail_at=4)}, X, y, **given)
+    assert len(Spy.seen) == 2
+    pd.testing.assert_series_equal(result.probabilities["spy"], expected.probabilities["spy"])
+    Spy.seen.clear()
+    other = X + 1e-6
+    compare_estimators({"spy": Spy(fail_at=9)}, other, y, **given)
+    assert len(Spy.seen) == 5
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_damaged_fold_is_fitted_again(data, tmp_path):
+    X, y, groups = data
+    given = {"groups": groups, "cache_dir": tmp_path} | QUICK
+    first = compare_estimators({"spy": Spy()}, X, y, **given)
+    damaged = sorted(tmp_path.iterdir())[0]
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    Spy.seen.clear()
+    with pytest.warns(UserWarning, match="is damaged"):
+        again = compare_estimators({"spy": Spy()}, X, y, **given)
+    assert len(Spy.seen) == 1
+    pd.testing.assert_frame_equal(again.probabilities, first.probabilities)
+
+
+def test_a_cache_needs_a_seed_and_names(data, tmp_path):
+    X, y, groups = data
+    with pytest.raises(ValueError, match="cache_dir needs a random_state"):
+        compare_estimators({"spy": Spy()}, X, y, groups=groups, cache_dir=tmp_path, **(QUICK | {"random_state": None}))
+    nameless = make_pipeline(FunctionTransformer(lambda x: x), Spy())
+    with pytest.raises(ValueError, match="'nameless' cannot be told apart from others on disk"):
+        compare_estimators({"nameless": nameless}, X, y, groups=groups, cache_dir=tmp_path, **QUICK)
+
+
+def test_an_estimator_is_the_same_whatever_it_is_compared_with(flat):
+    X, y, groups = flat
+    forest = RandomForestClassifier(n_estimators=3)
+    alone = compare_estimators({"forest": forest}, X, y, groups=groups, **QUICK)
+    among = compare_estimators({"prior": DummyClassifier(), "forest": forest}, X, y, groups=groups, **QUICK)
+    pd.testing.assert_series_equal(alone.probabilities["forest"], among.probabilities["forest"])
 
 
 def test_pictures_without_matplotlib(result, monkeypatch):

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import Tags
@@ -24,6 +25,7 @@ from omi_estimators.classifiers._records import Records
 from omi_estimators.classifiers._training import (
     OPTIMIZERS,
     class_mass,
+    find_autocast_dtype,
     fixed_threads,
     make_net,
     make_rng,
@@ -307,10 +309,42 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         sklearn.exceptions.NotFittedError
             Before `fit`.
         """
+        return softmax(self._log_proba(X), axis=1)
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return log-odds of the second of two classes, or log-probabilities of more classes.
+
+        Calibration on log-odds mends a wrong slope and a wrong prevalence exactly;
+        `sklearn.calibration.CalibratedClassifierCV` therefore takes this before `predict_proba`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_records,) or (n_records, n_classes)
+            The logarithms of what `predict_proba` answers.
+
+        Raises
+        ------
+        ValueError
+            If leads or samples are not those of `fit`, or a value is not finite.
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        """
+        log_proba = self._log_proba(X)
+        return log_proba[:, 1] - log_proba[:, 0] if log_proba.shape[1] == 2 else log_proba
+
+    def _log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the logarithm of the probability of each class."""
         check_is_fitted(self)
         signals = check_signals(self, X, reset=False)
+        device = torch.device(self.net_.device)
+        dtype = None if self.mixed_precision == "auto" else find_autocast_dtype(self.mixed_precision, device)
         with fixed_threads(self.n_threads):
-            logits = predict_logits(self.net_.module_, signals, torch.device(self.net_.device))
+            logits = predict_logits(self.net_.module_, signals, device, dtype)
         to_prior = self.class_prior_ if self.correct_prior else self.training_prior_
         return shift_prior(logits, self.training_prior_, to_prior)
 

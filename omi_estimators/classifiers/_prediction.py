@@ -16,7 +16,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 BATCH_SIZE = 32
 
 
-def predict_logits(module: nn.Module, X: NDArray[np.float32], device: torch.device) -> NDArray[np.float64]:
+def predict_logits(
+    module: nn.Module, X: NDArray[np.float32], device: torch.device, autocast_dtype: torch.dtype | None = None
+) -> NDArray[np.float64]:
     """Return the logits of each record.
 
     Parameters
@@ -27,6 +29,8 @@ def predict_logits(module: nn.Module, X: NDArray[np.float32], device: torch.devi
         Records.
     device : torch.device
         Where to compute.
+    autocast_dtype : torch.dtype, optional
+        Reduced precision of the convolutions; float32 if None.
 
     Returns
     -------
@@ -37,12 +41,13 @@ def predict_logits(module: nn.Module, X: NDArray[np.float32], device: torch.devi
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     batch = np.zeros((BATCH_SIZE, 1, *X.shape[1:]), dtype=np.float32)
     logits = []
-    with torch.inference_mode():
+    reduced = torch.autocast(device.type, dtype=autocast_dtype, enabled=autocast_dtype is not None)
+    with torch.inference_mode(), reduced:
         for start in range(0, len(X), BATCH_SIZE):
             records = X[start : start + BATCH_SIZE]
             batch[: len(records), 0] = records
             batch[len(records) :] = 0
-            logits.append(network(torch.from_numpy(batch).to(device))[: len(records)].cpu())
+            logits.append(network(torch.from_numpy(batch).to(device))[: len(records)].float().cpu())
     return torch.cat(logits).numpy().astype(np.float64)
 
 

@@ -1,16 +1,16 @@
-"""Probabilities moved from one prevalence to another."""
+"""Log-odds moved from one prevalence to another."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
+from scipy.special import log_softmax
 
 
 def shift_prior(
     logits: NDArray[np.float64], from_prior: NDArray[np.float64], to_prior: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return probabilities at one prevalence from logits trained at another.
+    """Return log-probabilities at one prevalence from logits trained at another.
 
     By Bayes' rule each class's log-odds move by ``log(to_prior / from_prior)``, if the ECGs of each
     class look alike at both prevalences. Balancing the classes in training changes nothing else.
@@ -26,7 +26,7 @@ def shift_prior(
     Returns
     -------
     ndarray of shape (n_records, n_classes)
-        Probabilities; rows sum to 1.
+        Logarithms of probabilities.
 
     References
     ----------
@@ -37,10 +37,11 @@ def shift_prior(
     --------
     >>> import numpy as np
     >>> from omi_estimators.classifiers._prior import shift_prior
-    >>> shift_prior(np.zeros((1, 2)), np.array([0.5, 0.5]), np.array([0.93, 0.07])).round(2).tolist()
+    >>> np.exp(shift_prior(np.zeros((1, 2)), np.array([0.5, 0.5]), np.array([0.93, 0.07]))).round(2).tolist()
     [[0.93, 0.07]]
     """
     shift = np.zeros(len(to_prior))
     known = (from_prior > 0) & (to_prior > 0)
     shift[known] = np.log(to_prior[known] / from_prior[known])
-    return softmax(logits + shift, axis=1)
+    shifted: NDArray[np.float64] = log_softmax(logits + shift, axis=1)
+    return shifted

@@ -95,7 +95,7 @@ def make_net(
         "train_split": None if valid_set is None else predefined_split(valid_set),
         "classes": list(range(len(estimator.classes_))),
         "callbacks": _make_callbacks(estimator, valid_set is not None),
-        "autocast_dtype": _find_autocast_dtype(estimator.mixed_precision, device),
+        "autocast_dtype": find_autocast_dtype(estimator.mixed_precision, device),
         "compile": estimator.compile,
         "device": device,
         "verbose": max(0, int(estimator.verbose) - 1),
@@ -154,8 +154,8 @@ def train(estimator: Any, net: WeightedNet, train_set: TensorRecords, epochs: in
         )
 
 
-def _find_autocast_dtype(mixed_precision: bool | str, device: torch.device) -> torch.dtype | None:
-    """Return the reduced precision to train in: "auto" takes bfloat16 on a GPU that has it."""
+def find_autocast_dtype(mixed_precision: bool | str, device: torch.device) -> torch.dtype | None:
+    """Return the reduced precision to compute in: "auto" takes bfloat16 on a GPU that has it."""
     if mixed_precision == "auto":
         mixed_precision = device.type == "cuda" and torch.cuda.is_bf16_supported()
     return torch.bfloat16 if mixed_precision else None

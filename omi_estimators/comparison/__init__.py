@@ -7,6 +7,5 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     submod_attrs={
         "_compare": ["compare_estimators"],
         "_result": ["ComparisonResult"],
-        "_splits": ["make_splits"],
     },
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,11 +11,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from omi_estimators.comparison._decisions import cross_fit_tiers, make_decisions, make_tier_tables
 from omi_estimators.comparison._fit import check_estimators, cross_fit, seed_estimator
 from omi_estimators.comparison._result import ComparisonResult
-from omi_estimators.comparison._splits import check_records, make_splits
+from omi_estimators.comparison._store import FoldStore
+from omi_estimators.comparison._subgroups import check_subgroups, make_subgroups
 from omi_estimators.comparison._table import make_table
+from omi_estimators.metrics import FewEventsWarning
 from omi_estimators.metrics._checks import check_level, make_rng
+from omi_estimators.splits import check_records, make_splits
 
 
 def compare_estimators(
@@ -30,12 +35,15 @@ def compare_estimators(
     n_resamples: int = 2000,
     confidence_level: float = 0.95,
     random_state: Any = None,
+    subgroups: Any = None,
+    cache_dir: str | os.PathLike[str] | None = None,
     verbose: int = 1,
 ) -> ComparisonResult:
     """Compare classifiers by cross-validation that never splits a patient.
 
     Every estimator sees the same folds. From the out-of-fold probabilities come AUROC, average precision
-    (AP) and Brier score with intervals, and differences to a reference, by one bootstrap of patients.
+    (AP), Brier score, calibration, each with its interval and its difference to a reference, by one bootstrap of
+    patients; and risk tiers, with thresholds that other folds chose.
 
     Probabilities of different folds come from different models, whose scales may differ. AUROC therefore
     counts pairs of records within folds, and AP is the mean over positives of the precision within folds;
@@ -70,13 +78,20 @@ def compare_estimators(
     random_state : int, RandomState, Generator or None, default=None
         Seed of folds, bootstrap, and of each `random_state` of the estimators that is None. With None
         nothing is seeded.
+    subgroups : dict or DataFrame of columns, optional
+        What to split the records by for a table of their own, such as ``{"sex": sex, "age": age}``; one value
+        for each record, numbers of many values in four bands of equal size. Nothing is trained by subgroup.
+    cache_dir : path-like, optional
+        A folder in which each estimator's finished folds are kept: the same call after an interruption goes on
+        where it stopped. It holds probabilities, no records. Folds are found again for equal data, parameters
+        and `random_state`, which must be given.
     verbose : int, default=1
         Whether to show progress on stderr.
 
     Returns
     -------
     ComparisonResult
-        With `table`, `folds`, `probabilities`, pictures, and `write_report`.
+        With `table`, `decisions`, `subgroups`, `folds`, `probabilities`, pictures, `to_html`, `write_report`.
 
     Raises
     ------
@@ -97,7 +112,7 @@ def compare_estimators(
 
     See Also
     --------
-    omi_estimators.comparison.make_splits : The folds alone.
+    omi_estimators.splits.make_splits : The folds alone.
     omi_estimators.metrics.bootstrap_difference : The same interval for two sets of scores.
 
     References
@@ -125,15 +140,22 @@ def compare_estimators(
     check_estimators(estimators)
     reference = next(iter(estimators)) if reference is None else reference
     labels, classes, patients = check_records(X, y, groups)
+    if len(classes) != 2:
+        found = ", ".join(repr(label) for label in classes.tolist()[:5])
+        raise ValueError(f"y must hold two classes; got {len(classes)} ({found}).")
     classes = _order_classes(classes, pos_label)
     names = tuple(str(name) for name in (classes if target_names is None else target_names))
     _check_arguments(estimators, reference, names, n_resamples, confidence_level)
+    if cache_dir is not None and random_state is None:
+        raise ValueError("cache_dir needs a random_state: without one no fold can be found again.")
+    columns_by_name = check_subgroups(subgroups, len(labels))
     rng = make_rng(random_state)
     splits = make_splits(X, labels, groups=patients, cv=cv, random_state=rng)
-    seeds = None if random_state is None else rng
-    seeded = {name: seed_estimator(estimator, seeds) for name, estimator in estimators.items()}
+    root = None if random_state is None else int(rng.integers(2**31))
+    seeded = {name: seed_estimator(name, estimator, root) for name, estimator in estimators.items()}
 
-    columns, rows = cross_fit(seeded, X, labels, classes[1], patients, splits, verbose=verbose)
+    store = None if cache_dir is None else FoldStore(cache_dir, X, labels, classes[1], patients)
+    columns, rows = cross_fit(seeded, X, labels, classes[1], patients, splits, store=store, verbose=verbose)
 
     fold = np.full(len(labels), -1)
     for number, (_, test) in enumerate(splits):
@@ -143,20 +165,30 @@ def compare_estimators(
     tested = fold >= 0
     positive = labels == classes[1]
     units = None if patients is None else np.unique(patients[tested], return_inverse=True)[1]
-    table, n_redrawn = make_table(
-        probabilities[tested],
-        positive[tested],
-        units,
-        np.unique(fold[tested], return_inverse=True)[1],
-        reference,
-        n_resamples=n_resamples,
-        confidence_level=confidence_level,
-        rng=rng,
+    codes = np.unique(fold[tested], return_inverse=True)[1]
+    seen = probabilities[tested].astype(np.float64), positive[tested], units
+    given: dict[str, Any] = {"n_resamples": n_resamples, "confidence_level": confidence_level, "rng": rng}
+    table, n_redrawn = make_table(*seen, codes, reference, **given)
+    by_subgroup = make_subgroups(
+        {name: values[tested] for name, values in columns_by_name.items()}, *seen, codes, **given
     )
+    tiers = cross_fit_tiers(seen[0], seen[1], codes)
+    decisions = tier_tables = None
+    if tiers is not None:
+        with warnings.catch_warnings():
+            # Said once, by the table.
+            warnings.simplefilter("ignore", FewEventsWarning)
+            decisions = make_decisions(tiers, seen[1], units, **given)
+        tier_tables = make_tier_tables(tiers, seen[1], units, confidence_level)
+        tiers = tiers.reindex(probabilities.index).fillna("")
     times = folds.groupby("estimator")[["fit_time", "predict_time"]].mean()
     return ComparisonResult(
         table=table.join(times),
         folds=folds,
+        decisions=decisions,
+        tier_tables=tier_tables,
+        subgroups=by_subgroup,
+        tiers=tiers,
         probabilities=probabilities,
         y=positive.astype(np.int64),
         groups=patients,

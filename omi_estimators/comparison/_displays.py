@@ -1,30 +1,33 @@
-"""Pictures of a comparison. They use matplotlib without pyplot, so nobody's figures are touched."""
+"""Pictures of a comparison, from the package's displays. Without pyplot, so that nobody's figures are touched."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from sklearn.metrics import roc_curve
-
-from omi_estimators.metrics._bootstrap import Resampler
-from omi_estimators.metrics._calibration import bin_probabilities
-from omi_estimators.metrics._weighted import Floats
+from omi_estimators.displays import (
+    DecisionCurveDisplay,
+    PrecisionRecallBandDisplay,
+    ProbabilityDisplay,
+    ReliabilityDisplay,
+    RiskTierDisplay,
+    RocBandDisplay,
+)
+from omi_estimators.displays._base import COLOURS, DASHES
+from omi_estimators.metrics import Interval, decision_curve, precision_recall_band, roc_band
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from omi_estimators.comparison._result import ComparisonResult
 
-# Okabe and Ito's colours, told apart by readers of any colour vision, dark ones first; dashes help in print.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
-_GREY = "#666666"
-_N_BINS = 10
 _N_RESAMPLES = 500
-_PANELS_PER_ROW = 4
+_PANELS_PER_ROW = 3
+_PANEL_WIDTH = 3.9
 _LETTERS_PER_INCH = 15
+# More bands than these cover each other.
+_MOST_BANDS = 4
 
 
 def _new_figure(width: float, height: float) -> Figure:
@@ -41,160 +44,173 @@ def _new_figure(width: float, height: float) -> Figure:
 
 def draw_roc(result: ComparisonResult) -> Figure:
     """Return the picture of ROC curves; see `ComparisonResult.plot_roc`."""
-    figure = _new_figure(6.0, 6.4)
-    axes = figure.add_subplot()
-    level = f"{100 * result.confidence_level:g} % CI"
-    for number, name in enumerate(result.table.index):
-        row = result.table.loc[name]
-        axes.plot(
-            *average_roc(result, name),
-            color=_COLOURS[number % len(_COLOURS)],
-            linestyle=_DASHES[number % len(_DASHES)],
-            linewidth=1.8,
-            label=f"{name}: {row['roc_auc']:.3f} [{row['roc_auc_low']:.3f}, {row['roc_auc_high']:.3f}]",
-        )
-    axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.8, zorder=0)
-    axes.set(
-        xlabel="1 - specificity (false positive rate)",
-        ylabel="Sensitivity (true positive rate)",
-        xlim=(-0.01, 1.01),
-        ylim=(-0.01, 1.01),
-        aspect="equal",
-    )
-    axes.grid(color="#dddddd", linewidth=0.6)
-    # Below the diagonal there is room: no curve worth drawing runs there.
-    axes.legend(loc="lower right", fontsize=8, title=f"Area under the curve [{level}]", title_fontsize=8)
+
+    def make(name: str) -> RocBandDisplay:
+        curve = roc_band(*_predictions(result, name), **_bands(result), folds=result.fold[result.tested])
+        return RocBandDisplay(curve, _interval(result, name, "roc_auc"), name=name)
+
     caption = (
         f"ROC curves for {result.target_names[1]} against {result.target_names[0]}, averaged over folds. "
-        f"{_describe(result)} Thin grey line: chance."
+        f"{_describe_bands(result)} Thin grey line: chance. {describe(result)}"
     )
-    _add_caption(figure, caption, 6.0)
-    return figure
+    return _draw_together(result, make, "plot_chance", caption)
 
 
-def average_roc(result: ComparisonResult, name: Any) -> tuple[Floats, Floats]:
-    """Return false and true positive rates of the curve whose area is the estimator's `roc_auc`.
+def draw_precision_recall(result: ComparisonResult) -> Figure:
+    """Return the picture of precision against recall; see `ComparisonResult.plot_precision_recall`."""
+    prevalence = float(result.y[result.tested].mean())
 
-    Sensitivities of the folds at the same specificity are averaged, each fold weighing by its number of
-    pairs of a positive and a negative.
-    """
-    prob = result.probabilities[name].to_numpy()
-    curves, weights = [], []
-    for fold in np.unique(result.fold[result.tested]):
-        here = result.fold == fold
-        curves.append(roc_curve(result.y[here], prob[here], drop_intermediate=False)[:2])
-        weights.append(float(result.y[here].sum() * (1 - result.y[here]).sum()))
-    grid = np.unique(np.concatenate([false_rate for false_rate, _ in curves]))
-    steps = np.average(
-        [_limits(false_rate, true_rate, grid) for false_rate, true_rate in curves], axis=0, weights=weights
+    def make(name: str) -> PrecisionRecallBandDisplay:
+        curve = precision_recall_band(*_predictions(result, name), **_bands(result), folds=result.fold[result.tested])
+        return PrecisionRecallBandDisplay(curve, _interval(result, name, "average_precision"), prevalence, name=name)
+
+    caption = (
+        f"Of the records called {result.target_names[1]}, the share that is (precision), against the share of "
+        f"{result.target_names[1]} that is called so (recall), averaged over folds. {_describe_bands(result)} "
+        f"Thin grey line: chance, the share of {result.target_names[1]}. {describe(result)}"
     )
-    # Both ends of each vertical step are kept, so that the area is exact.
-    return np.repeat(grid, 2), steps.T.ravel()
+    return _draw_together(result, make, "plot_chance", caption)
 
 
-def _limits(false_rate: Floats, true_rate: Floats, grid: Floats) -> Floats:
-    """Return the lower and upper end of the curve at each point of `grid`, shape (2, n_points)."""
-    first = np.searchsorted(false_rate, grid, side="left")
-    last = np.searchsorted(false_rate, grid, side="right") - 1
-    between = np.interp(grid, false_rate, true_rate)
-    is_vertex = false_rate[first] == grid
-    return np.stack([np.where(is_vertex, true_rate[first], between), np.where(is_vertex, true_rate[last], between)])
+def draw_decision_curve(result: ComparisonResult) -> Figure:
+    """Return the picture of net benefit; see `ComparisonResult.plot_decision_curve`."""
+    prevalence = float(result.y[result.tested].mean())
+
+    def make(name: str) -> DecisionCurveDisplay:
+        return DecisionCurveDisplay(
+            decision_curve(*_predictions(result, name), **_bands(result)), prevalence, name=name
+        )
+
+    caption = (
+        "Net benefit of treating records at or above a threshold: true positives, less false positives at the "
+        f"exchange rate that the threshold implies, per record. Higher is better; a model is of use where its line is "
+        f"above treating everybody and nobody. {_describe_bands(result)} {describe(result)}"
+    )
+    return _draw_together(result, make, "plot_reference", caption)
 
 
 def draw_reliability(result: ComparisonResult) -> Figure:
     """Return the picture of reliability curves; see `ComparisonResult.plot_reliability`."""
-    names = list(result.table.index)
-    n_columns = min(len(names), _PANELS_PER_ROW)
-    n_rows = -(-len(names) // n_columns)
-    width = max(3.6, 3.0 * n_columns)
-    figure = _new_figure(width, 4.7 * n_rows + (0.7 if n_columns > 1 else 1.5))
-    grid = figure.add_gridspec(2 * n_rows, n_columns, height_ratios=[3, 1.3] * n_rows)
-    for number, name in enumerate(names):
-        row, column = divmod(number, n_columns)
-        curve = figure.add_subplot(grid[2 * row, column])
-        histogram = figure.add_subplot(grid[2 * row + 1, column], sharex=curve)
-        colour = _COLOURS[number % len(_COLOURS)]
-        _draw_curve(curve, result, name, colour)
-        _draw_histogram(histogram, result, name)
-        curve.set_title(str(name), fontsize=10)
-        if column == 0:
-            curve.set_ylabel(f"Observed frequency of {result.target_names[1]}")
-            histogram.set_ylabel("Share of class")
-    level = f"{100 * result.confidence_level:g} %"
+
+    def draw(name: str, number: int, axes: Any) -> None:
+        y, prob = _predictions(result, name)
+        given = {"target_names": result.target_names, "color": COLOURS[number % len(COLOURS)], "ax": axes}
+        ReliabilityDisplay.from_predictions(y, prob, **given, **_bands(result))
+
     caption = (
-        f"Predicted against observed frequency of {result.target_names[1]}, in up to {_N_BINS} groups of equal "
-        f"size; bars: {level} intervals by bootstrap of {_name_units(result)}; grey line: perfect calibration. Below: "
-        f"how probabilities are distributed in each class. {_describe(result)}"
+        f"Observed against predicted frequency of {result.target_names[1]}, smoothed (loess), with pointwise "
+        f"{_level(result)} bands; on the grey diagonal probabilities mean what they say. Bars: how probabilities are "
+        f"distributed, {result.target_names[1]} from above, {result.target_names[0]} from below. {describe(result)}"
     )
-    _add_caption(figure, caption, width)
+    return _draw_panels(result, draw, 4.4, caption)
+
+
+def draw_probabilities(result: ComparisonResult) -> Figure:
+    """Return the picture of probabilities by class; see `ComparisonResult.plot_probabilities`."""
+
+    def draw(name: str, number: int, axes: Any) -> None:
+        y, prob = _predictions(result, name)
+        ProbabilityDisplay.from_predictions(y, prob, target_names=result.target_names, ax=axes)
+
+    caption = (
+        f"How predicted probabilities are distributed among {result.target_names[1]} and {result.target_names[0]}; "
+        f"the bars of each class sum to one. {describe(result)}"
+    )
+    return _draw_panels(result, draw, 2.9, caption)
+
+
+def draw_tiers(result: ComparisonResult) -> Figure:
+    """Return the picture of risk tiers; see `ComparisonResult.plot_tiers`."""
+    tiers = result.tiers
+    if tiers is None:
+        raise ValueError("Risk tiers need two folds at least: thresholds of a fold come from the others.")
+    groups = None if result.groups is None else result.groups[result.tested]
+
+    def draw(name: str, number: int, axes: Any) -> None:
+        RiskTierDisplay.from_predictions(
+            result.y[result.tested],
+            tiers[name].to_numpy()[result.tested].astype(str),
+            groups=groups,
+            target_names=result.target_names,
+            confidence_level=result.confidence_level,
+            ax=axes,
+        )
+
+    caption = (
+        f"Share of {result.target_names[1]} in each risk tier, with {_level(result)} intervals (black lines) and "
+        f"numbers: records with {result.target_names[1]} of all in the tier. Thresholds of each fold were chosen on "
+        "the other folds: rule-out at a sensitivity of 0.90, rule-in at a positive predictive value of 0.85, low and "
+        f"high parted at the greatest F1. {describe(result)}"
+    )
+    return _draw_panels(result, draw, 2.4, caption, width=5.6, per_row=2)
+
+
+def _draw_together(result: ComparisonResult, make: Callable[[str], Any], reference: str, caption: str) -> Figure:
+    """Return a figure in which all estimators share the axes; what they have in common is drawn once."""
+    figure = _new_figure(6.4, 6.9)
+    axes = figure.add_subplot()
+    bands = len(result.table) <= _MOST_BANDS
+    for number, name in enumerate(result.table.index):
+        style = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
+        make(str(name)).plot(axes, plot_band=bands, **{reference: number == 0}, **style)
+    _add_caption(figure, caption, 6.4)
     return figure
 
 
-def _draw_curve(axes: Any, result: ComparisonResult, name: Any, colour: str) -> None:
-    predicted, observed, low, high = reliability(result, name)
-    axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.8, zorder=0)
-    axes.errorbar(
-        predicted,
-        observed,
-        # Rounding may put an end of the interval past the figure itself.
-        yerr=np.maximum([observed - low, high - observed], 0),
-        color=colour,
-        marker="o",
-        markersize=4,
-        linewidth=1.4,
-        elinewidth=0.9,
-        capsize=2,
-    )
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    axes.grid(color="#dddddd", linewidth=0.6)
-    axes.tick_params(labelbottom=False)
+def _draw_panels(
+    result: ComparisonResult,
+    draw: Callable[[str, int, Any], None],
+    height: float,
+    caption: str,
+    width: float = _PANEL_WIDTH,
+    per_row: int = _PANELS_PER_ROW,
+) -> Figure:
+    """Return a figure with axes for each estimator."""
+    names = [str(name) for name in result.table.index]
+    n_columns = min(len(names), per_row)
+    n_rows = -(-len(names) // n_columns)
+    figure = _new_figure(width * n_columns, height * n_rows + (1.0 if n_columns > 1 else 1.8))
+    for number, name in enumerate(names):
+        axes = figure.add_subplot(n_rows, n_columns, number + 1)
+        draw(name, number, axes)
+        axes.set_title(name, fontsize=10)
+        if number % n_columns:
+            axes.set_ylabel("")
+    _add_caption(figure, caption, width * n_columns)
+    return figure
 
 
-def _draw_histogram(axes: Any, result: ComparisonResult, name: Any) -> None:
-    prob = result.probabilities[name].to_numpy()[result.tested]
-    y = result.y[result.tested]
-    bins = np.linspace(0, 1, 21)
-    for label, colour, fill in ((0, _GREY, True), (1, "#000000", False)):
-        chosen = prob[y == label]
-        axes.hist(
-            chosen,
-            bins=bins,
-            weights=np.full(len(chosen), 1 / len(chosen)),
-            color=colour,
-            alpha=0.45 if fill else 1.0,
-            histtype="stepfilled" if fill else "step",
-            label=f"{result.target_names[label]} (n = {len(chosen)})",
-        )
-    axes.set_xlabel(f"Predicted probability of {result.target_names[1]}", fontsize=9)
-    axes.margins(y=0.45)
-    axes.legend(fontsize=7, frameon=False, loc="upper right")
+def _predictions(result: ComparisonResult, name: str) -> tuple[Any, Any]:
+    return result.y[result.tested], result.probabilities[name].to_numpy()[result.tested]
 
 
-def reliability(result: ComparisonResult, name: Any) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return mean predicted and observed frequency in each bin, and the ends of its interval."""
-    prob = result.probabilities[name].to_numpy()[result.tested]
-    positive = result.y[result.tested] == 1
-    patients = None if result.groups is None else np.unique(result.groups[result.tested], return_inverse=True)[1]
-    bins = bin_probabilities(prob, _N_BINS, "quantile")
-    member = (bins == np.arange(bins.max() + 1)[:, np.newaxis]).astype(np.float64)
-    sizes = member.sum(axis=1)
-    batches = []
-    for weights in Resampler(positive, patients, None).draw(_N_RESAMPLES, np.random.default_rng(0)):
-        drawn = member @ weights
-        # A bin that a resample misses says nothing: NaN, which the quantiles leave out.
-        batches.append(
-            np.divide((member * positive) @ weights, drawn, out=np.full_like(drawn, np.nan), where=drawn > 0)
-        )
-    tails = [(1 - result.confidence_level) / 2, (1 + result.confidence_level) / 2]
-    low, high = np.nanquantile(np.concatenate(batches, axis=1), tails, axis=1)
-    return member @ prob / sizes, member @ positive / sizes, low, high
+def _bands(result: ComparisonResult) -> dict[str, Any]:
+    return {
+        "groups": None if result.groups is None else result.groups[result.tested],
+        "n_resamples": _N_RESAMPLES,
+        "confidence_level": result.confidence_level,
+        "random_state": 0,
+    }
 
 
-def _name_units(result: ComparisonResult) -> str:
-    return "records" if result.groups is None else "patients"
+def _interval(result: ComparisonResult, name: str, metric: str) -> Interval:
+    """Return a figure of the table, so that picture and table say the same."""
+    estimate, low, high = result.table.loc[name, [metric, f"{metric}_low", f"{metric}_high"]].to_numpy(dtype=float)
+    return Interval(estimate, low, high, result.confidence_level)
 
 
-def _describe(result: ComparisonResult) -> str:
+def _level(result: ComparisonResult) -> str:
+    return f"{100 * result.confidence_level:g} %"
+
+
+def _describe_bands(result: ComparisonResult) -> str:
+    if len(result.table) > _MOST_BANDS:
+        return ""
+    units = "records" if result.groups is None else "patients"
+    return f"Bands: {_level(result)}, pointwise, by bootstrap of {units}."
+
+
+def describe(result: ComparisonResult) -> str:
     """Return the sentence that says what a picture rests on."""
     counts = result.counts
     patients = f" of {counts['n_patients']} patients" if result.groups is not None else ""
@@ -206,6 +222,7 @@ def _describe(result: ComparisonResult) -> str:
 
 
 def _add_caption(figure: Figure, text: str, width: float) -> None:
+    text = " ".join(text.split())
     figure.supxlabel(
         textwrap.fill(text, int(_LETTERS_PER_INCH * width)), fontsize=8.5, x=0.02, ha="left", color="#333333"
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+import zlib
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,15 +15,14 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 from sklearn.utils import _safe_indexing
-from sklearn.utils.metadata_routing import get_routing_for_object
 from tqdm import tqdm
 
-from omi_estimators.comparison._splits import Splits
+from omi_estimators.comparison._store import FoldResult, FoldStore
 from omi_estimators.metrics._checks import check_scores
+from omi_estimators.splits import Splits, route_groups
 
 _SEEDS = 2**31
 _BAR = "{desc} {bar:16} {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
-METRICS = ("roc_auc", "average_precision", "brier_score")
 
 
 def check_estimators(estimators: Any) -> None:
@@ -39,10 +40,14 @@ def check_estimators(estimators: Any) -> None:
             )
 
 
-def seed_estimator(estimator: Any, rng: np.random.Generator | None) -> Any:
-    """Return a clone in which every `random_state` that is None, at any depth, has a seed from `rng`."""
+def seed_estimator(name: str, estimator: Any, root: int | None) -> Any:
+    """Return a clone in which every `random_state` that is None, at any depth, has a seed.
+
+    Seeds come from `root` and the name, so that an estimator is the same whatever it is compared with.
+    """
     copy = clone(estimator)
-    if rng is not None:
+    if root is not None:
+        rng = np.random.default_rng([root, zlib.crc32(name.encode())])
         params = copy.get_params(deep=True)
         unset = [key for key in sorted(params) if key.split("__")[-1] == "random_state" and params[key] is None]
         copy.set_params(**{key: int(rng.integers(_SEEDS)) for key in unset})
@@ -57,9 +62,10 @@ def cross_fit(
     patients: NDArray | None,
     splits: Splits,
     *,
+    store: FoldStore | None = None,
     verbose: int,
 ) -> tuple[NDArray[np.float64], list[dict[str, Any]]]:
-    """Fit every estimator on every fold.
+    """Fit every estimator on every fold, but for what a store holds already.
 
     Returns
     -------
@@ -73,36 +79,56 @@ def cross_fit(
     n_fits = len(splits) * len(estimators)
     with tqdm(total=n_fits, disable=not verbose, file=sys.stderr, bar_format=_BAR, dynamic_ncols=True) as bar:
         for fold, (train, test) in enumerate(splits):
-            # One copy of the fold's records serves all estimators.
-            X_train, X_test = _safe_indexing(X, train), _safe_indexing(X, test)
+            records = _Fold(X, train, test)
             groups = None if patients is None else patients[train]
             for column, (name, estimator) in enumerate(estimators.items()):
                 bar.set_description(f"fold {fold + 1} of {len(splits)}: {name}")
-                try:
-                    prob, fit_time, predict_time = _fit_predict(
-                        estimator, X_train, labels[train], groups, X_test, positive_label
-                    )
-                except Exception as error:
-                    error.add_note(f"compare_estimators: {name!r} failed in fold {fold + 1} of {len(splits)}.")
-                    raise
-                probabilities[test, column] = prob
+                path = None if store is None else store.find(name, estimator, train, test)
+                result = None if store is None or path is None else store.load(path, len(test))
+                if result is None:
+                    try:
+                        result = _fit_predict(estimator, records, labels[train], groups, positive_label)
+                    except Exception as error:
+                        error.add_note(f"compare_estimators: {name!r} failed in fold {fold + 1} of {len(splits)}.")
+                        raise
+                    if store is not None and path is not None:
+                        store.save(path, result)
+                probabilities[test, column] = result.prob
                 sizes = {"n_train": len(train), "n_test": len(test)}
-                figures = _measure(labels[test] == positive_label, prob)
-                times = {"fit_time": fit_time, "predict_time": predict_time}
+                figures = _measure(labels[test] == positive_label, result.prob)
+                times = {"fit_time": result.fit_time, "predict_time": result.predict_time}
                 rows.append({"fold": fold, "estimator": name, **sizes, **figures, **times})
                 bar.set_postfix_str(_running(rows))
                 bar.update()
     return probabilities, rows
 
 
+class _Fold:
+    """The records of a fold, copied when first asked for: one copy serves all estimators."""
+
+    def __init__(self, X: Any, train: NDArray[np.intp], test: NDArray[np.intp]):
+        self._X, self._train, self._test = X, train, test
+
+    @cached_property
+    def train(self) -> Any:
+        """Records to fit on."""
+        return _safe_indexing(self._X, self._train)
+
+    @cached_property
+    def test(self) -> Any:
+        """Records to predict."""
+        return _safe_indexing(self._X, self._test)
+
+
 def _fit_predict(
-    estimator: Any, X_train: Any, y_train: NDArray, groups: NDArray | None, X_test: Any, positive_label: Any
-) -> tuple[NDArray[np.float64], float, float]:
-    """Return probabilities of the positive class on `X_test`, and seconds of fitting and predicting."""
+    estimator: Any, records: _Fold, y_train: NDArray, groups: NDArray | None, positive_label: Any
+) -> FoldResult:
+    """Return probabilities of the positive class on the fold's test records, and the times."""
+    X_train, X_test = records.train, records.test
     with sklearn.config_context(enable_metadata_routing=True):
-        asks = groups is not None and get_routing_for_object(estimator).consumes("fit", ["groups"])
+        params = route_groups(estimator, groups)
         start = time.perf_counter()
-        fitted = clone(estimator).fit(X_train, y_train, **({"groups": groups} if asks else {}))
+        fitted = clone(estimator).fit(X_train, y_train, **params)
         fit_time = time.perf_counter() - start
         start = time.perf_counter()
         prob = np.asarray(fitted.predict_proba(X_test))
@@ -116,7 +142,8 @@ def _fit_predict(
     # Some classifiers' probabilities exceed 1 in the last digit.
     prob = prob[:, column[0]].astype(np.float64)
     prob = np.where(np.abs(prob - 0.5) < 0.5 + 1e-6, np.clip(prob, 0, 1), prob)
-    return check_scores(prob, len(X_test), probability=True, name="predict_proba"), fit_time, predict_time
+    prob = check_scores(prob, len(X_test), probability=True, name="predict_proba")
+    return FoldResult(prob, fit_time, predict_time)
 
 
 def _measure(positive: NDArray, prob: NDArray) -> dict[str, float]:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import sklearn
 
 import omi_estimators
+from omi_estimators.comparison._result import format_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,54 +51,87 @@ _PAGE = """<!DOCTYPE html>
 <h1>{title}</h1>
 <p><strong>For research use only; not a medical device.</strong> {counts}</p>
 {notes}
-<h2>Figures</h2>
-<div class="scroll">{table}</div>
-<p>{reading}</p>
-<h2>Discrimination</h2>
-<figure><img src="data:image/png;base64,{roc}" alt="ROC curves of all estimators, with areas and intervals"></figure>
-<h2>Calibration</h2>
-<figure><img src="data:image/png;base64,{reliability}"
- alt="Predicted against observed frequency, and histograms of probabilities by class, for each estimator"></figure>
-<h2>Fold by fold</h2>
-<div class="scroll">{folds}</div>
-<h2>How it was done</h2>
-<p>{method}</p>
-{estimators}
-<p>Beside this page: <code>table.csv</code>, <code>folds.csv</code>, <code>result.json</code>, <code>roc.png</code>,
-<code>reliability.png</code>. {versions}</p>
+{body}
 </body>
 </html>
 """
 
 
+# Heading, file name, method of the result, and what is read out instead of the picture.
+_PICTURES = (
+    ("Discrimination", "roc", "plot_roc", "ROC curves of all estimators, with areas and intervals"),
+    ("Precision and recall", "precision_recall", "plot_precision_recall", "Precision against recall of all estimators"),
+    ("Calibration", "reliability", "plot_reliability", "Observed against predicted frequency for each estimator"),
+    ("Probabilities by class", "probabilities", "plot_probabilities", "Histograms of probabilities by class"),
+    ("Net benefit", "decision_curve", "plot_decision_curve", "Net benefit against threshold for all estimators"),
+    ("Risk tiers", "tiers", "plot_tiers", "Share of events in each risk tier of each estimator"),
+)
+
+
+def draw_pictures(result: ComparisonResult) -> dict[str, bytes]:
+    """Return each picture of a comparison as PNG, by the name of its file."""
+    pictures = {name: method for _, name, method, _ in _PICTURES if name != "tiers" or result.tiers is not None}
+    return {name: _render(getattr(result, method)()) for name, method in pictures.items()}
+
+
 def write_report(result: ComparisonResult, folder: Path, *, title: str, notes: Sequence[str], n_skipped: int) -> Path:
     """Write the report; see `ComparisonResult.write_report`."""
-    pictures = {"roc": _render(result.plot_roc()), "reliability": _render(result.plot_reliability())}
+    pictures = draw_pictures(result)
     folder.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
         (folder / f"{name}.png").write_bytes(picture)
     result.to_csv(folder / "table.csv")
     result.folds.to_csv(folder / "folds.csv", index=False)
+    if len(result.subgroups):
+        result.subgroups.to_csv(folder / "subgroups.csv", index=False)
     result.to_json(folder / "result.json")
-    page = _PAGE.format(
+    path = folder / "index.html"
+    path.write_text(make_page(result, pictures, title, notes, n_skipped), encoding="utf-8")
+    return path
+
+
+def make_page(
+    result: ComparisonResult, pictures: dict[str, bytes], title: str, notes: Sequence[str], n_skipped: int
+) -> str:
+    """Return the page, with everything it shows inside."""
+    sections = [
+        _section("Figures", _to_html(result.summary()), _explain(result)),
+        _section("Calibration in numbers", _to_html(result.calibration_summary()), _explain_calibration()),
+    ]
+    decisions = result.decision_summary()
+    if decisions is not None:
+        sections.append(_section("Decisions", _to_html(decisions), _explain_decisions()))
+    for heading, name, _, alternative in _PICTURES:
+        if name in pictures:
+            encoded = base64.b64encode(pictures[name]).decode()
+            image = f'<img src="data:image/png;base64,{encoded}" alt="{escape(alternative)}">'
+            sections.append(f"<h2>{heading}</h2>\n<figure>{image}</figure>")
+    if len(result.subgroups):
+        sections.append(_section("Subgroups", _make_subgroup_table(result), _explain_subgroups()))
+    sections.append(_section("Fold by fold", _make_fold_table(result), ""))
+    estimators = "\n".join(
+        f"<details><summary>{escape(name)}</summary><pre>{escape(text)}</pre></details>"
+        for name, text in result.estimators.items()
+    )
+    sections += [
+        f"<h2>How it was done</h2>\n<p>{escape(_describe_method(result))}</p>\n{estimators}",
+        f"<p>{escape(_list_versions())}</p>",
+    ]
+    return _PAGE.format(
         title=escape(title),
         style=_STYLE,
         counts=escape(_count(result, n_skipped)),
         notes="\n".join(f'<p class="note">{escape(note)}</p>' for note in notes),
-        table=result.summary().rename_axis(None).to_html(border=0),
-        reading=escape(_explain(result)),
-        folds=_make_fold_table(result),
-        method=escape(_describe_method(result)),
-        estimators="\n".join(
-            f"<details><summary>{escape(name)}</summary><pre>{escape(text)}</pre></details>"
-            for name, text in result.estimators.items()
-        ),
-        versions=escape(_list_versions()),
-        **{name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
+        body="\n".join(sections),
     )
-    path = folder / "index.html"
-    path.write_text(page, encoding="utf-8")
-    return path
+
+
+def _section(heading: str, table: str, reading: str) -> str:
+    return f'<h2>{heading}</h2>\n<div class="scroll">{table}</div>\n<p>{escape(reading)}</p>'
+
+
+def _to_html(table: pd.DataFrame) -> str:
+    return table.rename_axis(None).to_html(border=0)
 
 
 def _render(figure: Figure) -> bytes:
@@ -131,6 +166,41 @@ def _explain(result: ComparisonResult) -> str:
     )
 
 
+def _explain_calibration() -> str:
+    return (
+        "Slope: 1 is right, below 1 probabilities are too extreme, above 1 not extreme enough. Intercept, with the "
+        "slope held at 1: 0 is right, above 0 probabilities are too low. ECE: mean distance between predicted and "
+        "observed frequency over ten groups of equal size (0 is best; noise alone gives more). Brier skill: the part "
+        "of the prevalence's Brier score that a model takes away (1 is perfect, 0 no better than the prevalence)."
+    )
+
+
+def _explain_decisions() -> str:
+    return (
+        "Records at or above the threshold of greatest F1 are called positive; the threshold of each fold was chosen "
+        "on the other folds. PPV and NPV hold for the share of positives among these records. Intervals: Wilson's, at "
+        "the sample size that is left where records of a patient are alike; F1: bootstrap."
+    )
+
+
+def _explain_subgroups() -> str:
+    return (
+        "The same out-of-fold probabilities, by subgroup; not defined where a subgroup lacks a class. Small subgroups "
+        "have wide intervals, and among many some differ by chance."
+    )
+
+
+def _make_subgroup_table(result: ComparisonResult) -> str:
+    titles = {"roc_auc": "AUROC", "brier_score": "Brier", "calibration_intercept": "intercept"}
+    rows = [
+        {"subgroup": f"{row['column']}: {row['level']}", "estimator": row["estimator"], "records": row["n_records"]}
+        | {result.target_names[1]: row["n_events"]}
+        | {title: format_interval(row, key) for key, title in titles.items()}
+        for _, row in result.subgroups.iterrows()
+    ]
+    return pd.DataFrame(rows).to_html(border=0, index=False)
+
+
 def _make_fold_table(result: ComparisonResult) -> str:
     table = result.folds.pivot(index="fold", columns="estimator", values="roc_auc")[list(result.table.index)]
     table.index = [f"fold {fold + 1}" for fold in table.index]
@@ -149,7 +219,10 @@ def _describe_method(result: ComparisonResult) -> str:
         + "AUROC compares records within folds only, and AP is the mean over positives of the precision within their "
         "folds, since different folds have different models (Forman and Scholz 2010, doi:10.1145/1882471.1882479). "
         f"Intervals: percentile bootstrap of {by_patient}, {result.n_resamples} resamples, the same for all "
-        f"estimators; {result.n_redrawn} resamples held one class only and were drawn again."
+        f"estimators; {result.n_redrawn} resamples held one class only and were drawn again. Calibration, Brier score "
+        "and decisions are about single probabilities and pool the folds. The page follows TRIPOD+AI (BMJ "
+        "2024;385:e078378) in what it states of participants, outcome, sample size, performance with intervals and "
+        "software; where the ECGs come from, and how the outcome was found, its reader has to add."
     )
 
 

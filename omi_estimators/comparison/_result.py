@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _TITLES = {"roc_auc": "AUROC", "average_precision": "AP", "brier_score": "Brier"}
+_CALIBRATION = {
+    "calibration_slope": "slope",
+    "calibration_intercept": "intercept",
+    "expected_calibration_error": "ECE",
+    "brier_skill_score": "Brier skill",
+}
+_DECISIONS = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1"}
 
 
 @dataclass(frozen=True)
@@ -26,11 +33,22 @@ class ComparisonResult:
     Attributes
     ----------
     table : DataFrame
-        One row for each estimator. For `roc_auc`, `average_precision` and `brier_score`: the figure, its
+        One row for each estimator. For `roc_auc`, `average_precision`, `brier_score`, `brier_skill_score`,
+        `calibration_slope`, `calibration_intercept` and `expected_calibration_error`: the figure, its
         `_low` and `_high` end, and `_difference` to the reference with ends (NaN in the reference's row).
         `fit_time` and `predict_time` are means over folds, in seconds.
     folds : DataFrame
         One row for each fold and estimator: `n_train`, `n_test`, `n_events`, figures and times.
+    decisions : DataFrame or None
+        One row for each estimator: `sensitivity`, `specificity`, `ppv`, `npv` and `f1` with ends, at the
+        threshold of greatest F1 that the other folds chose. None if there is one fold only.
+    tier_tables : DataFrame or None
+        What each risk tier of each estimator holds, as from `omi_estimators.triage.tier_table`.
+    subgroups : DataFrame
+        One row for each column, level and estimator; empty if none were asked for.
+    tiers : DataFrame of str or None
+        Risk tier of each record by each estimator, with thresholds chosen on the other folds; empty text for
+        records that no fold tested.
     probabilities : DataFrame of shape (n_records, n_estimators)
         Out-of-fold probabilities of the positive class; NaN for records that no fold tested.
     y : ndarray of shape (n_records,)
@@ -53,6 +71,10 @@ class ComparisonResult:
 
     table: pd.DataFrame
     folds: pd.DataFrame
+    decisions: pd.DataFrame | None = field(repr=False)
+    tier_tables: pd.DataFrame | None = field(repr=False)
+    subgroups: pd.DataFrame = field(repr=False)
+    tiers: pd.DataFrame | None = field(repr=False)
     probabilities: pd.DataFrame = field(repr=False)
     y: NDArray[np.int64] = field(repr=False)
     groups: NDArray[Any] | None = field(repr=False)
@@ -107,9 +129,28 @@ class ComparisonResult:
         columns["fit, s"] = [f"{seconds:.1f}" for seconds in self.table["fit_time"]]
         return pd.DataFrame(columns, index=self.table.index)
 
+    def calibration_summary(self) -> pd.DataFrame:
+        """Return calibration slope and intercept, expected calibration error and Brier skill as text for people.
+
+        Returns
+        -------
+        DataFrame of str
+            One row for each estimator.
+        """
+        return _format_columns(self.table, _CALIBRATION, self.confidence_level)
+
+    def decision_summary(self) -> pd.DataFrame | None:
+        """Return sensitivity, specificity, predictive values and F1 as text for people.
+
+        Returns
+        -------
+        DataFrame of str or None
+            One row for each estimator; None if there is one fold only.
+        """
+        return None if self.decisions is None else _format_columns(self.decisions, _DECISIONS, self.confidence_level)
+
     def _format(self, name: Any, key: str, sign: str = "") -> str:
-        estimate, low, high = self.table.loc[name, [key, f"{key}_low", f"{key}_high"]].to_numpy(dtype=np.float64)
-        return f"{estimate:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+        return format_interval(self.table.loc[name], key, sign)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write `table` as CSV.
@@ -140,6 +181,11 @@ class ComparisonResult:
             # By way of pandas, which writes NaN as null.
             "table": json.loads(self.table.to_json(orient="index")),
             "folds": json.loads(self.folds.to_json(orient="records")),
+            "subgroups": json.loads(self.subgroups.to_json(orient="records")),
+            "decisions": None if self.decisions is None else json.loads(self.decisions.to_json(orient="index")),
+            "tiers": None
+            if self.tier_tables is None
+            else json.loads(self.tier_tables.reset_index().to_json(orient="records")),
         }
         Path(path).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
 
@@ -155,8 +201,20 @@ class ComparisonResult:
 
         return draw_roc(self)
 
+    def plot_precision_recall(self) -> Figure:
+        """Draw precision against recall, averaged over folds; the area under each is its `average_precision`.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Independent of pyplot; ``figure.savefig(path)`` writes it.
+        """
+        from omi_estimators.comparison._displays import draw_precision_recall
+
+        return draw_precision_recall(self)
+
     def plot_reliability(self) -> Figure:
-        """Draw predicted against observed frequency, and the distribution of probabilities by class.
+        """Draw observed against predicted frequency, and the distribution of probabilities by class.
 
         Returns
         -------
@@ -166,6 +224,80 @@ class ComparisonResult:
         from omi_estimators.comparison._displays import draw_reliability
 
         return draw_reliability(self)
+
+    def plot_decision_curve(self) -> Figure:
+        """Draw the net benefit of treating by each estimator, against treating everybody and nobody.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Independent of pyplot; ``figure.savefig(path)`` writes it.
+        """
+        from omi_estimators.comparison._displays import draw_decision_curve
+
+        return draw_decision_curve(self)
+
+    def plot_probabilities(self) -> Figure:
+        """Draw how probabilities are distributed in each class.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Independent of pyplot; ``figure.savefig(path)`` writes it.
+        """
+        from omi_estimators.comparison._displays import draw_probabilities
+
+        return draw_probabilities(self)
+
+    def plot_tiers(self) -> Figure:
+        """Draw the share of events in each risk tier.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Independent of pyplot; ``figure.savefig(path)`` writes it.
+
+        Raises
+        ------
+        ValueError
+            If there is one fold only, so that no other could choose thresholds.
+        """
+        from omi_estimators.comparison._displays import draw_tiers
+
+        return draw_tiers(self)
+
+    def to_html(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        title: str = "Comparison of ECG classifiers",
+        notes: Sequence[str] = (),
+        n_skipped: int = 0,
+    ) -> Path:
+        """Write one self-contained page: tables, pictures with captions, and how it was done.
+
+        Parameters
+        ----------
+        path : path-like
+            The file; overwritten if it exists.
+        title, notes, n_skipped
+            As in `write_report`.
+
+        Returns
+        -------
+        Path
+            The page.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed (`pip install omi-estimators[plot]`).
+        """
+        from omi_estimators.comparison._report import draw_pictures, make_page
+
+        page = Path(path)
+        page.write_text(make_page(self, draw_pictures(self), title, notes, n_skipped), encoding="utf-8")
+        return page
 
     def write_report(
         self,
@@ -191,8 +323,8 @@ class ComparisonResult:
         Returns
         -------
         Path
-            The page, `index.html`, which holds its pictures itself. Beside it: `roc.png`,
-            `reliability.png`, `table.csv`, `folds.csv` and `result.json`.
+            The page, `index.html`, which holds its pictures itself. Beside it each picture as PNG,
+            `table.csv`, `folds.csv`, `subgroups.csv` if any, and `result.json`.
 
         Raises
         ------
@@ -202,3 +334,18 @@ class ComparisonResult:
         from omi_estimators.comparison._report import write_report
 
         return write_report(self, Path(folder), title=title, notes=notes, n_skipped=n_skipped)
+
+
+def _format_columns(table: pd.DataFrame, titles: dict[str, str], confidence_level: float) -> pd.DataFrame:
+    level = f"[{100 * confidence_level:g} % CI]"
+    columns = {
+        f"{title} {level}": [format_interval(table.loc[name], key) for name in table.index]
+        for key, title in titles.items()
+    }
+    return pd.DataFrame(columns, index=table.index)
+
+
+def format_interval(row: pd.Series, key: str, sign: str = "") -> str:
+    """Return a figure of a row and its interval as text."""
+    estimate, low, high = (float(row[f"{key}{end}"]) for end in ("", "_low", "_high"))
+    return "not defined" if np.isnan(estimate) else f"{estimate:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"

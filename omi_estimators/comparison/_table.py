@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from omi_estimators.comparison._fit import METRICS
 from omi_estimators.metrics._bootstrap import Resampler, find_interval
 from omi_estimators.metrics._checks import warn_few
-from omi_estimators.metrics._weighted import make_statistic
+from omi_estimators.metrics._weighted import METRICS, make_statistic
 
 
 def make_table(
@@ -63,7 +62,10 @@ def make_table(
         rows[name] |= _columns(metric, estimate, find_interval(drawn, estimate, confidence_level))
         if name != reference:
             difference = estimate - float(estimates[reference, metric])
-            ends = find_interval(drawn - resamples[reference, metric], difference, confidence_level)
+            # Two infinite slopes have no difference.
+            with np.errstate(invalid="ignore"):
+                apart = drawn - resamples[reference, metric]
+            ends = find_interval(apart, difference, confidence_level)
             rows[name] |= _columns(f"{metric}_difference", difference, ends)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("estimator"), n_redrawn
 

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
 from omi_estimators.metrics._checks import check_codes, check_labels, check_level, check_scores, make_rng, warn_few
-from omi_estimators.metrics._results import Interval
-from omi_estimators.metrics._weighted import Floats, Metric, Statistic, make_statistic, needs_probability
+from omi_estimators.metrics._results import Floats, Interval, Statistic
+from omi_estimators.metrics._weighted import Metric, make_statistic, needs_probability
 
 # Weights held at once: about 16 MB, so that cumulative sums stay near the processor.
 _BATCH_SIZE = 2_000_000
@@ -39,15 +39,18 @@ def bootstrap_interval(
     y_true : array-like of shape (n_records,)
         Labels: 0 and 1, -1 and 1, or booleans.
     y_score : array-like of shape (n_records,)
-        Scores; a higher one speaks for the positive class. The Brier score needs probabilities.
-    metric : {"roc_auc", "average_precision", "brier_score"} or callable
-        A callable takes ``(y_true, y_score)`` and returns a float; it is called for every resample. The
-        named ones, and scikit-learn's functions for them, are computed for many resamples at once.
+        Scores; a higher one speaks for the positive class. All but the first two metrics need probabilities.
+    metric : str or callable
+        "roc_auc", "average_precision", "brier_score", "brier_skill_score", "calibration_slope",
+        "calibration_intercept" or "expected_calibration_error"; these, and scikit-learn's functions for the first
+        three, are computed for many resamples at once. A callable takes ``(y_true, y_score)`` and returns a
+        float; it is called for every resample.
     groups : array-like of shape (n_records,), optional
         Patient of each record. Without it each record counts as a patient of its own.
     folds : array-like of shape (n_records,), optional
         In cross-validation, the fold of each record. Scores of different models are then not compared:
-        AUROC counts pairs within folds, AP is the mean over positives of the precision within folds.
+        AUROC counts pairs within folds, AP is the mean over positives of the precision within folds. The
+        other metrics are about single probabilities and pool them.
     n_resamples : int, default=2000
         The number of resamples.
     confidence_level : float, default=0.95
@@ -196,7 +199,12 @@ def _bootstrap(
 
 
 def _subtract(first: Statistic, second: Statistic) -> Statistic:
-    return lambda weights: first(weights) - second(weights)
+    def evaluate(weights: Floats) -> Floats:
+        # Two infinite slopes have no difference: NaN, and so is their interval.
+        with np.errstate(invalid="ignore"):
+            return first(weights) - second(weights)
+
+    return evaluate
 
 
 class Resampler:
@@ -224,7 +232,7 @@ class Resampler:
     def estimate(self, statistics: Sequence[Statistic]) -> Floats:
         """Return each statistic on the data as they are, shape (n_statistics,)."""
         weights = np.ones((len(self._units), 1))
-        return _check_finite(np.array([statistic(weights)[0] for statistic in statistics]))
+        return np.array([statistic(weights)[0] for statistic in statistics])
 
     def bootstrap(
         self, statistics: Sequence[Statistic], n_resamples: int, rng: np.random.Generator
@@ -237,7 +245,7 @@ class Resampler:
             weights, redrawn = self._draw(min(self._batch, n_resamples - start), rng)
             n_redrawn += redrawn
             batches.append(np.stack([statistic(weights) for statistic in statistics], axis=1))
-        return _check_finite(np.concatenate(batches)), n_redrawn
+        return np.concatenate(batches), n_redrawn
 
     def draw(self, n_resamples: int, rng: np.random.Generator) -> Iterator[Floats]:
         """Yield weights of shape (n_records, n) for `n_resamples` resamples in all."""
@@ -256,7 +264,7 @@ class Resampler:
                     "use method='percentile'."
                 )
             batches.append(np.stack([statistic(weights) for statistic in statistics], axis=1))
-        return _check_finite(np.concatenate(batches))
+        return np.concatenate(batches)
 
     def _draw(self, n_resamples: int, rng: np.random.Generator) -> tuple[Floats, int]:
         """Return weights of shape (n_records, n_resamples), and how many resamples were drawn again."""
@@ -275,16 +283,6 @@ class Resampler:
     def _are_usable(self, weights: Floats) -> NDArray[np.bool_]:
         """Return whether each resample has a positive and a negative in the same fold."""
         return ((self._positives @ weights) * (self._negatives @ weights)).any(axis=0)
-
-
-def _check_finite(values: Floats) -> Floats:
-    n_bad = int((~np.isfinite(values)).sum())
-    if n_bad:
-        raise ValueError(
-            f"The metric is NaN or infinite {n_bad} of {values.size} times; "
-            "it must be defined whenever both classes are present."
-        )
-    return values
 
 
 def find_interval(
@@ -306,12 +304,15 @@ def find_interval(
     Returns
     -------
     low, high : float
-        The ends.
+        The ends; NaN if a figure is NaN, as the slope of a constant prediction.
     """
+    if np.isnan(values).any() or np.isnan(estimate):
+        return float("nan"), float("nan")
     tails = np.array([(1 - confidence_level) / 2, (1 + confidence_level) / 2])
     if left_out is not None:
         tails = _correct_tails(tails, values, estimate, left_out)
-    low, high = np.quantile(values, tails)
+    # Between a number and infinity there is nothing to interpolate.
+    low, high = np.quantile(values, tails, method="linear" if np.isfinite(values).all() else "inverted_cdf")
     return float(low), float(high)
 
 

@@ -8,8 +8,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from omi_estimators.metrics._checks import check_labels, check_scores
-from omi_estimators.metrics._results import CalibrationLine
-from omi_estimators.metrics._weighted import Floats
+from omi_estimators.metrics._results import CalibrationLine, Floats
 
 _MOST_STEPS = 100
 
@@ -91,6 +90,48 @@ def _fit_slope(x: Floats, y: Floats) -> float:
 def _loss(design: Floats, y: Floats, weights: Floats) -> float:
     linear = design @ weights
     return float((np.logaddexp(0, linear) - y * linear).sum())
+
+
+def brier_skill_score(y_true: ArrayLike, y_prob: ArrayLike, *, prevalence: float | None = None) -> float:
+    r"""Return how much better the Brier score is than that of the prevalence alone.
+
+    :math:`1 - BS / BS_0` [1]_: 1 is perfect, 0 no better than giving everyone the prevalence, below 0 worse.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_records,)
+        Labels: 0 and 1, -1 and 1, or booleans.
+    y_prob : array-like of shape (n_records,)
+        Probabilities of the positive class.
+    prevalence : float, optional
+        What the reference gives everyone; the share of positives in `y_true` if None.
+
+    Returns
+    -------
+    float
+        At most 1.
+
+    Raises
+    ------
+    ValueError
+        If labels and probabilities do not fit together, or `prevalence` is not between 0 and 1.
+
+    References
+    ----------
+    .. [1] Murphy A. H., Hedging and skill scores for probability forecasts, Journal of Applied Meteorology
+       12:215-223, 1973. doi:10.1175/1520-0450(1973)012<0215:HASSFP>2.0.CO;2
+
+    Examples
+    --------
+    >>> from omi_estimators.metrics import brier_skill_score
+    >>> round(brier_skill_score([0, 0, 1, 1], [0.1, 0.3, 0.6, 0.8]), 2)
+    0.7
+    """
+    positive, prob = _check(y_true, y_prob)
+    share = float(positive.mean()) if prevalence is None else prevalence
+    if not 0 < share < 1:
+        raise ValueError(f"prevalence must be a share above 0 and below 1; got {prevalence!r}.")
+    return float(1 - np.mean((prob - positive) ** 2) / np.mean((share - positive) ** 2))
 
 
 def expected_calibration_error(

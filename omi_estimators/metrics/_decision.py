@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from omi_estimators.metrics._checks import check_labels, check_scores
-from omi_estimators.metrics._weighted import Floats
+from omi_estimators.metrics._results import Floats
 
 
 def net_benefit(y_true: ArrayLike, y_prob: ArrayLike, thresholds: ArrayLike) -> Floats:
@@ -88,7 +88,7 @@ def threshold_at_sensitivity(y_true: ArrayLike, y_score: ArrayLike, sensitivity:
     """
     positive = check_labels(y_true)
     score = check_scores(y_score, len(positive), probability=False)
-    _check_share("sensitivity", sensitivity)
+    check_share("sensitivity", sensitivity)
     falling = np.sort(score[positive])[::-1]
     # Divided, not multiplied: 7 / 100 >= 0.07 holds in floating point, where 0.07 * 100 exceeds 7.
     enough = np.arange(1, len(falling) + 1) / len(falling) >= sensitivity
@@ -127,7 +127,7 @@ def threshold_at_ppv(y_true: ArrayLike, y_score: ArrayLike, ppv: float = 0.85) -
     """
     positive = check_labels(y_true)
     score = check_scores(y_score, len(positive), probability=False)
-    _check_share("ppv", ppv)
+    check_share("ppv", ppv)
     candidates = np.unique(score)
     hits = _count_at_or_above(score[positive], candidates)
     values = hits / (hits + _count_at_or_above(score[~positive], candidates))
@@ -143,6 +143,7 @@ def _count_at_or_above(scores: Floats, cuts: Floats) -> NDArray[np.intp]:
     return len(scores) - np.searchsorted(np.sort(scores), cuts, side="left")
 
 
-def _check_share(name: str, value: float) -> None:
+def check_share(name: str, value: float) -> None:
+    """Raise a ValueError for a share that is not above 0 and at most 1."""
     if not 0 < value <= 1:
         raise ValueError(f"{name} must be a share above 0 and at most 1; got {value!r}.")

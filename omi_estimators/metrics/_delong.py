@@ -10,8 +10,7 @@ from scipy.special import expit, ndtr, ndtri
 from scipy.stats import rankdata
 
 from omi_estimators.metrics._checks import check_codes, check_labels, check_level, check_scores, warn_few
-from omi_estimators.metrics._results import RocTest
-from omi_estimators.metrics._weighted import Floats
+from omi_estimators.metrics._results import Floats, RocTest
 
 
 def delong_roc_test(

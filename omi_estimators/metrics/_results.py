@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Statistic = Callable[[Floats], Floats]
+"""From weights of shape (n_records, n_resamples) to values of shape (n_resamples,)."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +26,7 @@ class Interval:
     confidence_level : float
         Its level, such as 0.95.
     method : str
-        How it was found: "percentile", "bca" or "delong".
+        How it was found: "percentile", "bca", "delong" or "wilson".
     n_resamples : int
         Bootstrap resamples; 0 without bootstrap.
     n_redrawn : int
@@ -87,3 +95,31 @@ class CalibrationLine:
 
     slope: float
     intercept: float
+
+
+@dataclass(frozen=True)
+class ClassificationIntervals:
+    """What a threshold makes of the records.
+
+    Attributes
+    ----------
+    sensitivity, specificity, ppv, npv, f1 : Interval
+        Each with its interval.
+    threshold : float
+        Records at or above it are called positive.
+    prevalence : float
+        The share of positives that PPV, NPV and F1 hold for.
+    """
+
+    sensitivity: Interval
+    specificity: Interval
+    ppv: Interval
+    npv: Interval
+    f1: Interval
+    threshold: float
+    prevalence: float
+
+    def __str__(self) -> str:
+        names = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1"}
+        lines = [f"{title:11} {getattr(self, name)}" for name, title in names.items()]
+        return "\n".join([f"threshold {self.threshold:.3g}, prevalence {self.prevalence:.1%}", *lines])

@@ -1,4 +1,4 @@
-"""AUROC, AP and Brier score under many vectors of record weights at once.
+"""Metrics by name, and AUROC and AP, under many vectors of record weights at once.
 
 A bootstrap resample is a vector of whole weights. Scores are sorted once; each resample then costs one
 cumulative sum. Ties are exact: a tied pair counts one half for AUROC, and tied records enter AP together.
@@ -13,9 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-Floats = NDArray[np.float64]
-Statistic = Callable[[Floats], Floats]
-"""From weights of shape (n_records, n_resamples) to values of shape (n_resamples,)."""
+from omi_estimators.metrics._results import Floats, Statistic
+from omi_estimators.metrics._weighted_calibration import (
+    make_brier_skill,
+    make_calibration_error,
+    make_calibration_intercept,
+    make_calibration_slope,
+)
 
 Metric = str | Callable[[Any, Any], float]
 
@@ -27,9 +31,22 @@ _NAMES: dict[Callable[..., float], str] = {
 }
 
 
+# They rank records, for which any score will do; all others are about probabilities.
+_RANKING = ("roc_auc", "average_precision")
+METRICS = (
+    *_RANKING,
+    "brier_score",
+    "brier_skill_score",
+    "calibration_slope",
+    "calibration_intercept",
+    "expected_calibration_error",
+)
+
+
 def needs_probability(metric: Metric) -> bool:
     """Return whether a metric is defined on probabilities only."""
-    return _NAMES.get(metric) == "brier_score" if callable(metric) else metric == "brier_score"
+    name = _NAMES.get(metric) if callable(metric) else metric
+    return name in METRICS and name not in _RANKING
 
 
 def make_statistic(
@@ -39,8 +56,8 @@ def make_statistic(
 
     Parameters
     ----------
-    metric : {"roc_auc", "average_precision", "brier_score"} or callable
-        A callable takes ``(y_true, y_score)`` and returns a float.
+    metric : str or callable
+        One of `METRICS`. A callable takes ``(y_true, y_score)`` and returns a float.
     positive : ndarray of shape (n_records,), bool
         Whether each record is positive.
     score : ndarray of shape (n_records,)
@@ -61,17 +78,21 @@ def make_statistic(
     name = _NAMES.get(metric, metric) if callable(metric) else metric
     if callable(name):
         if folds is not None:
-            raise ValueError("folds need a metric by name: 'roc_auc', 'average_precision' or 'brier_score'.")
+            raise ValueError(f"folds need a metric by name: {', '.join(METRICS)}.")
         return _make_plain(name, positive, score)
-    if name == "brier_score":
-        return _make_brier(positive, score)
-    if name not in ("roc_auc", "average_precision"):
-        raise ValueError(
-            f"Unknown metric {name!r}; take 'roc_auc', 'average_precision', 'brier_score', or a function of "
-            "(y_true, y_score)."
-        )
-    make = _make_roc_auc if name == "roc_auc" else _make_average_precision
-    return make(positive, score, np.zeros(len(score), dtype=np.intp) if folds is None else folds)
+    if name not in METRICS:
+        raise ValueError(f"Unknown metric {name!r}; take {', '.join(METRICS)}, or a function of (y_true, y_score).")
+    codes = np.zeros(len(score), dtype=np.intp) if folds is None else folds
+    makers: dict[str, Callable[[], Statistic]] = {
+        "roc_auc": lambda: _make_roc_auc(positive, score, codes),
+        "average_precision": lambda: _make_average_precision(positive, score, codes),
+        "brier_score": lambda: _make_brier(positive, score),
+        "brier_skill_score": lambda: make_brier_skill(positive, score),
+        "calibration_slope": lambda: make_calibration_slope(positive, score, codes),
+        "calibration_intercept": lambda: make_calibration_intercept(positive, score),
+        "expected_calibration_error": lambda: make_calibration_error(positive, score),
+    }
+    return makers[name]()
 
 
 def _make_plain(metric: Callable[[Any, Any], float], positive: NDArray[np.bool_], score: Floats) -> Statistic:
@@ -80,7 +101,14 @@ def _make_plain(metric: Callable[[Any, Any], float], positive: NDArray[np.bool_]
 
     def evaluate(weights: Floats) -> Floats:
         chosen = (np.repeat(records, column) for column in weights.T.astype(np.intp))
-        return np.array([metric(y_true[index], score[index]) for index in chosen], dtype=np.float64)
+        values = np.array([metric(y_true[index], score[index]) for index in chosen], dtype=np.float64)
+        n_bad = int((~np.isfinite(values)).sum())
+        if n_bad:
+            raise ValueError(
+                f"The metric is NaN or infinite {n_bad} of {values.size} times; "
+                "it must be defined whenever both classes are present."
+            )
+        return values
 
     return evaluate
 

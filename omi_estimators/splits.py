@@ -1,4 +1,4 @@
-"""Folds that keep patients together, checked before anything is fitted."""
+"""Folds that keep patients together, checked before anything is fitted, and what is predicted out of them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import sklearn
 from numpy.typing import ArrayLike, NDArray
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv, cross_val_predict
+from sklearn.utils.metadata_routing import get_routing_for_object
+from sklearn.utils.validation import _num_samples
 
 from omi_estimators.metrics._checks import make_rng
 
@@ -17,7 +20,13 @@ _SEEDS = 2**31
 
 
 def make_splits(
-    X: Any, y: ArrayLike, *, groups: ArrayLike | None = None, cv: Any = 5, random_state: Any = None
+    X: Any,
+    y: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    cv: Any = 5,
+    random_state: Any = None,
+    on_few: str = "raise",
 ) -> Splits:
     """Return train and test indices of cross-validation, with every patient on one side only.
 
@@ -28,13 +37,16 @@ def make_splits(
     X : array-like of shape (n_records, ...)
         Records; only their number matters, unless `cv` looks at them.
     y : array-like of shape (n_records,)
-        Two classes.
+        Two classes or more.
     groups : array-like of shape (n_records,), optional
         Patient of each record. Without it each record counts as a patient of its own.
     cv : int, splitter or iterable of (train, test), default=5
         A number means so many shuffled, stratified folds, by patient if `groups` are given.
     random_state : int, RandomState, Generator or None, default=None
         Where the shuffling comes from; nothing, if `cv` is not a number.
+    on_few : {"raise", "warn"}, default="raise"
+        What to do where a class has fewer patients than `cv` folds: an error, or as many folds as it has
+        patients, with a warning.
 
     Returns
     -------
@@ -44,49 +56,85 @@ def make_splits(
     Raises
     ------
     ValueError
-        If `X`, `y` and `groups` do not fit together, `y` has not two classes, there are fewer patients (or
+        If `X`, `y` and `groups` do not fit together, `y` has one class only, there are fewer patients (or
         patients of a class) than folds, or a fold has a patient on both sides, lacks a class, or tests a
         record that another fold tests too.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from omi_estimators.comparison import make_splits
+    >>> from omi_estimators.splits import make_splits
     >>> y, patients = np.tile([0, 1], 20), np.arange(40) // 2
     >>> splits = make_splits(np.zeros((40, 12, 100)), y, groups=patients, random_state=0)
     >>> len(splits), len(splits[0][1])
     (5, 8)
     """
     labels, classes, patients = check_records(X, y, groups)
-    positive = labels == classes[1]
     seed = int(make_rng(random_state).integers(_SEEDS))
     if isinstance(cv, Integral) and not isinstance(cv, bool):
-        _check_enough(positive, classes, patients, int(cv))
+        n_folds = _choose_n_folds(labels, classes, patients, int(cv), on_few)
         fold_maker = StratifiedKFold if patients is None else StratifiedGroupKFold
-        cv = fold_maker(n_splits=int(cv), shuffle=True, random_state=seed)
+        cv = fold_maker(n_splits=n_folds, shuffle=True, random_state=seed)
     splitter = check_cv(cv, labels, classifier=True)
     with warnings.catch_warnings():
         # Splitters that know no groups warn; what they do to patients is checked below.
         warnings.filterwarnings("ignore", message="The groups parameter is ignored")
         splits = [(np.asarray(train), np.asarray(test)) for train, test in splitter.split(X, labels, patients)]
-    _check_splits(splits, positive, classes, patients)
+    _check_splits(splits, labels, classes, patients)
     return splits
 
 
+def predict_out_of_fold(
+    estimator: Any, X: Any, y: NDArray, groups: NDArray | None, splits: Splits, *, n_jobs: int | None = None
+) -> NDArray[np.float64]:
+    """Return probabilities for records that the clone of the estimator that gives them has not seen.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A classifier with `predict_proba`. Patients go to its `fit` if it asks for them by metadata routing.
+    X : array-like of shape (n_records, ...)
+        Records.
+    y : ndarray of shape (n_records,)
+        Labels.
+    groups : ndarray of shape (n_records,), optional
+        Patients.
+    splits : list of (train, test)
+        Folds that test every record once.
+    n_jobs : int, optional
+        Folds fitted at the same time.
+
+    Returns
+    -------
+    ndarray of shape (n_records, n_classes)
+        Probabilities, columns in sorted order of the classes.
+    """
+    with sklearn.config_context(enable_metadata_routing=True):
+        params = route_groups(estimator, groups)
+        return cross_val_predict(estimator, X, y, cv=splits, n_jobs=n_jobs, method="predict_proba", params=params)
+
+
+def route_groups(estimator: Any, groups: NDArray | None) -> dict[str, NDArray]:
+    """Return what to pass to `fit` of an estimator with metadata routing on: the patients, if it asks for them."""
+    asks = groups is not None and get_routing_for_object(estimator).consumes("fit", ["groups"])
+    return {"groups": groups} if asks and groups is not None else {}
+
+
 def check_records(X: Any, y: ArrayLike, groups: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray | None]:
-    """Return labels, their two classes, and patients, as arrays; raise a ValueError if they do not fit together."""
-    if not hasattr(X, "__len__") and not hasattr(X, "shape"):
-        raise ValueError(f"X must be an array of records; got {type(X).__name__}.")
-    n_records = X.shape[0] if hasattr(X, "shape") else len(X)
+    """Return labels, their classes, and patients, as arrays; raise a ValueError if they do not fit together."""
+    try:
+        n_records = _num_samples(X)
+    except TypeError as error:
+        raise ValueError(f"X must be an array of records; got {type(X).__name__}.") from error
     labels = np.asarray(y)
     if labels.ndim != 1 or len(labels) != n_records:
         raise ValueError(f"y must hold one label for each of the {n_records} records in X; got shape {labels.shape}.")
     if _has_missing(labels):
         raise ValueError("y has missing labels; leave these records out of X, y and groups alike.")
     classes = np.unique(labels)
-    if len(classes) != 2:
-        found = ", ".join(repr(label) for label in classes[:5].tolist())
-        raise ValueError(f"y must hold two classes; got {len(classes)} ({found}).")
+    if len(classes) < 2:
+        found = "".join(f", {label!r}" for label in classes.tolist())
+        raise ValueError(f"y must hold at least two classes; got {len(classes)} class{found}.")
     if groups is None:
         return labels, classes, None
     patients = np.asarray(groups)
@@ -103,31 +151,41 @@ def _has_missing(values: NDArray) -> bool:
     return bool((values != values).any()) or (values.dtype == object and any(value is None for value in values))
 
 
-def _check_enough(positive: NDArray, classes: NDArray, patients: NDArray | None, n_folds: int) -> None:
-    """Raise a ValueError if patients, or those of one class, cannot fill the folds."""
+def _choose_n_folds(labels: NDArray, classes: NDArray, patients: NDArray | None, n_folds: int, on_few: str) -> int:
+    """Return the number of folds that patients, and those of each class, can fill; raise if it is too small."""
     if n_folds < 2:
         raise ValueError(f"Cross-validation needs at least 2 folds; got {n_folds}.")
     what = "records" if patients is None else "patients"
-    units = np.arange(len(positive)) if patients is None else patients
+    units = np.arange(len(labels)) if patients is None else patients
     n_units = len(np.unique(units))
+    n_by_class = [len(np.unique(units[labels == label])) for label in classes]
+    fewest = min(n_by_class)
+    if on_few == "warn" and 2 <= fewest < n_folds:
+        warnings.warn(
+            f"Only {fewest} {what} have class {classes.tolist()[int(np.argmin(n_by_class))]!r}: {fewest} folds "
+            f"instead of {n_folds}.",
+            UserWarning,
+            stacklevel=4,
+        )
+        return fewest
     if n_units < n_folds:
         raise ValueError(
             f"{n_folds} folds need {n_folds} {what} at least; got {n_units}. Ask for fewer folds, or give more {what}."
         )
-    for label, mask in zip(classes.tolist(), (~positive, positive), strict=True):
-        n_units = len(np.unique(units[mask]))
+    for label, n_units in zip(classes.tolist(), n_by_class, strict=True):
         if n_units < n_folds:
             raise ValueError(
-                f"Each of the {n_folds} folds must hold both classes, but only {n_units} {what} have class {label!r}. "
+                f"Each of the {n_folds} folds must hold every class, but only {n_units} {what} have class {label!r}. "
                 f"Ask for at most {n_units} folds, or give more {what} of this class."
             )
+    return n_folds
 
 
-def _check_splits(splits: Splits, positive: NDArray, classes: NDArray, patients: NDArray | None) -> None:
+def _check_splits(splits: Splits, labels: NDArray, classes: NDArray, patients: NDArray | None) -> None:
     """Raise a ValueError if a fold leaks, lacks a class, or tests what another fold tests."""
     if not splits:
         raise ValueError("cv gives no fold; give at least one pair of train and test indices.")
-    times_tested = np.zeros(len(positive), dtype=int)
+    times_tested = np.zeros(len(labels), dtype=int)
     for number, (train, test) in enumerate(splits, start=1):
         shared = np.intersect1d(train, test)
         if shared.size:
@@ -135,12 +193,12 @@ def _check_splits(splits: Splits, positive: NDArray, classes: NDArray, patients:
         if patients is not None:
             _check_patients(number, patients[train], patients[test])
         for side, index in (("training", train), ("test", test)):
-            for label, mask in zip(classes.tolist(), (~positive, positive), strict=True):
-                if not mask[index].any():
-                    raise ValueError(
-                        f"Fold {number} has no record of class {label!r} in {side}; every fold must hold both "
-                        "classes. Ask for fewer folds, or stratify them."
-                    )
+            missing = np.setdiff1d(classes, labels[index])
+            if missing.size:
+                raise ValueError(
+                    f"Fold {number} has no record of class {missing.tolist()[0]!r} in {side}; every fold must hold "
+                    "every class. Ask for fewer folds, or stratify them."
+                )
         times_tested[test] += 1
     if times_tested.max() > 1:
         raise ValueError(

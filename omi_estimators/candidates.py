@@ -1,0 +1,107 @@
+"""The estimators that the command line compares, by name: the models of the literature, their fusion, and floors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+CANDIDATES = ("net", "temporal_resnet18", "resnet18", "forest", "fusion", "regression", "prior")
+_CALIBRATED = ("net", "temporal_resnet18", "resnet18", "forest")
+
+# Inner folds of fusion and calibration, each of which trains a network more.
+_N_INNER = 3
+
+
+def make_candidates(
+    names: Sequence[str],
+    sampling_rate: float,
+    *,
+    memory: Any = None,
+    n_jobs: int | None = None,
+    net_params: dict[str, Any] | None = None,
+    calibrated: bool = False,
+) -> dict[str, Any]:
+    """Return estimators from raw ECGs to probabilities, in the order of `CANDIDATES`.
+
+    Beats and features are cached record by record. Each depends on its own record alone, so a record in
+    training and the same one in another fold's test share nothing but the work: nothing leaks.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of `CANDIDATES`.
+    sampling_rate : float
+        Of the ECGs, in Hz.
+    memory : str, path or joblib.Memory, optional
+        Where to keep beats and features.
+    n_jobs : int, optional
+        Threads that grow the forest's trees.
+    net_params : dict, optional
+        Parameters of the networks.
+    calibrated : bool, default=False
+        Whether to return a calibrated form of each learned model too, named like "net, calibrated": logistic
+        regression on its log-odds, cross-fitted by patient. The fusion is calibrated by its own last step.
+
+    Returns
+    -------
+    dict of str to estimator
+        Unfitted.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown.
+    """
+    from sklearn.dummy import DummyClassifier
+
+    from omi_estimators.classifiers import ResNet18Classifier, TemporalResNet18Classifier
+    from omi_estimators.fusion import FusionClassifier
+    from omi_estimators.pipelines import make_forest_pipeline, make_fusion, make_net_pipeline
+
+    unknown = [name for name in names if name not in CANDIDATES]
+    if unknown:
+        raise ValueError(f"Unknown estimator {unknown[0]!r}; take any of {', '.join(CANDIDATES)}.")
+    params = net_params or {}
+    makers: dict[str, Callable[[], Any]] = {
+        "net": lambda: make_net_pipeline(sampling_rate, memory=memory, **params),
+        "temporal_resnet18": lambda: makers["net"]().set_params(net=TemporalResNet18Classifier(**params)),
+        "resnet18": lambda: makers["net"]().set_params(net=ResNet18Classifier(**params)),
+        "forest": lambda: make_forest_pipeline(sampling_rate, memory=memory).set_params(forest__n_jobs=n_jobs),
+        "fusion": lambda: make_fusion(sampling_rate, cv=_N_INNER, memory=memory, net_params=params).set_params(
+            forest__forest__n_jobs=n_jobs
+        ),
+        "regression": lambda: _make_regression(sampling_rate, memory),
+        "prior": lambda: DummyClassifier(strategy="prior"),
+    }
+    chosen = {name: makers[name]() for name in CANDIDATES if name in names}
+    if calibrated:
+        # Fused with nothing else, a model is calibrated.
+        for name in [name for name in chosen if name in _CALIBRATED]:
+            chosen[f"{name}, calibrated"] = FusionClassifier([(name, makers[name]())], cv=_N_INNER)
+    return chosen
+
+
+def _make_regression(sampling_rate: float, memory: Any) -> Any:
+    """Return the floor that sees the ECG: logistic regression on principal components of median beats."""
+    from sklearn.decomposition import PCA
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+    from omi_estimators.preprocessing import ECGFilter, MedianBeat
+
+    return Pipeline(
+        [
+            ("filter", ECGFilter(sampling_rate=sampling_rate)),
+            ("beat", MedianBeat(sampling_rate=sampling_rate, memory=memory)),
+            ("flatten", FunctionTransformer(_flatten)),
+            ("scale", StandardScaler()),
+            # A share of variance rather than a number, so that any number of records will do.
+            ("components", PCA(n_components=0.9)),
+            ("regression", LogisticRegression(max_iter=5000)),
+        ]
+    )
+
+
+def _flatten(beats: Any) -> Any:
+    return beats.reshape(len(beats), -1)

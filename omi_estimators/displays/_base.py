@@ -1,0 +1,59 @@
+"""What the displays share: axes, colours, the sentence of numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from omi_estimators.metrics._checks import check_codes, check_labels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's colours, told apart by readers of any colour vision, dark ones first; dashes help in print.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
+GREY = "#666666"
+GRID = "#dddddd"
+
+Names = tuple[str, str]
+"""Names of the negative and the positive class."""
+
+
+def get_axes(ax: Axes | None) -> Axes:
+    """Return the axes given, or those of a new figure of pyplot; say how to get matplotlib where it is missing."""
+    if ax is not None:
+        return ax
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError("Pictures need matplotlib; install it with: pip install omi-estimators[plot]") from error
+    return plt.subplots(layout="constrained")[1]
+
+
+def count(y_true: ArrayLike, groups: ArrayLike | None, names: Names) -> str:
+    """Return how many records, patients and events a picture rests on."""
+    positive = check_labels(y_true)
+    units = check_codes(groups, len(positive), name="groups")
+    patients = "" if units is None else f" of {int(units.max()) + 1} patients"
+    return f"{len(positive)} records{patients}, {int(positive.sum())} {names[1]}"
+
+
+def plot_curve(ax: Any, curve: Any, band: bool, style: dict[str, Any]) -> Any:
+    """Draw a curve and, if asked for, its band in the same colour; return the line."""
+    (line,) = ax.plot(curve.x, curve.y, **({"linewidth": 1.8} | style))
+    seen = np.isfinite(curve.low) & band
+    ax.fill_between(
+        curve.x[seen], curve.low[seen], curve.high[seen], color=line.get_color(), alpha=0.15, linewidth=0, zorder=1
+    )
+    return line
+
+
+def finish(ax: Any, title: str, **settings: Any) -> None:
+    """Set labels and limits, a light grid, and the numbers as a small title."""
+    ax.set(**settings)
+    ax.set_title(title, fontsize=9, color="#333333")
+    ax.grid(color=GRID, linewidth=0.6)
+    ax.set_axisbelow(True)

@@ -1,0 +1,397 @@
+"""Curves with bands: ROC, precision and recall, reliability, net benefit."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from omi_estimators.metrics._bootstrap import Resampler
+from omi_estimators.metrics._checks import check_codes, check_labels, check_level, check_scores, make_rng
+from omi_estimators.metrics._decision import net_benefit
+from omi_estimators.metrics._ranked import Codes, Ranked, find_limits, split_folds
+from omi_estimators.metrics._results import Floats
+
+_N_GRID = 201
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A curve and its pointwise confidence band.
+
+    Attributes
+    ----------
+    x, y : ndarray of shape (n_points,)
+        The curve.
+    low, high : ndarray of shape (n_points,)
+        The band at each `x`, by bootstrap of patients.
+    confidence_level : float
+        Level of the band, at each point by itself.
+    n_resamples : int
+        Bootstrap resamples behind the band.
+    """
+
+    x: Floats
+    y: Floats
+    low: Floats
+    high: Floats
+    confidence_level: float = 0.95
+    n_resamples: int = 0
+
+
+def roc_band(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    folds: ArrayLike | None = None,
+    n_resamples: int = 500,
+    confidence_level: float = 0.95,
+    random_state: Any = None,
+) -> Curve:
+    """Return the ROC curve with its band, of sensitivities at equal specificity [1]_.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_records,)
+        Labels: 0 and 1, -1 and 1, or booleans.
+    y_score : array-like of shape (n_records,)
+        Scores; a higher one speaks for the positive class.
+    groups : array-like of shape (n_records,), optional
+        Patient of each record. Without it each record counts as a patient of its own.
+    folds : array-like of shape (n_records,), optional
+        In cross-validation, the fold of each record. Sensitivities of the folds at equal specificity are then
+        averaged, each fold weighing by its pairs of a positive and a negative, so that the area under the
+        curve is the AUROC of `bootstrap_interval` with the same folds.
+    n_resamples : int, default=500
+        Resamples of the bootstrap by patient.
+    confidence_level : float, default=0.95
+        Level of the band.
+    random_state : int, RandomState, Generator or None, default=None
+        Where chance comes from.
+
+    Returns
+    -------
+    Curve
+        `x` is 1 - specificity, and repeats where the curve rises; `y` is the sensitivity.
+
+    Raises
+    ------
+    ValueError
+        If labels, scores, groups or folds do not fit together, or one class is missing.
+
+    References
+    ----------
+    .. [1] Fawcett T., An introduction to ROC analysis, Pattern Recognition Letters 27:861-874, 2006.
+       doi:10.1016/j.patrec.2005.10.010
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from omi_estimators.metrics import roc_band
+    >>> y = np.arange(200) % 2
+    >>> curve = roc_band(y, y + np.random.default_rng(0).normal(size=200), random_state=0)
+    >>> round(float(np.trapezoid(curve.y, curve.x)), 3)
+    0.804
+    """
+    positive, score, units, models = _check(y_true, y_score, groups, folds, probability=False)
+    parts = [Ranked(positive[here], score[here], here) for here in split_folds(models)]
+    parts = [part for part in parts if part.n_pairs]
+    curves = [part.roc(np.ones((len(score), 1))) for part in parts]
+    grid = np.unique(np.concatenate([false_rate[:, 0] for false_rate, _ in curves]))
+    steps = [find_limits(false_rate[:, 0], true_rate[:, 0], grid) for false_rate, true_rate in curves]
+    x = np.repeat(grid, 2)
+    y = np.average(steps, axis=0, weights=[part.n_pairs for part in parts]).T.ravel()
+    points = np.linspace(0, 1, _N_GRID)
+
+    def sensitivities(weights: Floats) -> Floats:
+        values, pairs = np.zeros((2, len(points), weights.shape[1]))
+        for part in parts:
+            false_rate, true_rate = part.roc(weights)
+            n_pairs = part.count_pairs(weights)
+            for column in np.flatnonzero(n_pairs):
+                line = np.interp(points, false_rate[:, column], true_rate[:, column])
+                values[:, column] += n_pairs[column] * line
+            pairs += n_pairs
+        return values / pairs
+
+    low, high = _find_band(sensitivities, positive, units, models, n_resamples, confidence_level, random_state)
+    return Curve(x, y, np.interp(x, points, low), np.interp(x, points, high), confidence_level, n_resamples)
+
+
+def precision_recall_band(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    folds: ArrayLike | None = None,
+    n_resamples: int = 500,
+    confidence_level: float = 0.95,
+    random_state: Any = None,
+) -> Curve:
+    """Return precision against recall, as steps [1]_, with its band.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_records,)
+        Labels: 0 and 1, -1 and 1, or booleans.
+    y_score : array-like of shape (n_records,)
+        Scores; a higher one speaks for the positive class.
+    groups : array-like of shape (n_records,), optional
+        Patient of each record. Without it each record counts as a patient of its own.
+    folds : array-like of shape (n_records,), optional
+        In cross-validation, the fold of each record. Precisions of the folds at equal recall are then
+        averaged, each fold weighing by its positives, so that the area under the steps is the average
+        precision of `bootstrap_interval` with the same folds.
+    n_resamples, confidence_level, random_state
+        As in `roc_band`.
+
+    Returns
+    -------
+    Curve
+        `x` is the recall, and repeats at each step; `y` the precision.
+
+    Raises
+    ------
+    ValueError
+        If labels, scores, groups or folds do not fit together, or one class is missing.
+
+    References
+    ----------
+    .. [1] Boyd K., Eng K. H., Page C. D., Area under the precision-recall curve: point estimates and confidence
+       intervals, ECML PKDD 2013, LNCS 8190:451-466. doi:10.1007/978-3-642-40994-3_29
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from omi_estimators.metrics import precision_recall_band
+    >>> y = np.arange(200) % 2
+    >>> curve = precision_recall_band(y, y + np.random.default_rng(0).normal(size=200), random_state=0)
+    >>> round(float(np.trapezoid(curve.y, curve.x)), 3)
+    0.814
+    """
+    positive, score, units, models = _check(y_true, y_score, groups, folds, probability=False)
+    parts = [Ranked(positive[here], score[here], here) for here in split_folds(models)]
+    parts = [part for part in parts if part.n_events]
+    ends = np.unique(np.concatenate([np.arange(1, part.n_events + 1) / part.n_events for part in parts]))
+    # Half a step back from each end, where no rounding can reach the next one.
+    middles = ends - np.diff(ends, prepend=0) / 2
+
+    def precisions(weights: Floats, recalls: Floats) -> Floats:
+        values, events = np.zeros((2, len(recalls), weights.shape[1]))
+        for part in parts:
+            recall, precision = part.precision_recall(weights)
+            n_events = part.count_events(weights)
+            for column in np.flatnonzero(n_events):
+                first = np.searchsorted(recall[:, column], recalls)
+                values[:, column] += n_events[column] * precision[first, column]
+            events += n_events
+        return values / events
+
+    y = precisions(np.ones((len(score), 1)), middles)[:, 0]
+    x = np.repeat(np.r_[0.0, ends], 2)[1:-1]
+    points = np.linspace(0, 1, _N_GRID)[1:] - 0.5 / (_N_GRID - 1)
+    low, high = _find_band(
+        lambda weights: precisions(weights, points),
+        positive,
+        units,
+        models,
+        n_resamples,
+        confidence_level,
+        random_state,
+    )
+    low, high = np.interp(x, points, low), np.interp(x, points, high)
+    return Curve(x, np.repeat(y, 2), low, high, confidence_level, n_resamples)
+
+
+def reliability_curve(
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    span: float = 0.75,
+    n_points: int = 100,
+    n_resamples: int = 500,
+    confidence_level: float = 0.95,
+    random_state: Any = None,
+) -> Curve:
+    """Return the observed frequency as a smooth function of the predicted probability, with its band.
+
+    Local linear regression (loess) of the outcome on the probability [1]_. At each point the nearest share `span`
+    of records counts, by tricube weights; no bins have to be chosen.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_records,)
+        Labels: 0 and 1, -1 and 1, or booleans.
+    y_prob : array-like of shape (n_records,)
+        Probabilities of the positive class.
+    groups : array-like of shape (n_records,), optional
+        Patient of each record. Without it each record counts as a patient of its own.
+    span : float, default=0.75
+        Share of records that count at each point, above 0 and at most 1; more is smoother.
+    n_points : int, default=100
+        Points between the least and the greatest probability.
+    n_resamples, confidence_level, random_state
+        As in `roc_band`.
+
+    Returns
+    -------
+    Curve
+        `x` is the probability, `y` the frequency, within [0, 1]. One point if all probabilities are equal.
+
+    Raises
+    ------
+    ValueError
+        If labels, probabilities and groups do not fit together, one class is missing, or an argument is out of
+        range.
+
+    References
+    ----------
+    .. [1] Austin P. C., Steyerberg E. W., Graphical assessment of internal and external calibration of logistic
+       regression models by using loess smoothers, Statistics in Medicine 33:517-535, 2014. doi:10.1002/sim.5941
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from omi_estimators.metrics import reliability_curve
+    >>> rng = np.random.default_rng(0)
+    >>> p = rng.random(500)
+    >>> curve = reliability_curve(rng.random(500) < p, p, random_state=0)
+    >>> bool(np.abs(curve.y - curve.x).max() < 0.1)
+    True
+    """
+    positive, prob, units, _ = _check(y_true, y_prob, groups, None, probability=True, name="y_prob")
+    if not 0 < span <= 1:
+        raise ValueError(f"span must be a share above 0 and at most 1; got {span!r}.")
+    if n_points < 2:
+        raise ValueError(f"n_points must be at least 2; got {n_points!r}.")
+    points = np.unique(np.linspace(prob.min(), prob.max(), n_points))
+    away = prob - points[:, np.newaxis]
+    n_near = max(2, int(span * len(prob) + 1e-10))
+    reach = np.partition(np.abs(away), n_near - 1, axis=1)[:, n_near - 1 : n_near]
+    near = np.clip(1 - (np.abs(away) / np.maximum(reach, 1e-12)) ** 3, 0, None) ** 3
+    # Where all of the nearest are equally far, tricube weights vanish; they count alike.
+    near = np.where(near.any(axis=1, keepdims=True), near, np.abs(away) <= reach)
+    moments = np.stack([near, near * away, near * away**2])
+    hits = positive.astype(np.float64)[:, np.newaxis]
+
+    def fit(weights: Floats) -> Floats:
+        s0, s1, s2 = moments @ weights
+        t0, t1 = moments[:2] @ (weights * hits)
+        determinant = s0 * s2 - s1**2
+        flat = np.divide(t0, s0, out=np.full_like(t0, np.nan), where=s0 > 0)
+        # Where the records near a point have one probability only, no line fits, but their mean does.
+        line = np.divide(s2 * t0 - s1 * t1, determinant, out=flat, where=determinant > 1e-9 * s0 * s2)
+        return np.clip(line, 0, 1)
+
+    low, high = _find_band(fit, positive, units, None, n_resamples, confidence_level, random_state)
+    return Curve(points, fit(np.ones((len(prob), 1)))[:, 0], low, high, confidence_level, n_resamples)
+
+
+def decision_curve(
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
+    *,
+    thresholds: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    n_resamples: int = 500,
+    confidence_level: float = 0.95,
+    random_state: Any = None,
+) -> Curve:
+    """Return the net benefit at each threshold, with its band.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_records,)
+        Labels: 0 and 1, -1 and 1, or booleans.
+    y_prob : array-like of shape (n_records,)
+        Probabilities of the positive class.
+    thresholds : array-like of shape (n_thresholds,), optional
+        Probabilities at which to treat; 0.01, 0.02, ... 0.99 if None.
+    groups : array-like of shape (n_records,), optional
+        Patient of each record. Without it each record counts as a patient of its own.
+    n_resamples, confidence_level, random_state
+        As in `roc_band`.
+
+    Returns
+    -------
+    Curve
+        `x` is the threshold, `y` the net benefit in true positives per record.
+
+    Raises
+    ------
+    ValueError
+        If labels, probabilities and groups do not fit together, one class is missing, or a threshold is not in
+        [0, 1).
+
+    See Also
+    --------
+    net_benefit : The curve alone, and what it means.
+
+    References
+    ----------
+    Vickers A. J., Elkin E. B., Decision curve analysis, Medical Decision Making 26:565-574, 2006.
+    doi:10.1177/0272989X06295361
+
+    Examples
+    --------
+    >>> from omi_estimators.metrics import decision_curve
+    >>> curve = decision_curve([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9], thresholds=[0.2, 0.5], random_state=0)
+    >>> curve.y.tolist()
+    [0.4375, 0.0]
+    """
+    positive, prob, units, _ = _check(y_true, y_prob, groups, None, probability=True, name="y_prob")
+    cuts = np.arange(1, 100) / 100 if thresholds is None else np.atleast_1d(np.asarray(thresholds, dtype=np.float64))
+    y = net_benefit(positive, prob, cuts)
+    treated = prob >= cuts[:, np.newaxis]
+    gain = np.where(positive, 1.0, -(cuts / (1 - cuts))[:, np.newaxis]) * treated
+
+    def benefit(weights: Floats) -> Floats:
+        return gain @ weights / weights.sum(axis=0)
+
+    low, high = _find_band(benefit, positive, units, None, n_resamples, confidence_level, random_state)
+    return Curve(cuts, y, low, high, confidence_level, n_resamples)
+
+
+def _find_band(
+    curve: Callable[[Floats], Floats],
+    positive: NDArray[np.bool_],
+    units: Codes | None,
+    models: Codes | None,
+    n_resamples: int,
+    confidence_level: float,
+    random_state: Any,
+) -> Floats:
+    """Return the ends of the pointwise band of a curve of weights, shape (2, n_points)."""
+    check_level(confidence_level)
+    if n_resamples < 1:
+        raise ValueError(f"n_resamples must be at least 1; got {n_resamples!r}.")
+    draws = Resampler(positive, units, models).draw(n_resamples, make_rng(random_state))
+    values = np.concatenate([curve(weights) for weights in draws], axis=1)
+    with warnings.catch_warnings():
+        # A point that no resample reaches has no band.
+        warnings.filterwarnings("ignore", message="All-NaN slice")
+        ends: Floats = np.nanquantile(values, [(1 - confidence_level) / 2, (1 + confidence_level) / 2], axis=1)
+    return ends
+
+
+def _check(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    groups: ArrayLike | None,
+    folds: ArrayLike | None,
+    *,
+    probability: bool,
+    name: str = "y_score",
+) -> tuple[NDArray[np.bool_], Floats, Codes | None, Codes]:
+    """Return labels, scores, patients and folds as arrays; all records are one fold without folds."""
+    positive = check_labels(y_true)
+    score = check_scores(y_score, len(positive), probability=probability, name=name)
+    units = check_codes(groups, len(positive), name="groups")
+    models = check_codes(folds, len(positive), name="folds")
+    return positive, score, units, np.zeros(len(positive), dtype=np.intp) if models is None else models

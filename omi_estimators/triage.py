@@ -1,0 +1,324 @@
+"""From probabilities to risk tiers: who may go home, who goes to the catheter laboratory."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import sklearn
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, _fit_context, clone
+from sklearn.utils import Tags, get_tags
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from omi_estimators.metrics import TierThresholds, assign_tiers, tier_thresholds
+from omi_estimators.metrics._checks import make_rng
+from omi_estimators.metrics._tiers import count_tiers
+from omi_estimators.splits import check_records, make_splits, predict_out_of_fold, route_groups
+
+
+class RiskTierClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """A classifier whose thresholds make risk tiers, chosen on patients it was not fitted on.
+
+    Like scikit-learn's `TunedThresholdClassifierCV`: the classifier is cross-validated by patient, thresholds
+    come from the out-of-fold probabilities, and the classifier is then fitted on all records. The tiers are
+    "rule-out", "low", "high" and "rule-in"; "low" and "high" part where F1 is greatest.
+
+    Thresholds are themselves estimates. Their intervals say how far they would move with other patients, and
+    the promises they keep on the training patients, such as a sensitivity of 0.90, are not guaranteed on
+    others: judge the fitted object on records of its own.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A classifier with `predict_proba` for two classes.
+    sensitivity : float, default=0.9
+        The least share of positives above the rule-out threshold.
+    ppv : float, default=0.85
+        The least share of positives among those ruled in, at the prevalence of the training data.
+    pos_label : object, optional
+        The positive class; the second in sorted order if None.
+    predict_by : {"probability", "tier"}, default="probability"
+        Whether `predict` gives the more probable class, as scikit-learn's contract has it, or the positive
+        class for the tiers "high" and "rule-in", as a decision needs where positives are rare.
+    cv : int, splitter or iterable of (train, test), default=5
+        Folds. A number means shuffled, stratified folds, by patient if `groups` are given; where a class has
+        fewer patients, as many folds as it has, with a warning.
+    on_unreachable : {"warn", "raise"}, default="warn"
+        Where no threshold reaches `ppv`: a warning, and nobody is ruled in; or an error.
+    n_resamples : int, default=1000
+        Resamples of the bootstrap of patients for the thresholds' intervals.
+    confidence_level : float, default=0.95
+        Level of these intervals.
+    n_jobs : int, optional
+        Folds fitted at the same time.
+    random_state : int, RandomState or None, default=None
+        Seed of folds and bootstrap.
+
+    Attributes
+    ----------
+    thresholds_ : TierThresholds
+        `rule_out`, `max_f1` and `rule_in`, each with its interval.
+    estimator_ : estimator
+        The classifier, fitted on all records.
+    classes_ : ndarray of shape (2,)
+        Class labels.
+    pos_label_ : object
+        The positive class.
+    out_of_fold_ : ndarray of shape (n_records,)
+        Probability of the positive class that the thresholds were chosen on.
+    n_features_in_ : int
+        As the fitted classifier has it.
+
+    Raises
+    ------
+    ValueError
+        In `fit`: if `X`, `y` and `groups` do not fit together, `y` has not two classes, a fold has a patient on
+        both sides, or `ppv` is not reached with ``on_unreachable="raise"``.
+
+    See Also
+    --------
+    omi_estimators.metrics.tier_thresholds : The thresholds alone, from labels and probabilities.
+    tier_table : What each tier holds.
+
+    References
+    ----------
+    Al-Zaiti S. S. et al., Machine learning for ECG diagnosis and risk stratification of occlusion myocardial
+    infarction, Nature Medicine 29:1804-1813, 2023. doi:10.1038/s41591-023-02396-3
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from omi_estimators import RiskTierClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> patients = np.arange(200) // 2
+    >>> y = (patients % 4 == 0).astype(int)
+    >>> X = rng.normal(size=(200, 2)) + 1.5 * y[:, np.newaxis]
+    >>> tiers = RiskTierClassifier(LogisticRegression(), random_state=0).fit(X, y, groups=patients)
+    >>> tiers.predict_tier([[-1.0, -1.0], [4.0, 4.0]]).tolist()
+    ['rule-out', 'rule-in']
+    """
+
+    # Patients reach the folds by themselves wherever metadata routing is on.
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "estimator": [HasMethods(["fit", "predict_proba"])],
+        "sensitivity": [Interval(Real, 0, 1, closed="right")],
+        "ppv": [Interval(Real, 0, 1, closed="right")],
+        "pos_label": "no_validation",
+        "predict_by": [StrOptions({"probability", "tier"})],
+        "cv": ["cv_object"],
+        "on_unreachable": [StrOptions({"warn", "raise"})],
+        "n_resamples": [Interval(Integral, 1, None, closed="left")],
+        "confidence_level": [Interval(Real, 0, 1, closed="neither")],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        sensitivity: float = 0.9,
+        ppv: float = 0.85,
+        pos_label: Any = None,
+        predict_by: str = "probability",
+        cv: Any = 5,
+        on_unreachable: str = "warn",
+        n_resamples: int = 1000,
+        confidence_level: float = 0.95,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        self.estimator = estimator
+        self.sensitivity = sensitivity
+        self.ppv = ppv
+        self.pos_label = pos_label
+        self.predict_by = predict_by
+        self.cv = cv
+        self.on_unreachable = on_unreachable
+        self.n_resamples = n_resamples
+        self.confidence_level = confidence_level
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: ArrayLike, *, groups: ArrayLike | None = None) -> RiskTierClassifier:
+        """Choose the thresholds out of fold, and fit the classifier on all records.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, ...)
+            What the classifier takes.
+        y : array-like of shape (n_records,)
+            Two classes.
+        groups : array-like of shape (n_records,), optional
+            Patient of each record; also goes to the classifier if it asks for it by metadata routing.
+
+        Returns
+        -------
+        RiskTierClassifier
+            Itself, fitted.
+        """
+        check_classification_targets(y)
+        labels, classes, patients = check_records(X, column_or_1d(y, warn=True), groups)
+        self.pos_label_ = _find_positive(labels, classes, self.pos_label)
+        rng = make_rng(self.random_state)
+        splits = make_splits(X, labels, groups=patients, cv=self.cv, random_state=rng, on_few="warn")
+        prob = predict_out_of_fold(self.estimator, X, labels, patients, splits, n_jobs=self.n_jobs)
+        self.out_of_fold_ = prob[:, int(np.flatnonzero(classes == self.pos_label_)[0])]
+        self.thresholds_: TierThresholds = tier_thresholds(
+            labels == self.pos_label_,
+            self.out_of_fold_,
+            sensitivity=self.sensitivity,
+            ppv=self.ppv,
+            groups=patients,
+            on_unreachable=self.on_unreachable,
+            n_resamples=self.n_resamples,
+            confidence_level=self.confidence_level,
+            random_state=rng,
+        )
+        with sklearn.config_context(enable_metadata_routing=True):
+            self.estimator_ = clone(self.estimator).fit(X, labels, **route_groups(self.estimator, patients))
+        self.classes_ = self.estimator_.classes_
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.estimator_, name):
+                setattr(self, name, getattr(self.estimator_, name))
+        return self
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Return the classifier's probability of each class, as it is.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, ...)
+            What the classifier takes.
+
+        Returns
+        -------
+        ndarray of shape (n_records, 2)
+            Probabilities.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_proba(X)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the class of each record, by probability or by tier, as `predict_by` says.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, ...)
+            What the classifier takes.
+
+        Returns
+        -------
+        ndarray of shape (n_records,)
+            Class labels.
+        """
+        prob = self.predict_proba(X)
+        if self.predict_by == "probability":
+            return self.classes_[prob.argmax(axis=1)]
+        column = int(np.flatnonzero(self.classes_ == self.pos_label_)[0])
+        positive = prob[:, column] >= self.thresholds_.max_f1.estimate
+        return self.classes_[np.where(positive, column, 1 - column)]
+
+    def predict_tier(self, X: Any) -> NDArray[np.str_]:
+        """Return the risk tier of each record.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, ...)
+            What the classifier takes.
+
+        Returns
+        -------
+        ndarray of shape (n_records,) of str
+            "rule-out", "low", "high" or "rule-in".
+        """
+        prob = self._score(X)
+        found = self.thresholds_
+        return assign_tiers(prob, found.rule_out.estimate, found.max_f1.estimate, found.rule_in.estimate)
+
+    def _score(self, X: Any) -> NDArray[np.float64]:
+        """Return the probability of the positive class."""
+        prob = self.predict_proba(X)
+        return prob[:, int(np.flatnonzero(self.classes_ == self.pos_label_)[0])]
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        inner = get_tags(self.estimator).input_tags
+        tags.input_tags.sparse, tags.input_tags.allow_nan = inner.sparse, inner.allow_nan
+        tags.input_tags.three_d_array = inner.three_d_array
+        return tags
+
+
+def _find_positive(labels: NDArray, classes: NDArray, pos_label: Any) -> Any:
+    """Return the positive class of two; raise a ValueError for more classes, or a label that is none."""
+    if type_of_target(labels, input_name="y") != "binary":
+        raise ValueError(
+            f"Only binary classification is supported: risk tiers need two classes; got {len(classes)}. "
+            "Name one against the rest: y == positive_label."
+        )
+    if pos_label is None:
+        return classes[1]
+    if pos_label not in classes.tolist():
+        raise ValueError(f"pos_label must be one of the classes, {classes.tolist()}; got {pos_label!r}.")
+    return pos_label
+
+
+def tier_table(
+    y_true: ArrayLike, tiers: ArrayLike, *, groups: ArrayLike | None = None, confidence_level: float = 0.95
+) -> pd.DataFrame:
+    """Return what each risk tier holds: records, events, and the share of events with its interval.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_records,)
+        Labels: 0 and 1, -1 and 1, or booleans.
+    tiers : array-like of shape (n_records,) of str
+        As from `RiskTierClassifier.predict_tier`.
+    groups : array-like of shape (n_records,), optional
+        Patient of each record. Without it each record counts as a patient of its own.
+    confidence_level : float, default=0.95
+        Level of the intervals, Wilson's, widened where records of a patient are alike.
+
+    Returns
+    -------
+    DataFrame
+        One row for each tier, lowest risk first: `n_records`, `n_events`, `share_of_records`,
+        `share_of_events`, and `event_rate` with `event_rate_low` and `event_rate_high` (NaN if empty).
+
+    Raises
+    ------
+    ValueError
+        If labels, tiers and groups do not fit together, or a tier is none of the four.
+
+    Examples
+    --------
+    >>> from omi_estimators.triage import tier_table
+    >>> table = tier_table([0, 0, 1, 0, 1], ["rule-out", "rule-out", "low", "high", "rule-in"])
+    >>> table["n_events"].to_dict()
+    {'rule-out': 0, 'low': 1, 'high': 0, 'rule-in': 1}
+    """
+    counts = count_tiers(y_true, tiers, groups, confidence_level)
+    n_records, n_events = (sum(getattr(found, key) for found in counts.values()) for key in ("n_records", "n_events"))
+    rows = {
+        tier: {
+            "n_records": found.n_records,
+            "n_events": found.n_events,
+            "share_of_records": found.n_records / n_records,
+            "share_of_events": found.n_events / n_events,
+            "event_rate": found.rate,
+            "event_rate_low": found.low,
+            "event_rate_high": found.high,
+        }
+        for tier, found in counts.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("tier")
