@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib
 
-QUICK = ("net_speed", "prior_correction", "delineation")
-SLOW = ("recipe",)
+QUICK = ("net_speed", "delineation", "coverage")
+SLOW = ("prior_correction", "recipe")
 
 
 def main() -> None:

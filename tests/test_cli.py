@@ -82,6 +82,25 @@ def test_compare_on_simulated_ecgs_says_so(tmp_path, capsys, monkeypatch):
     assert first["brier_score_low"] == second["brier_score_low"]
 
 
+@few
+def test_all_estimators_calibrated_and_from_a_cache(ptbxl, tmp_path, capsys):
+    arguments = "--ptbxl somewhere --folds 2 --epochs 1 --width 2 --jobs 1 --estimators all --calibrate".split()
+    folders = ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "report")]
+    assert main(["compare", *arguments, *folders]) == 0
+    table = json.loads((tmp_path / "report" / "result.json").read_text())["table"]
+    assert list(table) == [
+        *("net", "temporal_resnet18", "resnet18", "forest", "fusion", "regression", "prior"),
+        *("net, calibrated", "temporal_resnet18, calibrated", "resnet18, calibrated", "forest, calibrated"),
+    ]
+    kept = sorted((tmp_path / "cache" / "folds").iterdir())
+    assert len(kept) == 2 * 11
+    times = [path.stat().st_mtime_ns for path in kept]
+    assert main(["compare", *arguments, *folders]) == 0
+    assert [path.stat().st_mtime_ns for path in sorted((tmp_path / "cache" / "folds").iterdir())] == times
+    assert json.loads((tmp_path / "report" / "result.json").read_text())["table"] == table
+    capsys.readouterr()
+
+
 def test_a_narrow_net_is_no_secret():
     from omi_estimators.cli import _make_parser, _simulate
 

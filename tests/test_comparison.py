@@ -111,16 +111,16 @@ def test_table_is_what_the_metrics_say(result, flat):
     for metric in METRICS:
         alone = bootstrap_interval(y, prob, metric, groups=groups, folds=result.fold, n_resamples=2000, random_state=1)
         assert row[metric] == pytest.approx(alone.estimate, abs=1e-12)
-        assert (row[f"{metric}_low"], row[f"{metric}_high"]) == pytest.approx(
-            (alone.low, alone.high), abs=0.02, rel=0.05
-        )
+        # Two bootstraps of one figure; slopes and intercepts are far wider than areas.
+        close = {"abs": 0.06 if metric.startswith("calibration_") else 0.02, "rel": 0.05}
+        assert (row[f"{metric}_low"], row[f"{metric}_high"]) == pytest.approx((alone.low, alone.high), **close)
         against = bootstrap_difference(
             y, result.probabilities["spy"], prob, metric, groups=groups, folds=result.fold, random_state=1
         )
         spy = result.table.loc["spy"]
         assert spy[f"{metric}_difference"] == pytest.approx(against.estimate, abs=1e-12)
         ends = spy[f"{metric}_difference_low"], spy[f"{metric}_difference_high"]
-        assert ends == pytest.approx((against.low, against.high), abs=0.02, rel=0.05)
+        assert ends == pytest.approx((against.low, against.high), **close)
     assert result.table.filter(like="difference").loc["regression"].isna().all()
 
 

@@ -68,6 +68,9 @@ def test_arrays_are_those_of_the_metrics(sample, ax):
     assert recall.prevalence == y.mean()
     reliability = ReliabilityDisplay.from_predictions(y, prob, groups=groups, ax=ax, **QUICK)
     np.testing.assert_array_equal(reliability.curve.y, reliability_curve(y, prob, **given).y)
+    assert {f"normal (n = {(y == 0).sum()})", f"MI (n = {y.sum()})"} <= {
+        text.get_text() for text in ax.get_legend().get_texts()
+    }
     line = calibration_slope_intercept(y, prob)
     assert (reliability.line.slope, reliability.line.intercept) == pytest.approx((line.slope, line.intercept))
     benefit = DecisionCurveDisplay.from_predictions(y, prob, groups=groups, ax=ax, **QUICK)

@@ -95,7 +95,7 @@ def draw_reliability(result: ComparisonResult) -> Figure:
     def draw(name: str, number: int, axes: Any) -> None:
         y, prob = _predictions(result, name)
         given = {"target_names": result.target_names, "color": COLOURS[number % len(COLOURS)], "ax": axes}
-        ReliabilityDisplay.from_predictions(y, prob, **given, **_bands(result))
+        ReliabilityDisplay.from_predictions(y, prob, folds=result.fold[result.tested], **given, **_bands(result))
 
     caption = (
         f"Observed against predicted frequency of {result.target_names[1]}, smoothed (loess), with pointwise "

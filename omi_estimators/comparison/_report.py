@@ -34,7 +34,8 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 th, td { padding: .35rem .8rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 thead th { border-bottom: 2px solid #333; }
-figure { margin: 1rem 0; } img { max-width: 100%; height: auto; }
+figure { margin: 1rem 0; overflow-x: auto; } img { max-width: 100%; height: auto; }
+img.panels { min-width: 46rem; }
 .note { border-left: 4px solid #d55e00; padding: .3rem .9rem; background: #fdf3ec; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem; background: #f5f5f5; padding: .6rem; }
 """
@@ -66,6 +67,7 @@ _PICTURES = (
     ("Net benefit", "decision_curve", "plot_decision_curve", "Net benefit against threshold for all estimators"),
     ("Risk tiers", "tiers", "plot_tiers", "Share of events in each risk tier of each estimator"),
 )
+_PANELS = ("reliability", "probabilities", "tiers")
 
 
 def draw_pictures(result: ComparisonResult) -> dict[str, bytes]:
@@ -104,7 +106,9 @@ def make_page(
     for heading, name, _, alternative in _PICTURES:
         if name in pictures:
             encoded = base64.b64encode(pictures[name]).decode()
-            image = f'<img src="data:image/png;base64,{encoded}" alt="{escape(alternative)}">'
+            # Panels side by side stay legible in a narrow window, which scrolls.
+            kind = ' class="panels"' if name in _PANELS else ""
+            image = f'<img{kind} src="data:image/png;base64,{encoded}" alt="{escape(alternative)}">'
             sections.append(f"<h2>{heading}</h2>\n<figure>{image}</figure>")
     if len(result.subgroups):
         sections.append(_section("Subgroups", _make_subgroup_table(result), _explain_subgroups()))

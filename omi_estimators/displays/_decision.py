@@ -143,5 +143,5 @@ class DecisionCurveDisplay:
             xlim=(0, 1),
             ylim=(-0.15 * self.prevalence, 1.1 * self.prevalence),
         )
-        self.ax_.legend(fontsize=8, loc="upper right")
+        self.ax_.legend(fontsize=8, loc="best")
         return self

@@ -145,5 +145,6 @@ class PrecisionRecallBandDisplay:
             aspect="equal",
         )
         title = f"AP [{100 * self.average_precision.confidence_level:g} % CI]"
-        self.ax_.legend(loc="lower left", fontsize=8, title=title, title_fontsize=8)
+        # Where events are rare, the curve runs along the foot; where the model is good, along the head.
+        self.ax_.legend(loc="best", fontsize=8, title=title, title_fontsize=8)
         return self

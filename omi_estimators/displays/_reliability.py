@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from omi_estimators.displays._base import GREY, Names, count, finish, get_axes, plot_curve
 from omi_estimators.metrics import CalibrationLine, Curve, reliability_curve
-from omi_estimators.metrics._checks import check_labels, check_scores
+from omi_estimators.metrics._checks import check_codes, check_labels, check_scores
 from omi_estimators.metrics._weighted import make_statistic
 
 _HEIGHT = 0.12
@@ -81,6 +81,7 @@ class ReliabilityDisplay:
         y_prob: ArrayLike,
         *,
         groups: ArrayLike | None = None,
+        folds: ArrayLike | None = None,
         span: float = 0.75,
         name: str | None = None,
         target_names: Names = ("negative", "positive"),
@@ -96,6 +97,8 @@ class ReliabilityDisplay:
         ----------
         y_true, y_prob, groups, span, n_resamples, confidence_level, random_state
             As in `omi_estimators.metrics.reliability_curve`.
+        folds : array-like of shape (n_records,), optional
+            In cross-validation, the fold of each record: a prediction constant in every fold has no slope.
         name : str, optional
             Of the model.
         target_names : tuple of two str, default=("negative", "positive")
@@ -123,7 +126,7 @@ class ReliabilityDisplay:
         )
         display = cls(
             curve,
-            _find_line(positive, prob),
+            _find_line(positive, prob, check_codes(folds, len(positive), name="folds")),
             prob[~positive],
             prob[positive],
             name=name,
@@ -158,7 +161,8 @@ class ReliabilityDisplay:
         self.figure_ = self.ax_.figure
         self.ax_.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, zorder=1)
         title = "" if self.name is None else f"{self.name}\n"
-        label = f"{title}slope {self.line.slope:.2f}, intercept {self.line.intercept:+.2f}"
+        slope = "no slope" if np.isnan(self.line.slope) else f"slope {self.line.slope:.2f}"
+        label = f"{title}{slope}, intercept {self.line.intercept:+.2f}"
         marker = {"marker": "o"} if len(self.curve.x) == 1 else {}
         self.line_ = plot_curve(self.ax_, self.curve, plot_band, {"label": label} | marker | line_params)
         if plot_histogram:
@@ -179,15 +183,19 @@ class ReliabilityDisplay:
     def _plot_histogram(self) -> None:
         """Draw a histogram of each class outside the range of frequencies, where it hides nothing."""
         bins = np.linspace(0, 1, 41)
-        for prob, start, direction in ((self.negative, -_HEIGHT, 1), (self.positive, 1 + _HEIGHT, -1)):
+        places = ((self.negative, -_HEIGHT, 1, "#aaaaaa"), (self.positive, 1 + _HEIGHT, -1, GREY))
+        for (prob, start, direction, colour), name in zip(places, self.target_names, strict=True):
+            label = f"{name} (n = {len(prob)})"
             shares = np.histogram(prob, bins)[0]
             height = direction * 0.9 * _HEIGHT * shares / shares.max()
-            self.ax_.bar(bins[:-1], height, width=bins[1], bottom=start, align="edge", color=GREY, linewidth=0)
+            self.ax_.bar(bins[:-1], height, bins[1], start, align="edge", color=colour, linewidth=0, label=label)
 
 
-def _find_line(positive: NDArray[np.bool_], prob: NDArray[np.float64]) -> CalibrationLine:
+def _find_line(
+    positive: NDArray[np.bool_], prob: NDArray[np.float64], folds: NDArray[np.intp] | None
+) -> CalibrationLine:
     """Return slope and intercept; an infinite slope, rather than an error, where the classes are separated."""
     once = np.ones((len(prob), 1))
     names = ("calibration_slope", "calibration_intercept")
-    slope, intercept = (float(make_statistic(name, positive, prob, None)(once)[0]) for name in names)
+    slope, intercept = (float(make_statistic(name, positive, prob, folds)(once)[0]) for name in names)
     return CalibrationLine(slope, intercept)

@@ -207,3 +207,22 @@ def test_other_leads_or_samples_at_prediction_are_errors(make_classifier, make_b
         classifier.predict(X[..., :39])
     with pytest.raises(ValueError, match=r"a single record as X\[np.newaxis\]"):
         classifier.predict(X[0])
+
+
+def test_decision_function_is_the_log_odds(make_classifier, make_beats):
+    X, y, _ = make_beats(prevalence=0.25)
+    classifier = make_classifier(max_epochs=2).fit(X, y)
+    for corrects in (True, False):
+        prob = classifier.set_params(correct_prior=corrects).predict_proba(X)
+        np.testing.assert_allclose(classifier.decision_function(X), np.log(prob[:, 1] / prob[:, 0]), atol=1e-9)
+    three = make_classifier(max_epochs=2).fit(X, np.arange(len(X)) % 3)
+    np.testing.assert_allclose(three.decision_function(X), np.log(three.predict_proba(X)))
+
+
+def test_reduced_precision_is_asked_for_and_near(make_classifier, make_beats):
+    X, y, _ = make_beats()
+    classifier = make_classifier(max_epochs=2, width=16).fit(X, y)
+    exact = classifier.predict_proba(X)
+    reduced = classifier.set_params(mixed_precision=True).predict_proba(X)
+    assert 0 < np.abs(reduced - exact).max() < 0.02
+    np.testing.assert_array_equal(classifier.set_params(mixed_precision=False).predict_proba(X), exact)
