@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,6 @@ from omi_estimators.metrics._bootstrap import Resampler
 from omi_estimators.metrics._checks import check_codes, check_labels, check_level, check_scores, make_rng, warn_few
 from omi_estimators.metrics._proportion import proportion_interval
 from omi_estimators.metrics._results import ClassificationIntervals, Floats, Interval
-
-Counts = tuple[Floats, Floats, Floats, Floats]
-"""True positives, false positives, true negatives, false negatives."""
 
 
 def classification_intervals(
@@ -34,7 +30,8 @@ def classification_intervals(
     Shares of records get Wilson's interval, at the sample size that is left where records of a patient are
     alike; F1, which is no share of records, the bootstrap by patient. Predictive values hold for the prevalence of
     the records given. With `prevalence` :math:`\pi` they are those that the same sensitivity and specificity give
-    there [1]_, such as :math:`PPV = \frac{se\,\pi}{se\,\pi + (1 - sp)(1 - \pi)}`.
+    there [1]_, such as :math:`PPV = \frac{se\,\pi}{se\,\pi + (1 - sp)(1 - \pi)}`, and their intervals combine
+    those of both [2]_, so that no false positive among few negatives is not taken for certainty.
 
     Parameters
     ----------
@@ -59,7 +56,7 @@ def classification_intervals(
     -------
     ClassificationIntervals
         With `sensitivity`, `specificity`, `ppv`, `npv` and `f1`. The PPV is NaN if no record is called positive,
-        the NPV if none is called negative; resamples of which that is true count in no interval.
+        the NPV if none is called negative.
 
     Raises
     ------
@@ -75,6 +72,8 @@ def classification_intervals(
     ----------
     .. [1] Altman D. G., Bland J. M., Statistics notes: Diagnostic tests 2: predictive values, BMJ 309:102,
        1994. doi:10.1136/bmj.309.6947.102
+    .. [2] Donner A., Zou G. Y., Closed-form confidence intervals for functions of the normal mean and standard
+       deviation, Statistical Methods in Medical Research 21:347-359, 2012. doi:10.1177/0962280210383082
 
     Examples
     --------
@@ -86,7 +85,7 @@ def classification_intervals(
     >>> print(found.sensitivity, found.ppv)
     0.730 [0.636, 0.807] 0.723 [0.629, 0.801]
     >>> print(classification_intervals(y, score, 0.5, prevalence=0.07, random_state=0).ppv)
-    0.164 [0.127, 0.221]
+    0.164 [0.124, 0.217]
     """
     check_level(confidence_level)
     positive = check_labels(y_true)
@@ -103,58 +102,65 @@ def classification_intervals(
         ends = proportion_interval(successes[of], None if units is None else units[of], confidence_level)
         return Interval(float(successes[of].mean()) if of.any() else math.nan, *ends, confidence_level, "wilson")
 
-    figures: dict[str, Callable[[Counts], Floats]] = {"f1": lambda counts: _f1(counts, prevalence)}
-    if prevalence is not None:
-        figures["ppv"] = lambda counts: _predictive_value(counts[0], counts[3], counts[1], counts[2], prevalence)
-        figures["npv"] = lambda counts: _predictive_value(counts[2], counts[1], counts[3], counts[0], 1 - prevalence)
-    drawn = _bootstrap(figures, positive, called, units, n_resamples, confidence_level, make_rng(random_state))
+    sensitivity, specificity = share(positive, called), share(~positive, ~called)
+    if prevalence is None:
+        ppv, npv = share(called, positive), share(~called, ~positive)
+    else:
+        ppv = _predictive_value(sensitivity, specificity, prevalence)
+        npv = _predictive_value(specificity, sensitivity, 1 - prevalence)
     return ClassificationIntervals(
-        sensitivity=share(positive, called),
-        specificity=share(~positive, ~called),
-        ppv=drawn.get("ppv") or share(called, positive),
-        npv=drawn.get("npv") or share(~called, ~positive),
-        f1=drawn["f1"],
+        sensitivity=sensitivity,
+        specificity=specificity,
+        ppv=ppv,
+        npv=npv,
+        f1=_bootstrap_f1(positive, called, units, prevalence, n_resamples, confidence_level, make_rng(random_state)),
         threshold=float(threshold),
         prevalence=float(positive.mean()) if prevalence is None else prevalence,
     )
 
 
-def _bootstrap(
-    figures: dict[str, Callable[[Counts], Floats]],
+def _predictive_value(right: Interval, spared: Interval, prevalence: float) -> Interval:
+    """Return the share of a verdict that is right, where its class has another prevalence.
+
+    The odds are those of the prevalence times the ratio of `right` to 1 - `spared`, whose interval comes from the
+    distances of both intervals' ends to their estimates.
+    """
+    a, a_low, a_high = right.estimate, right.low, right.high
+    b, b_low, b_high = 1 - spared.estimate, 1 - spared.high, 1 - spared.low
+    if a == b == 0:
+        return Interval(math.nan, math.nan, math.nan, right.confidence_level, "wilson")
+    low_root = math.sqrt(max(0.0, (a * b) ** 2 - a_low * (2 * a - a_low) * b_high * (2 * b - b_high)))
+    low = a_low * (2 * a - a_low) / (a * b + low_root)
+    high_root = math.sqrt(max(0.0, (a * b) ** 2 - a_high * (2 * a - a_high) * b_low * (2 * b - b_low)))
+    high = (a * b + high_root) / (b_low * (2 * b - b_low)) if b_low > 0 else math.inf
+    odds = prevalence / (1 - prevalence)
+    ratios = (a / b if b > 0 else math.inf, low, high)
+    estimate, low, high = (1.0 if math.isinf(ratio) else odds * ratio / (1 + odds * ratio) for ratio in ratios)
+    return Interval(estimate, low, high, right.confidence_level, "wilson")
+
+
+def _bootstrap_f1(
     positive: NDArray[np.bool_],
     called: NDArray[np.bool_],
     units: NDArray[np.intp] | None,
+    prevalence: float | None,
     n_resamples: int,
     confidence_level: float,
     rng: np.random.Generator,
-) -> dict[str, Interval]:
-    """Return figures of the four counts, each with its interval by resampling patients."""
+) -> Interval:
+    """Return F1 with its interval by resampling patients."""
     if n_resamples < 1:
         raise ValueError(f"n_resamples must be at least 1, and 1000 or more for an interval; got {n_resamples}.")
     cells = np.stack([called & positive, called & ~positive, ~called & ~positive, ~called & positive]).astype(float)
-    weights = Resampler(positive, units, None).draw(n_resamples, rng)
-    counts = np.concatenate([cells @ drawn for drawn in weights], axis=1)
+    counts = [cells @ weights for weights in Resampler(positive, units, None).draw(n_resamples, rng)]
+    estimate = float(_f1(cells.sum(axis=1, keepdims=True), prevalence)[0])
     tails = [(1 - confidence_level) / 2, (1 + confidence_level) / 2]
-    intervals = {}
-    with np.errstate(invalid="ignore"):
-        for name, figure in figures.items():
-            estimate = float(figure(tuple(cells.sum(axis=1, keepdims=True)))[0])
-            values = figure(tuple(counts))
-            values = values[~np.isnan(values)]
-            low, high = (math.nan, math.nan) if math.isnan(estimate) else np.quantile(values, tails)
-            intervals[name] = Interval(estimate, float(low), float(high), confidence_level, "percentile", n_resamples)
-    return intervals
+    low, high = np.quantile(_f1(np.concatenate(counts, axis=1), prevalence), tails)
+    return Interval(estimate, float(low), float(high), confidence_level, "percentile", n_resamples)
 
 
-def _predictive_value(right: Floats, missed: Floats, wrong: Floats, spared: Floats, prevalence: float) -> Floats:
-    """Return the share of a verdict that is right, where its class has another prevalence."""
-    among_class = right / (right + missed) * prevalence
-    among_other = wrong / (wrong + spared) * (1 - prevalence)
-    value: Floats = among_class / (among_class + among_other)
-    return value
-
-
-def _f1(counts: Counts, prevalence: float | None) -> Floats:
+def _f1(counts: Floats, prevalence: float | None) -> Floats:
+    """Return F1 from true and false positives, true and false negatives."""
     hits, false_alarms, spared, missed = counts
     if prevalence is not None:
         events, others = hits + missed, false_alarms + spared

@@ -58,7 +58,8 @@ def proportion_interval(
     z = float(ndtri((1 + confidence_level) / 2))
     centre = (share + z**2 / (2 * size)) / (1 + z**2 / size)
     half = z / (1 + z**2 / size) * math.sqrt(share * (1 - share) / size + z**2 / (4 * size**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # Where all agree, one end is 0 or 1 itself, and rounding must not say otherwise.
+    return (0.0 if share == 0 else centre - half), (1.0 if share == 1 else centre + half)
 
 
 def _effective_size(successes: NDArray[np.bool_], units: NDArray[np.intp], share: float) -> float:

@@ -151,6 +151,21 @@ def test_predictive_values_at_another_prevalence(sample):
     assert rare.ppv.low < rare.ppv.estimate < rare.ppv.high < here.ppv.estimate
     assert rare.prevalence == 0.07
     assert "prevalence 7.0%" in str(rare)
+    # By simulation of both shares.
+    rng = np.random.default_rng(0)
+    (tn, fp), (fn, tp) = confusion_matrix(y, called)
+    se, sp = rng.beta(tp + 0.5, fn + 0.5, size=20000), rng.beta(tn + 0.5, fp + 0.5, size=20000)
+    simulated = np.quantile(se * 0.07 / (se * 0.07 + (1 - sp) * 0.93), [0.025, 0.975])
+    assert (rare.ppv.low, rare.ppv.high) == pytest.approx(simulated, abs=0.015)
+
+
+def test_no_false_positive_is_not_certainty():
+    y = np.repeat([0, 1], [30, 20])
+    score = np.r_[np.zeros(30), np.ones(12), np.zeros(8)]
+    found = classification_intervals(y, score, 0.5, prevalence=0.07, n_resamples=50, random_state=0)
+    assert found.ppv.estimate == found.ppv.high == 1
+    # As many as 11 % of negatives may be called positive, and then the PPV is below a third.
+    assert 0.2 < found.ppv.low < 0.4
 
 
 def test_a_threshold_that_calls_nobody(sample):
