@@ -27,8 +27,7 @@ with tempfile.TemporaryDirectory() as cache:
     model = RiskTierClassifier(fusion, cv=3, random_state=0)
     model.fit(ecgs.X[train], ecgs.y[train], groups=ecgs.groups[train])
     tiers, prob = model.predict_tier(ecgs.X[test]), model.predict_proba(ecgs.X[test])[:, 1]
-for name in ("rule_out", "max_f1", "rule_in"):
-    print(f"{name:9} {getattr(model.thresholds_, name)}")
+print(model.thresholds_)
 
 # %%
 # What the tiers hold among patients who had no part in any of this.

@@ -145,6 +145,7 @@ def _compare(args: argparse.Namespace) -> int:
             _say(notes[-1])
         result = _run(estimators, data, splits, args.seed, cache / "folds")
     print(result)
+    print(f"\n{result.calibration_summary().rename_axis(None).to_string()}")
     source = "PTB-XL" if args.ptbxl else "simulated ECGs"
     page = result.write_report(
         args.out,

@@ -51,6 +51,7 @@ def test_compare_from_ptbxl_to_report(ptbxl, tmp_path, capsys):
     for name in ("net", "regression", "prior"):
         assert any(line.startswith(name) for line in printed.out.splitlines())
     assert "AUROC minus net: regression" in printed.out
+    assert "slope [95 % CI]" in printed.out
     assert str(out / "index.html") in printed.out
     assert "24 records of 12 patients, 12 with MI" in printed.err
     assert "measuring beats" in printed.err

@@ -39,6 +39,9 @@ class TierThresholds:
     rule_in: Interval
     rule_in_unreached: float = 0.0
 
+    def __str__(self) -> str:
+        return f"rule-out {self.rule_out}, max-F1 {self.max_f1}, rule-in {self.rule_in}"
+
 
 @dataclass(frozen=True)
 class TierCount:
