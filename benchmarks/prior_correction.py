@@ -17,13 +17,12 @@ from sklearn.metrics import brier_score_loss
 from sklearn.model_selection import StratifiedGroupKFold
 
 from omi_estimators import ECGFilter, ECGSmartNetClassifier, LeadScaler, MedianBeat
-from omi_estimators.classifiers import PAPER_RECIPE
 from omi_estimators.datasets import load_ptbxl, make_omi_ecgs
 from omi_estimators.metrics import calibration_slope_intercept
 
 SEEDS = (0, 1, 2)
 N_FOLDS = 5
-RECIPES: dict[str, dict[str, Any]] = {"early stopping": {"early_stopping": True}, "default": {}, "paper": PAPER_RECIPE}
+RECIPES: dict[str, dict[str, Any]] = {"early stopping": {"early_stopping": True}, "default": {}}
 
 
 def run(data: Namespace) -> None:

@@ -278,6 +278,14 @@ def _run(estimators: dict[str, Any], data: Any, splits: Any, seed: int, cache: P
             cv=splits,
             target_names=data.target_names,
             random_state=seed,
-            subgroups={name: data[name] for name in ("age", "sex") if name in data},
+            subgroups=_find_subgroups(data),
             cache_dir=cache,
         )
+
+
+def _find_subgroups(data: Any) -> dict[str, Any]:
+    """Return age and sex of each record, where the data have them."""
+    found = {"age": data["age"]} if "age" in data else {}
+    if "sex" in data:
+        found["sex"] = [{0: "male", 1: "female"}.get(sex) for sex in data["sex"].tolist()]
+    return found

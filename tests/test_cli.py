@@ -29,6 +29,8 @@ def ptbxl(make_ecg, monkeypatch):
             y=np.arange(24) // 2 % 2,
             groups=np.arange(24) // 2,
             target_names=["normal", "MI"],
+            age=np.arange(24) * 3.0,
+            sex=np.r_[np.nan, np.arange(23) % 2],
             skipped=[(17, "truncated")],
         )
 
@@ -58,6 +60,8 @@ def test_compare_from_ptbxl_to_report(ptbxl, tmp_path, capsys):
     assert "1 records have no measurable beat" in printed.err
     page = (out / "index.html").read_text(encoding="utf-8")
     assert "not occlusion MI" in page
+    for level in ("sex: female", "sex: male", "sex: missing", "age: 0 to 15"):
+        assert level in page
     assert "Damaged records skipped: 1." in page
     assert "SIMULATED" not in page
     content = json.loads((out / "result.json").read_text())

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from omi_estimators.comparison._result import ComparisonResult
 
 _DPI = 150
+_FEW = 10
 
 _STYLE = """
 :root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 62rem; margin: 2rem auto;
+body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 70rem; margin: 2rem auto;
   padding: 0 1rem; }
 h1 { font-size: 1.6rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 .scroll { overflow-x: auto; }
@@ -189,8 +190,8 @@ def _explain_decisions() -> str:
 
 def _explain_subgroups() -> str:
     return (
-        "The same out-of-fold probabilities, by subgroup; not defined where a subgroup lacks a class. Small subgroups "
-        "have wide intervals, and among many some differ by chance."
+        "The same out-of-fold probabilities, by subgroup; not defined where a subgroup lacks a class. * Fewer than "
+        f"{_FEW} records of a class: no interval could be trusted. Among many subgroups some differ by chance."
     )
 
 
@@ -199,10 +200,16 @@ def _make_subgroup_table(result: ComparisonResult) -> str:
     rows = [
         {"subgroup": f"{row['column']}: {row['level']}", "estimator": row["estimator"], "records": row["n_records"]}
         | {result.target_names[1]: row["n_events"]}
-        | {title: format_interval(row, key) for key, title in titles.items()}
+        | {title: _format_figure(row, key) for key, title in titles.items()}
         for _, row in result.subgroups.iterrows()
     ]
     return pd.DataFrame(rows).to_html(border=0, index=False)
+
+
+def _format_figure(row: pd.Series, key: str) -> str:
+    """Return a subgroup's figure with its interval, or without where a class is too small for one."""
+    few = min(row["n_events"], row["n_records"] - row["n_events"]) < _FEW
+    return f"{row[key]:.3f} *" if few and not np.isnan(row[key]) else format_interval(row, key)
 
 
 def _make_fold_table(result: ComparisonResult) -> str:
