@@ -434,10 +434,11 @@ def test_subgroups(flat, tmp_path):
     assert np.isnan(missing["roc_auc"])
     page = result.write_report(tmp_path).read_text(encoding="utf-8")
     assert "age: missing" in page
-    # Bands of some thirty records hold fewer than ten events, too few for an interval.
-    band = table[(table["level"] == bands[0]) & (table["estimator"] == "regression")].iloc[0]
-    assert band["n_events"] < 10
-    assert f"<td>{band['roc_auc']:.3f} *</td>" in page
+    # Below ten events there is no interval.
+    few = (table["n_events"] < 10) & table["roc_auc"].notna() & (table["estimator"] == "regression")
+    assert 0 < few.sum() < 4
+    for value, is_few in zip(table["roc_auc"], few, strict=True):
+        assert not is_few or f"<td>{value:.3f} *</td>" in page
     assert "not defined" in page
     assert pd.read_csv(tmp_path / "subgroups.csv").shape == table.shape
     for bad, message in (([1], "must be a dictionary"), ({"sex": sex[1:]}, "one value for each of the 120 records")):
