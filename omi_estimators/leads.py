@@ -12,6 +12,9 @@ LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V
 
 LIMB_LEADS = LEADS[:6]
 
+INDEPENDENT_LEADS = (0, 1, 6, 7, 8, 9, 10, 11)
+"""Positions in `LEADS` of I, II and V1 to V6, from which the other four follow."""
+
 TERRITORIES = {
     "inferior": ("II", "III", "aVF"),
     "lateral": ("I", "aVL", "V5", "V6"),

@@ -2,56 +2,30 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from omi_estimators.features._delineate import Fiducials, delineate
-from omi_estimators.features._leads import LEAD_MEASURES, measure_leads
-from omi_estimators.features._vectors import component_names, measure_components, measure_vectors, vector_names
-from omi_estimators.leads import LEADS
+from omi_estimators.features._beat import DelineatedBeat
+from omi_estimators.features._catalogue import catalogue, feature_names
+from omi_estimators.features._components import measure_components
+from omi_estimators.features._delineate import delineate
+from omi_estimators.features._intervals import measure_intervals
+from omi_estimators.features._rhythm import measure_rhythm, measure_variability
+from omi_estimators.features._scores import measure_scores
+from omi_estimators.features._spectrum import measure_spectrum
+from omi_estimators.features._st import measure_st
+from omi_estimators.features._t_wave import measure_t
+from omi_estimators.features._vectors import measure_axes, measure_vectorcardiogram
+from omi_estimators.features._waves import measure_p, measure_qrs
 from omi_estimators.preprocessing import NoBeatError, filter_ecg
 from omi_estimators.preprocessing._average import AverageBeat, average_beats
+from omi_estimators.preprocessing._filter import fill_gaps
 
 # The beat reaches from before the P wave to after the T wave (s).
 _BEFORE, _AFTER = 0.45, 0.7
-
-_RHYTHM = ("heart_rate", "hrv_sdnn", "hrv_rmssd", "hrv_pnn50")
-_INTERVALS = (
-    "p_duration",
-    "pr_interval",
-    "qrs_duration",
-    "qt_interval",
-    "qtc_bazett",
-    "qtc_fridericia",
-    "jt_interval",
-    "jtc_bazett",
-    "tpeak_tend",
-    "tpeak_tend_qt_ratio",
-)
-_ST_SUMMARY = ("st60_max", "st60_min", "st60_abs_sum")
-
-
-def feature_names(n_leads: int = 12) -> list[str]:
-    """Return the names of the features of `measure_record`, in order.
-
-    Parameters
-    ----------
-    n_leads : int, default=12
-        With twelve leads, names end in the names of `LEADS`; with another number, in lead0, lead1, …, and
-        axes, vectorcardiogram and territories are left out.
-
-    Returns
-    -------
-    list of str
-        Names such as "qrs_duration" and "st80_V2".
-    """
-    is_standard = n_leads == len(LEADS)
-    leads = LEADS if is_standard else [f"lead{number}" for number in range(n_leads)]
-    per_lead = [f"{measure}_{lead}" for measure in LEAD_MEASURES for lead in leads]
-    vectors = vector_names() if is_standard else []
-    return [*_RHYTHM, *_INTERVALS, *_ST_SUMMARY, *vectors, *component_names(), *per_lead]
 
 
 def measure_record(record: ArrayLike, sampling_rate: float) -> NDArray[np.float64]:
@@ -90,76 +64,55 @@ def measure_record(record: ArrayLike, sampling_rate: float) -> NDArray[np.float6
     (60, -0.2)
     """
     raw = np.atleast_2d(np.asarray(record, dtype=np.float64))
-    average = average_beats(filter_ecg(raw, sampling_rate), sampling_rate, _BEFORE, _AFTER)
+    filtered = filter_ecg(raw, sampling_rate)
+    average = average_beats(filtered, sampling_rate, _BEFORE, _AFTER)
+    beat = delineate_average(average, sampling_rate)
+    filled = fill_gaps(filtered)[0]
+    measured: dict[str, Any] = measure_rhythm(average, sampling_rate)
+    measured |= measure_variability(filled, average, beat)
+    measured |= measure_intervals(beat) | measure_p(beat) | measure_qrs(beat) | measure_st(beat)
+    measured |= measure_t(beat, measured["qrs_amplitude"])
+    measured |= measure_components(beat)
+    measured |= measure_spectrum(filled, sampling_rate)
+    if beat.is_standard:
+        measured |= measure_axes(beat) | measure_vectorcardiogram(beat) | measure_scores(measured, beat)
+    return _to_row(measured, beat.present)
+
+
+def delineate_average(average: AverageBeat, sampling_rate: float) -> DelineatedBeat:
+    """Return the average beat of a record with its fiducial points, found in the leads that are there.
+
+    Parameters
+    ----------
+    average : AverageBeat
+        From 0.45 s before to 0.7 s after R.
+    sampling_rate : float
+        In Hz.
+
+    Returns
+    -------
+    DelineatedBeat
+        What all measurements are made on.
+    """
     rr = np.diff(average.peaks) / sampling_rate
     # A short RR bounds the search for P and T safely; an early beat must not.
     typical_rr = float(np.quantile(rr, 0.2)) if rr.size else 0.8
     present = np.ptp(average.waveform, axis=1) > 0
-    beat = average.waveform[present]
-    points = delineate(beat, sampling_rate, r_index=average.r_index, rr=typical_rr)
-    measured = _measure_rhythm(average, sampling_rate)
-    measured |= _measure_intervals(points, sampling_rate, float(np.median(rr)) if rr.size else np.nan)
-    leads = measure_leads(beat, points, sampling_rate)
-    measured |= _summarise_st(leads["st60"])
-    measured |= measure_components(beat, points)
-    names = LEADS if len(raw) == len(LEADS) else [f"lead{number}" for number in range(len(raw))]
-    for measure, values in leads.items():
-        spread = np.full(len(raw), np.nan)
-        spread[present] = values
-        measured |= {f"{measure}_{lead}": value for lead, value in zip(names, spread, strict=True)}
-    if len(raw) == len(LEADS):
-        whole = np.where(present[:, np.newaxis], average.waveform, np.nan)
-        measured |= measure_vectors(whole, points)
-    row = np.array([measured[name] for name in feature_names(len(raw))], dtype=np.float64)
+    points = delineate(average.waveform[present], sampling_rate, r_index=average.r_index, rr=typical_rr)
+    usual_rr = float(np.median(rr)) if rr.size else np.nan
+    return DelineatedBeat(average.waveform, present, points, sampling_rate, usual_rr)
+
+
+def _to_row(measured: Mapping[str, Any], present: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return measurements as one row in the order of the catalogue, NaN for what there is not."""
+    n_leads = len(present)
+    columns = []
+    for measure in catalogue(n_leads):
+        value = measured.get(measure.name, np.nan)
+        columns.append(np.where(present, value, np.nan) if measure.scope == "lead" else [value])
+    row = np.concatenate(columns).astype(np.float64)
     row[~np.isfinite(row)] = np.nan
     return row
-
-
-def _measure_rhythm(average: AverageBeat, sampling_rate: float) -> dict[str, float]:
-    """Return heart rate (1/min) and NeuroKit2's heart-rate variability (ms, percent)."""
-    measured = dict.fromkeys(_RHYTHM, np.nan)
-    if len(average.peaks) > 1:
-        measured["heart_rate"] = 60 * sampling_rate / float(np.mean(np.diff(average.peaks)))
-    if len(average.peaks) > 3:
-        import neurokit2
-
-        with warnings.catch_warnings():
-            # NeuroKit2 divides by the zero variability of a paced or simulated rhythm.
-            warnings.simplefilter("ignore")
-            variability = neurokit2.hrv_time(average.peaks, sampling_rate=sampling_rate)
-        for name, column in (("hrv_sdnn", "HRV_SDNN"), ("hrv_rmssd", "HRV_RMSSD"), ("hrv_pnn50", "HRV_pNN50")):
-            measured[name] = float(variability[column].iloc[0])
-    return measured
-
-
-def _measure_intervals(points: Fiducials, sampling_rate: float, rr: float) -> dict[str, float]:
-    """Return the intervals in ms; the QTc by Bazett's and by Fridericia's formula."""
-
-    def interval(start: float, end: float) -> float:
-        return (end - start) * 1000 / sampling_rate
-
-    qt = interval(points.qrs_onset, points.t_offset)
-    qrs = interval(points.qrs_onset, points.qrs_offset)
-    tpeak_tend = interval(points.t_peak, points.t_offset)
-    return {
-        "p_duration": interval(points.p_onset, points.p_offset),
-        "pr_interval": interval(points.p_onset, points.qrs_onset),
-        "qrs_duration": qrs,
-        "qt_interval": qt,
-        "qtc_bazett": qt / np.sqrt(rr),
-        "qtc_fridericia": qt / np.cbrt(rr),
-        "jt_interval": qt - qrs,
-        "jtc_bazett": qt / np.sqrt(rr) - qrs,
-        "tpeak_tend": tpeak_tend,
-        "tpeak_tend_qt_ratio": tpeak_tend / qt if qt else np.nan,
-    }
-
-
-def _summarise_st(st60: NDArray[np.float64]) -> dict[str, float]:
-    """Return largest, smallest and summed absolute ST60 over the leads, in mV."""
-    if not np.isfinite(st60).all() or not st60.size:
-        return dict.fromkeys(_ST_SUMMARY, np.nan)
-    return {"st60_max": st60.max(), "st60_min": st60.min(), "st60_abs_sum": np.abs(st60).sum()}
 
 
 def measure_or_reason(record: NDArray[np.float64], *, sampling_rate: float) -> tuple[NDArray[np.float64], str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -14,7 +16,9 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from omi_estimators.features._measure import feature_names, measure_or_reason
+from omi_estimators.features._catalogue import feature_names
+from omi_estimators.features._covariates import match_covariates, read_covariates
+from omi_estimators.features._measure import measure_or_reason
 from omi_estimators.preprocessing._base import as_3d, map_records, report_unusable, validate_ecg, warn_if_implausible
 
 
@@ -33,6 +37,8 @@ class NeuroKitFeatures(TransformerMixin, BaseEstimator):
     sampling_rate : float, default=500
         Of the records, in Hz. A wrong value makes a warning where the heart rates that follow from it cannot
         be right.
+    include : str, sequence of str or None, default=None
+        Group or groups of features, of those below; all if None.
     n_jobs : int or None, default=None
         Number of records measured in parallel, as in joblib. It never changes the result.
     memory : str, path, joblib.Memory or None, default=None
@@ -47,6 +53,8 @@ class NeuroKitFeatures(TransformerMixin, BaseEstimator):
         Number of leads (of samples, for two-dimensional `X`) seen in ``fit``.
     n_samples_in_ : int
         Number of samples of a record seen in ``fit``.
+    covariate_names_ : tuple of str
+        Columns of the covariates seen in ``fit``; empty without any.
 
     See Also
     --------
@@ -55,38 +63,28 @@ class NeuroKitFeatures(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    NaN means "not measurable", never zero; scikit-learn's random forest takes it as it is. With twelve
-    leads there are 226 features:
+    NaN means "not measurable", never zero; scikit-learn's random forest takes it as it is. `catalogue` lists every
+    measure with group, unit and meaning; so does ``docs/features.md``. The groups:
 
-    ======================================================== ======= ==========================================
-    names                                                    unit    meaning
-    ======================================================== ======= ==========================================
-    heart_rate                                               1/min   from the mean RR interval
-    hrv_sdnn, hrv_rmssd                                      ms      heart-rate variability
-    hrv_pnn50                                                %       RR differences above 50 ms
-    p_duration, pr_interval, qrs_duration, qt_interval,      ms      intervals between common fiducial points
-    jt_interval, tpeak_tend
-    qtc_bazett, qtc_fridericia, jtc_bazett                   ms      corrected for heart rate
-    tpeak_tend_qt_ratio                                      1       share of QT
-    st60_max, st60_min, st60_abs_sum                         mV      over all leads
-    qrs_axis, t_axis, qrs_t_angle                            degrees frontal plane
-    qrs_t_angle_spatial                                      degrees between mean vectors (Kors)
-    vcg_{qrs,t}_azimuth, vcg_{qrs,t}_elevation               degrees mean vector; azimuth forward, elevation
-                                                                     downward positive
-    vcg_{qrs,t}_magnitude                                    mV      length of the mean vector
-    st_concavity_{inferior,lateral,septal,anterior}          mV      sag below the line from J to T peak
-    pca_ratio_{beat,qrs,st,stt,t}                            %       second over first eigenvalue
-    nondipolar_{beat,qrs,st,stt,t}                           %       energy beyond three components
-    rms_{beat,qrs,st,stt,t}                                  mV      root mean square over leads and time
-    {p,q,r,s,t}_amplitude_LEAD, j_amplitude_LEAD             mV      signed, from the PQ level
-    qrs_amplitude_LEAD                                       mV      peak to peak
-    qrs_area_LEAD, t_area_LEAD                               mV·ms   signed
-    q_duration_LEAD                                          ms      time below -0.02 mV before R
-    st60_LEAD, st80_LEAD                                     mV      60 and 80 ms after J
-    st_amplitude_LEAD                                        mV      median from J to J + 80 ms
-    st_slope_LEAD                                            mV/s    from J to J + 80 ms
-    t_qrs_ratio_LEAD                                         1       T over QRS amplitude
-    ======================================================== ======= ==========================================
+    ========== =====================================================================================
+    rhythm     heart rate, its variability, differences from beat to beat
+    intervals  P, PR, QRS, QT, JT, T peak to T end; ventricular activation time
+    axes       of P, QRS, ST and T in the frontal and horizontal plane, QRS-T angles
+    amplitudes P wave and QRS complex in each lead: heights, durations, areas
+    q_wave     Q waves in each lead
+    st         ST at and after J in each lead, by territory, and over all
+    t_wave     T wave in each lead, its shape, its dispersion over leads
+    vcg        vectorcardiogram (Kors): QRS and its ends, ST, T, ventricular gradient
+    pca        principal components, energy beyond a dipole, root mean square over leads
+    spectrum   power in three bands
+    scores     Selvester, Aldrich, bundle branch block, STEMI criteria, four-variable formula, voltages
+    ========== =====================================================================================
+
+    All groups are measured, and cached, together; `include` only chooses among them, so that a grid search over
+    groups measures no record twice.
+
+    Age and sex, or any other number known of a patient, come by ``covariates=`` in ``fit`` and ``transform``. In a
+    pipeline they arrive by metadata routing (``sklearn.set_config(enable_metadata_routing=True)``).
 
     References
     ----------
@@ -104,13 +102,14 @@ class NeuroKitFeatures(TransformerMixin, BaseEstimator):
     >>> ecgs = make_omi_ecgs(n_patients=3, random_state=0)
     >>> features = NeuroKitFeatures(sampling_rate=500).set_output(transform="pandas").fit_transform(ecgs.X)
     >>> features.shape[1]
-    226
+    540
     >>> bool(features["qrs_duration"].between(50, 200).all())
     True
     """
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012
         "sampling_rate": [Interval(Real, 0, None, closed="neither")],
+        "include": [str, "array-like", None],
         "n_jobs": [Integral, None],
         "memory": [str, os.PathLike, HasMethods(["cache"]), None],
         "on_error": [StrOptions({"warn", "raise"})],
@@ -120,17 +119,23 @@ class NeuroKitFeatures(TransformerMixin, BaseEstimator):
         self,
         *,
         sampling_rate: float = 500,
+        include: str | Sequence[str] | None = None,
         n_jobs: int | None = None,
         memory: str | os.PathLike[str] | joblib.Memory | None = None,
         on_error: str = "warn",
     ):
         self.sampling_rate = sampling_rate
+        self.include = include
         self.n_jobs = n_jobs
         self.memory = memory
         self.on_error = on_error
 
-    def fit(self, X: ArrayLike, y: Any = None) -> Self:
-        """Check the parameters and `X`; nothing is learned but the shape of a record.
+    # With metadata routing on, covariates given to a pipeline arrive here without a request.
+    __metadata_request__fit = {"covariates": True}  # noqa: RUF012
+    __metadata_request__transform = {"covariates": True}  # noqa: RUF012
+
+    def fit(self, X: ArrayLike, y: Any = None, *, covariates: Any = None) -> Self:
+        """Check the parameters and `X`; nothing is learned but the shape of a record and the covariates' names.
 
         Parameters
         ----------
@@ -138,24 +143,55 @@ class NeuroKitFeatures(TransformerMixin, BaseEstimator):
             Raw ECGs in millivolts; two dimensions mean one lead.
         y : object, optional
             Ignored.
+        covariates : DataFrame or array-like of shape (n_records, n_covariates), optional
+            Numbers known of each patient, NaN where missing; without column names, age and sex. Their columns
+            follow the features.
 
         Returns
         -------
         self : object
             The transformer itself.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, or `X` or `covariates` is not as described.
         """
         self._validate_params()
+        feature_names(include=self._groups())
         records = as_3d(validate_ecg(self, X, reset=True))
         self._n_leads = records.shape[1]
+        self.covariate_names_ = () if covariates is None else read_covariates(covariates, len(records))[0]
         return self
 
-    def transform(self, X: ArrayLike) -> NDArray[np.float64]:
+    def fit_transform(self, X: ArrayLike, y: Any = None, *, covariates: Any = None) -> NDArray[np.float64]:
+        """Fit, and measure the same records.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Raw ECGs in millivolts.
+        y : object, optional
+            Ignored.
+        covariates : DataFrame or array-like of shape (n_records, n_covariates), optional
+            As in ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (n_records, n_features)
+            As ``transform`` returns it.
+        """
+        return self.fit(X, y, covariates=covariates).transform(X, covariates=covariates)
+
+    def transform(self, X: ArrayLike, *, covariates: Any = None) -> NDArray[np.float64]:
         """Measure the records.
 
         Parameters
         ----------
         X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
             Raw ECGs in millivolts.
+        covariates : DataFrame or array-like of shape (n_records, n_covariates), optional
+            With the columns seen in ``fit``. Without, these columns are NaN, with a warning.
 
         Returns
         -------
@@ -165,11 +201,13 @@ class NeuroKitFeatures(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If `X` has another shape than in ``fit``, or ``on_error="raise"`` and a record has no beat.
+            If `X` has another shape, or `covariates` other columns, than in ``fit``, or ``on_error="raise"`` and a
+            record has no beat.
         """
         check_is_fitted(self)
         self._validate_params()
         X = validate_ecg(self, X, reset=False)
+        beside = self._match_covariates(covariates, len(X))
         names = feature_names(self._n_leads)
         features, reasons = np.full((len(X), len(names)), np.nan), {}
         measured = map_records(
@@ -187,7 +225,30 @@ class NeuroKitFeatures(TransformerMixin, BaseEstimator):
             np.where(np.isfinite(largest), largest, np.nan),
             sampling_rate=self.sampling_rate,
         )
-        return features
+        chosen = set(feature_names(self._n_leads, self._groups()))
+        return np.hstack([features[:, [name in chosen for name in names]], beside])
+
+    def _groups(self) -> tuple[str, ...] | None:
+        """Return the groups to include as a tuple, None for all."""
+        if self.include is None:
+            return None
+        return (self.include,) if isinstance(self.include, str) else tuple(self.include)
+
+    def _match_covariates(self, covariates: Any, n_records: int) -> NDArray[np.float64]:
+        """Return the columns of the covariates, of which there may be none."""
+        names = self.covariate_names_
+        if covariates is None:
+            if names:
+                warnings.warn(
+                    f"covariates ({', '.join(names)}) were given to fit, but not now; these columns are NaN. In a "
+                    "pipeline covariates reach transform by metadata routing only.",
+                    UserWarning,
+                    stacklevel=3,
+                )
+            return np.full((n_records, len(names)), np.nan)
+        if not names:
+            raise ValueError("covariates were not given to fit; fit again with them, or leave them out.")
+        return match_covariates(covariates, names, n_records)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Return the names of the features.
@@ -203,7 +264,7 @@ class NeuroKitFeatures(TransformerMixin, BaseEstimator):
             Names, in the order of the columns of ``transform``.
         """
         check_is_fitted(self)
-        return np.array(feature_names(self._n_leads), dtype=object)
+        return np.array([*feature_names(self._n_leads, self._groups()), *self.covariate_names_], dtype=object)
 
     def __sklearn_is_fitted__(self) -> bool:
         """Return whether ``fit`` has seen the shape of a record."""
