@@ -17,6 +17,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from skorch.callbacks import Callback
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from benchmarks._seeds import number_models
 from omi_estimators import ECGFilter, ECGSmartNetClassifier, LeadScaler, MedianBeat
 from omi_estimators.classifiers import PAPER_RECIPE
 from omi_estimators.datasets import load_ptbxl, make_omi_ecgs
@@ -86,14 +87,6 @@ def compare(title: str, ecgs) -> None:
     for metric, short in METRICS.items():
         difference = bootstrap_difference(y, mean, scores["default"], metric, groups=groups, folds=models)
         print(f"  mean of {len(SEEDS)} seeds of the default, minus one: {short} {difference}", flush=True)
-
-
-def number_models(splits, n_records: int, seed: int) -> np.ndarray:
-    """Return a number for the network that tested each record."""
-    numbers = np.empty(n_records, dtype=int)
-    for fold, (_, test) in enumerate(splits):
-        numbers[test] = seed * N_FOLDS + fold
-    return numbers
 
 
 def predict_out_of_fold(recipe: dict[str, Any], seed: int, beats: np.ndarray, ecgs, splits) -> np.ndarray:

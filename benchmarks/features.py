@@ -1,0 +1,82 @@
+"""The forest on all features against the forest on those it began with, and what each group is worth.
+
+Same folds, by patient; three seeds of folds and forest. All seeds are compared at once, as in `recipe`: pairs of
+records count within one fold of one seed, and a resampled patient brings its records of every seed.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.model_selection import StratifiedGroupKFold
+
+from benchmarks._seeds import number_models
+from omi_estimators import make_forest_pipeline
+from omi_estimators.datasets import load_ptbxl
+from omi_estimators.features import GROUPS, catalogue, feature_names
+from omi_estimators.leads import LEADS, TERRITORIES
+from omi_estimators.metrics import bootstrap_difference, bootstrap_interval
+
+SEEDS = (0, 1, 2)
+N_FOLDS = 5
+METRICS = {"roc_auc": "AUROC", "average_precision": "AP"}
+# The 226 features of the first forest.
+FIRST = {
+    *("heart_rate", "hrv_sdnn", "hrv_rmssd", "hrv_pnn50", "p_duration", "pr_interval", "qrs_duration", "qt_interval"),
+    *("qtc_bazett", "qtc_fridericia", "jt_interval", "jtc_bazett", "tpeak_tend", "tpeak_tend_qt_ratio"),
+    *("st60_max", "st60_min", "st60_abs_sum", "qrs_axis", "t_axis", "qrs_t_angle", "qrs_t_angle_spatial"),
+    *(f"vcg_{part}_{what}" for part in ("qrs", "t") for what in ("azimuth", "elevation", "magnitude")),
+    *(f"st_concavity_{territory}" for territory in TERRITORIES),
+    *(f"{what}_{part}" for what in ("pca_ratio", "nondipolar", "rms") for part in ("beat", "qrs", "st", "stt", "t")),
+}
+FIRST_BY_LEAD = {
+    *("p_amplitude", "q_amplitude", "r_amplitude", "s_amplitude", "qrs_amplitude", "qrs_area", "q_duration"),
+    *("j_amplitude", "st60", "st80", "st_amplitude", "st_slope", "t_amplitude", "t_area", "t_qrs_ratio"),
+}
+
+
+def run(data: Namespace) -> None:
+    """Print the forests' figures and their paired differences from the first one."""
+    if data.ptbxl is None:
+        print("PTB-XL is needed: give its folder with --ptbxl DIR")
+        return
+    ecgs = load_ptbxl(data.ptbxl, task="mi_vs_norm")
+    pipeline = make_forest_pipeline(n_jobs=-1)
+    table = pipeline[0].fit_transform(ecgs.X)
+    names = np.array(feature_names())
+    first = np.isin(names, [*FIRST, *(f"{measure}_{lead}" for measure in FIRST_BY_LEAD for lead in LEADS)])
+    print(f"PTB-XL, MI against normal: {len(ecgs.y)} records, {int(ecgs.y.sum())} events, {len(SEEDS)} seeds")
+    y, groups = np.tile(ecgs.y, len(SEEDS)), np.tile(ecgs.groups, len(SEEDS))
+    splits = {
+        seed: list(StratifiedGroupKFold(N_FOLDS, shuffle=True, random_state=seed).split(table, ecgs.y, ecgs.groups))
+        for seed in SEEDS
+    }
+    models = np.concatenate([number_models(splits[seed], len(ecgs.y), seed) for seed in SEEDS])
+    chosen = {"the first": first, "all": np.ones(len(names), dtype=bool)}
+    for group in GROUPS:
+        chosen[f"without {group}"] = ~np.isin(names, feature_names(include=(group,)))
+    scores: dict[str, np.ndarray] = {}
+    for name, columns in chosen.items():
+        forests = ((clone(pipeline[-1]).set_params(random_state=seed), splits[seed]) for seed in SEEDS)
+        scores[name] = np.concatenate([predict(forest, table[:, columns], ecgs.y, folds) for forest, folds in forests])
+        given = {"groups": groups, "folds": models, "random_state": 0}
+        reference = "the first" if name == "all" else "all"
+        shown = []
+        for metric, short in METRICS.items():
+            shown.append(f"{short} {bootstrap_interval(y, scores[name], metric, **given)}")
+            if name != "the first":
+                shown.append(
+                    f"minus {reference} {bootstrap_difference(y, scores[name], scores[reference], metric, **given)}"
+                )
+        print(f"  {name:18} {columns.sum():3d} features: {', '.join(shown)}", flush=True)
+    print(f"{len(catalogue())} measures in {len(GROUPS)} groups; docs/features.md lists them")
+
+
+def predict(forest, table: np.ndarray, y: np.ndarray, splits: list) -> np.ndarray:
+    """Return out-of-fold probabilities."""
+    probabilities = np.empty(len(y))
+    for train, test in splits:
+        probabilities[test] = forest.fit(table[train], y[train]).predict_proba(table[test])[:, 1]
+    return probabilities

@@ -1,0 +1,111 @@
+"""From a record to its beat and to its features, against a loop of NeuroKit2 over the leads.
+
+All sides run in turn in one process on one thread; what is quoted is the ratio of medians per record. Parallel
+work is timed on warm processes, which a long job has.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+import warnings
+from argparse import Namespace
+from collections.abc import Callable
+
+import joblib
+import neurokit2
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from omi_estimators import ECGFilter, MedianBeat, NeuroKitFeatures
+from omi_estimators.datasets import load_ptbxl, make_omi_ecgs
+from omi_estimators.features import delineate, measure_record
+from omi_estimators.preprocessing import filter_ecg, median_beat
+from omi_estimators.preprocessing._average import average_beats
+
+SAMPLING_RATE = 500
+N_RECORDS = 60
+# One takes a second or more.
+N_NAIVE = 3
+N_PARALLEL = 300
+REPEATS = 5
+
+
+def run(data: Namespace) -> None:
+    """Print times per record and ratios."""
+    ecgs = make_omi_ecgs(n_patients=N_PARALLEL, random_state=0) if data.ptbxl is None else load_ptbxl(data.ptbxl)
+    X = ecgs.X[:N_PARALLEL].astype(np.float64)
+    print(f"{'simulated ECGs' if data.ptbxl is None else 'PTB-XL'}, 12 leads, 10 s, {SAMPLING_RATE} Hz, one thread")
+    with threadpool_limits(1):
+        times = time_records(X[:N_RECORDS])
+        naive = statistics.median(time_each(run_naively, X[:N_NAIVE]))
+    for name, seconds in times.items():
+        against = f"; naive loop takes {naive / seconds:.0f} times as long" if name.startswith("record") else ""
+        print(f"  {name:22} {seconds * 1000:6.2f} ms a record{against}")
+    print(f"  12 x ecg_process       {naive * 1000:6.0f} ms a record")
+    report_parallel(X)
+
+
+def time_records(X: np.ndarray) -> dict[str, float]:
+    """Return the median time of each way from a record to something, in seconds."""
+    filtered = [filter_ecg(record, SAMPLING_RATE) for record in X]
+    averages = [average_beats(record, SAMPLING_RATE, 0.45, 0.7) for record in filtered]
+
+    def to_beat(record: np.ndarray) -> None:
+        median_beat(filter_ecg(record, SAMPLING_RATE), SAMPLING_RATE)
+
+    sides: dict[str, tuple[Callable, list]] = {
+        "record to filtered": (lambda record: filter_ecg(record, SAMPLING_RATE), list(X)),
+        "filtered to beat": (lambda record: median_beat(record, SAMPLING_RATE), filtered),
+        "record to beat": (to_beat, list(X)),
+        "beat to fiducials": (
+            lambda average: delineate(average.waveform, SAMPLING_RATE, r_index=average.r_index),
+            averages,
+        ),
+        "record to all features": (lambda record: measure_record(record, SAMPLING_RATE), list(X)),
+    }
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(REPEATS):
+        for name, (function, items) in sides.items():
+            times[name].append(statistics.median(time_each(function, items)))
+    return {name: statistics.median(of_side) for name, of_side in times.items()}
+
+
+def run_naively(record: np.ndarray) -> None:
+    """Process each lead by itself, as a script would."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for lead in record:
+            try:
+                neurokit2.ecg_process(lead, sampling_rate=SAMPLING_RATE)
+            except (ValueError, IndexError, TypeError, ZeroDivisionError):
+                # What NeuroKit2 raises where a lead is beyond it; the time was spent all the same.
+                continue
+
+
+def time_each(function: Callable, items) -> list[float]:
+    """Return the seconds that a function takes for each item; the first one, which loads libraries, untimed."""
+    function(items[0])
+    seconds = []
+    for item in items:
+        start = time.perf_counter()
+        function(item)
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def report_parallel(X: np.ndarray) -> None:
+    """Print how much faster two processes are than one."""
+    beats = ECGFilter(sampling_rate=SAMPLING_RATE).fit_transform(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name, transformer, signals in (("beats", MedianBeat(), beats), ("features", NeuroKitFeatures(), X)):
+            seconds: dict[int, list[float]] = {1: [], 2: []}
+            for repeat in range(REPEATS):
+                for n_jobs, of_jobs in seconds.items():
+                    start = time.perf_counter()
+                    transformer.set_params(n_jobs=n_jobs).fit_transform(signals)
+                    if repeat:
+                        of_jobs.append(time.perf_counter() - start)
+            ratio = statistics.median(seconds[1]) / statistics.median(seconds[2])
+            print(f"  {name}: two processes {ratio:.2f} times as fast as one ({joblib.cpu_count()} cores here)")
