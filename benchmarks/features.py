@@ -47,6 +47,9 @@ def run(data: Namespace) -> None:
     table = pipeline[0].fit_transform(ecgs.X)
     names = np.array(feature_names())
     first = np.isin(names, [*FIRST, *(f"{measure}_{lead}" for measure in FIRST_BY_LEAD for lead in LEADS)])
+    normal = dict(zip(names, np.nanmedian(table[ecgs.y == 0], axis=0), strict=True))
+    azimuth, elevation = (normal[f"vcg_t_{angle}"] for angle in ("azimuth", "elevation"))
+    print(f"T points {azimuth:.0f} degrees forward and {elevation:.0f} downward in normals")
     print(f"PTB-XL, MI against normal: {len(ecgs.y)} records, {int(ecgs.y.sum())} events, {len(SEEDS)} seeds")
     y, groups = np.tile(ecgs.y, len(SEEDS)), np.tile(ecgs.groups, len(SEEDS))
     splits = {

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from omi_estimators.features._components import DIPOLE_PARTS, RATIO_PARTS
 from omi_estimators.features._spectrum import BANDS
-from omi_estimators.features._vectors import VECTORS
+from omi_estimators.features._vectors import USUAL_T, VECTORS
 from omi_estimators.leads import LEADS, TERRITORIES
 
 
@@ -196,6 +196,9 @@ CATALOGUE: tuple[Measure, ...] = (
         "degrees",
         qrs_t_angle_spatial="between mean QRS and T vectors",
         qrs_t_angle_peak="between the longest QRS and T vectors",
+        t_axis_deviation="between the mean T vector and where T points in health: azimuth {:g}, elevation {:g}".format(
+            *USUAL_T
+        ),
     ),
     *_standard("vcg", "1", tcrt="total cosine R to T"),
     *(

@@ -21,6 +21,9 @@ _I, _AVF, _V2, _V6 = (LEADS.index(lead) for lead in ("I", "aVF", "V2", "V6"))
 _GOLDBERGER = 2 / np.sqrt(3)
 # A vector of the QRS complex counts for the cosine R to T if it is this share of the longest.
 _LARGE = 0.7
+# Left, downward and forward: where T points in health (the median of normal PTB-XL records, to 5 degrees, as
+# `python -m benchmarks features` prints it).
+USUAL_T = (30.0, 30.0)
 VECTORS = ("qrs", "qrs_initial40", "qrs_terminal40", "st60", "t", "gradient")
 
 
@@ -116,6 +119,7 @@ def measure_vectorcardiogram(beat: DelineatedBeat) -> dict[str, float]:
         length = beat.ms(start, stop) if name == "gradient" else 1.0
         measured[f"vcg_{name}_magnitude"] = magnitude * length
     measured["qrs_t_angle_spatial"] = angle_between(means["qrs"], means["t"])
+    measured["t_axis_deviation"] = angle_between(means["t"], _unit_vector(*USUAL_T))
     return measured | _compare_loops(loop[:, onset:end], loop[:, t_start:t_stop])
 
 
@@ -155,6 +159,12 @@ def angle_between(first: NDArray[np.float64], second: NDArray[np.float64]) -> fl
     """
     lengths = float(np.linalg.norm(first) * np.linalg.norm(second))
     return float(np.degrees(np.arccos(np.clip(first @ second / lengths, -1, 1)))) if lengths > 0 else np.nan
+
+
+def _unit_vector(azimuth: float, elevation: float) -> NDArray[np.float64]:
+    """Return X, Y, Z (left, down, back) of length one from azimuth and elevation in degrees."""
+    forward, down = np.radians([azimuth, elevation])
+    return np.array([np.cos(down) * np.cos(forward), np.sin(down), -np.cos(down) * np.sin(forward)])
 
 
 def _direction(y: float, x: float) -> float:

@@ -30,6 +30,7 @@ def validate_ecg(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> NDAr
         X = np.asarray(X)
     if not reset:
         _check_same_shape(estimator, np.shape(X))
+    _check_axes(np.shape(X))
     # check_ecg looks for infinite values, and names the records that hold them.
     records: NDArray[np.floating[Any]] = validate_data(
         estimator, X, reset=reset, allow_nd=True, dtype=[np.float64, np.float32], ensure_all_finite=False
@@ -60,6 +61,15 @@ def _check_same_shape(estimator: BaseEstimator, shape: tuple[int, ...]) -> None:
         raise ValueError(
             f"X has {shape[2]} samples per record, but {name} was fitted on {n_samples}; "
             "crop or pad the records to the same length, or fit again."
+        )
+
+
+def _check_axes(shape: tuple[int, ...]) -> None:
+    """Raise a ValueError if records look transposed: hundreds of leads, and no more samples than there are leads."""
+    if len(shape) == 3 and shape[1] >= 100 and shape[2] <= 16:
+        raise ValueError(
+            f"X has shape {shape}, which is {shape[1]} leads of {shape[2]} samples; the axes look swapped. "
+            "Give X.transpose(0, 2, 1)."
         )
 
 

@@ -221,6 +221,11 @@ def test_other_leads_or_samples_are_errors(make_ecg):
         features.transform(X[..., 1:])
 
 
+def test_swapped_axes_are_an_error(make_ecg):
+    with pytest.raises(ValueError, match=r"5000 leads of 12 samples; the axes look swapped"):
+        NeuroKitFeatures().fit(make_ecg().transpose(0, 2, 1))
+
+
 def test_n_jobs_and_cache_change_nothing_and_measure_once(make_ecg, tmp_path, monkeypatch):
     X = make_ecg()
     plain = NeuroKitFeatures().fit_transform(X)

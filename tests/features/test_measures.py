@@ -159,6 +159,7 @@ def test_the_frontal_axis_is_the_angle_put_in(make_beat, angle):
 
 
 def test_loops_in_one_line_have_cosine_one_and_opposite_ones_minus_one(make_beat):
+    deviations = []
     direction = np.array([0.6, 0.9, -0.4, 0.2, 0.7, 1.0, 0.9, 0.7])
     for sign, cosine, angle in ((1, 1, 0), (-1, -1, 180)):
         wave = _bump(175, 50) + sign * _bump(350, 100, 0.3)
@@ -169,6 +170,9 @@ def test_loops_in_one_line_have_cosine_one_and_opposite_ones_minus_one(make_beat
         assert measured["qrs_t_angle_peak"] == pytest.approx(angle, abs=1e-4)
         # All points in a line: no width, so no plane.
         assert "vcg_qrs_planarity" not in measured
+        deviations.append(measured["t_axis_deviation"])
+    assert deviations[0] < 45
+    assert sum(deviations) == pytest.approx(180)
     present = np.arange(12) != 7
     assert np.isnan(measure_vectorcardiogram(make_beat(_twelve(i, ii, v), present))["vcg_qrs_magnitude"])
 
