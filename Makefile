@@ -31,7 +31,7 @@ lint: $(VENV)/installed
 	$(BIN)/codespell
 
 bench: $(VENV)/installed
-	$(BIN)/python -m benchmarks --ptbxl $(OMI_ESTIMATORS_DATA)/ptb-xl-500 --ludb $(OMI_ESTIMATORS_DATA)/ludb
+	$(BIN)/python -m benchmarks --ptbxl $(OMI_ESTIMATORS_DATA)/ptb-xl-500 --ludb $(OMI_ESTIMATORS_DATA)/ludb --vendor $(OMI_ESTIMATORS_DATA)/vendor
 
 clean:
 	rm -rf $(VENV) report build dist .mypy_cache .pytest_cache .ruff_cache

@@ -15,6 +15,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(QUICK)}; slow: {', '.join(SLOW)}")
     parser.add_argument("--ptbxl", metavar="DIR", help="folder of PTB-XL, for the measurements on real ECGs")
     parser.add_argument("--ludb", metavar="DIR", help="folder of LUDB, for delineation")
+    parser.add_argument("--vendor", metavar="DIR", help="folder that holds muse/, files of GE MUSE, for delineation")
     args = parser.parse_args()
     unknown = set(args.names) - {*QUICK, *SLOW}
     if unknown:

@@ -3,6 +3,8 @@
 A mark counts where at least three leads have it; the reference is the median over leads of their marks,
 relative to the R peak, and the median over the beats of a record. Ours is delineated on the median beat of
 all leads, NeuroKit2's methods on the root mean square over leads, and their points are the median over beats.
+Beside it: which marked waves are found, how far the marks of one wave lie apart from lead to lead, and intervals
+against those that a GE MUSE machine wrote into its own files.
 """
 
 from __future__ import annotations
@@ -13,18 +15,15 @@ from pathlib import Path
 
 import neurokit2
 import numpy as np
-import wfdb
 
-from omi_estimators.features import delineate
+from benchmarks._ludb import SAMPLING_RATE, Marks, common_point, find_records, read_marks, read_signal
+from benchmarks._muse import read_muse
+from omi_estimators.features import feature_names, measure_record
+from omi_estimators.features._measure import delineate_average
 from omi_estimators.preprocessing import filter_ecg
-from omi_estimators.preprocessing._average import average_beats
+from omi_estimators.preprocessing._average import AverageBeat, average_beats
 
-SAMPLING_RATE = 500
-LEAD_FILES = ("i", "ii", "iii", "avr", "avl", "avf", "v1", "v2", "v3", "v4", "v5", "v6")
-LEAST_LEADS = 3
-# Further from an R peak (samples) no marked QRS complex is the same beat.
-SAME_BEAT = 60
-# Two standard deviations that cardiologists differ by (CSE; Martínez 2004), in ms.
+# Two standard deviations that cardiologists differ by (CSE; Martínez 2004), in ms; held against one of ours.
 TOLERANCES = {"p_onset": 10.2, "p_offset": 12.7, "qrs_onset": 6.5, "qrs_offset": 11.6, "t_offset": 30.6}
 NEUROKIT_NAMES = {
     "p_onset": "ECG_P_Onsets",
@@ -33,74 +32,88 @@ NEUROKIT_NAMES = {
     "qrs_offset": "ECG_R_Offsets",
     "t_offset": "ECG_T_Offsets",
 }
-WAVE_OF = {"N": "qrs", "p": "p", "t": "t"}
+# How far from the marked peak (ms) ours may lie to be the same wave.
+SAME = {"qrs": 120, "p": 80, "t": 150}
+MS = 1000 / SAMPLING_RATE
 
 
 def run(data: Namespace) -> None:
-    """Print each method's error of every point: records measured, records missed, bias and SD in ms."""
+    """Print errors, detection, the spread of the marks, and the comparison with a machine, where there is data."""
     if data.ludb is None:
         print("LUDB is needed: give its folder with --ludb DIR")
-        return
-    paths = sorted(Path(data.ludb, "data").glob("*.hea"))
+    else:
+        run_ludb(data.ludb)
+    if data.vendor is not None:
+        run_muse(Path(data.vendor, "muse"))
+
+
+def run_ludb(folder: str) -> None:
+    """Print each method's error of every point: bias, SD, misses; and what is found of the marked waves."""
+    stems = find_records(folder)
     errors: dict[str, dict[str, list[float]]] = {}
-    for path in paths:
-        stem = str(path.with_suffix(""))
-        # Gains differ from lead to lead; the stored numbers are microvolts.
-        signal = wfdb.rdrecord(stem, physical=False).d_signal.T / 1000
+    spread: dict[str, list[float]] = {name: [] for name in TOLERANCES}
+    found = {wave: np.zeros(2, dtype=int) for wave in SAME}
+    false_p = np.zeros(2, dtype=int)
+    for stem in stems:
+        signal = read_signal(stem)
         average = average_beats(filter_ecg(signal, SAMPLING_RATE), SAMPLING_RATE, 0.45, 0.7)
-        truth = read_marks(stem, average.peaks[average.used])
-        for method, points in {"ours": ours(average), **neurokit(signal, average)}.items():
+        points = delineate_average(average, SAMPLING_RATE).points._asdict()
+        marks = read_marks(stem, average.peaks[average.used])
+        ours = {name: points[name] - average.r_index for name in TOLERANCES}
+        for name in TOLERANCES:
+            of_leads = marks.points[name]
+            reference = common_point(of_leads)
+            if np.isfinite(reference):
+                spread[name] += list(spread_over_leads(of_leads))
+            elif name == "p_onset":
+                false_p += [np.isfinite(points[name]), 1]
+        for method, measured in {"ours": ours, **neurokit(signal, average)}.items():
             of_method = errors.setdefault(method, {name: [] for name in TOLERANCES})
-            for name, marked in truth.items():
-                of_method[name].append((points[name] - marked) * 1000 / SAMPLING_RATE)
-    print(f"{len(paths)} records of LUDB; bias ± SD in ms (missed); CSE tolerance is for one SD")
+            for name in TOLERANCES:
+                reference = common_point(marks.points[name])
+                if np.isfinite(reference):
+                    of_method[name].append((measured[name] - reference) * MS)
+        for wave, counts in count_found(marks, average, points).items():
+            found[wave] += counts
+    print(f"{len(stems)} records of LUDB; bias ± SD in ms (missed of marked); the tolerance is for the SD")
     for name, tolerance in TOLERANCES.items():
         shown = "; ".join(f"{method} {describe(of_method[name])}" for method, of_method in errors.items())
         print(f"  {name:10} tolerance {tolerance:4.1f}; {shown}")
+    print("ours without the weight of outliers: median [quartiles]; random halves of the records: range of the SD")
+    for name in TOLERANCES:
+        print(f"  {name:10} {describe_robustly(errors['ours'][name])}; {describe_halves(errors['ours'][name])}")
+    print("marks of one wave in different leads, SD about their median; 10th and 90th percentile")
+    for name in TOLERANCES:
+        low, high = np.percentile(spread[name], [10, 90])
+        print(f"  {name:10} {np.std(spread[name]):.1f} ms; {low:+.0f} and {high:+.0f} ms")
+    print(f"records without a marked P wave in which ours finds one: {false_p[0]} of {false_p[1]}")
+    print("waves marked in at least three leads that ours finds")
+    for wave, (hits, marked) in found.items():
+        print(f"  {wave:3} {hits} of {marked} ({hits / marked:.2%})")
 
 
-def read_marks(stem: str, peaks: np.ndarray) -> dict[str, float]:
-    """Return each point's place relative to R in samples, where at least a third of the beats have it marked."""
-    marks: dict[str, list[list[float]]] = {name: [[] for _ in peaks] for name in TOLERANCES}
-    for lead in LEAD_FILES:
-        annotation = wfdb.rdann(stem, lead)
-        symbols, samples = annotation.symbol, annotation.sample
-        complexes = samples[[symbol == "N" for symbol in symbols]]
-        for index, symbol in enumerate(symbols):
-            wave = WAVE_OF.get(symbol)
-            beat = None if wave is None else find_beat(wave, samples[index], complexes, peaks)
-            if beat is None:
-                continue
-            for side, neighbour, bracket in (("onset", index - 1, "("), ("offset", index + 1, ")")):
-                name = f"{wave}_{side}"
-                if name in marks and 0 <= neighbour < len(symbols) and symbols[neighbour] == bracket:
-                    marks[name][beat].append(samples[neighbour] - peaks[beat])
-    truth = {}
-    for name, of_beats in marks.items():
-        places = [np.median(of_leads) for of_leads in of_beats if len(of_leads) >= LEAST_LEADS]
-        if len(places) >= max(1, len(peaks) / 3):
-            truth[name] = float(np.median(places))
-    return truth
+def spread_over_leads(of_leads: np.ndarray) -> np.ndarray:
+    """Return how far marks lie from the median over leads of their beat, in ms."""
+    marked = of_leads[np.isfinite(of_leads).sum(axis=1) >= 3]
+    away = (marked - np.nanmedian(marked, axis=1, keepdims=True)) * MS
+    return away[np.isfinite(away)]
 
 
-def find_beat(wave: str, sample: int, complexes: np.ndarray, peaks: np.ndarray) -> int | None:
-    """Return which R peak a marked wave belongs to: P to the next complex, T to the last one before."""
-    candidates = {"qrs": complexes, "p": complexes[complexes > sample], "t": complexes[complexes < sample]}[wave]
-    if not len(candidates):
-        return None
-    complex_at = candidates[np.argmin(np.abs(candidates - sample))]
-    beat = int(np.argmin(np.abs(peaks - complex_at)))
-    return beat if abs(peaks[beat] - complex_at) < SAME_BEAT else None
+def count_found(marks: Marks, average: AverageBeat, points: dict[str, float]) -> dict[str, np.ndarray]:
+    """Return of each wave how many of the marked ones ours finds, and how many are marked.
+
+    The R peaks are those of the record; P and T lie where the median beat has them, before and after each.
+    """
+    counts = {}
+    for wave, point in (("qrs", "r_peak"), ("p", "p_peak"), ("t", "t_peak")):
+        places = average.peaks + points[point] - average.r_index
+        marked = marks.waves[wave]
+        away = np.abs(marked[:, np.newaxis] - places).min(axis=1, initial=np.inf) if len(marked) else np.empty(0)
+        counts[wave] = np.array([np.count_nonzero(away * MS <= SAME[wave]), len(marked)])
+    return counts
 
 
-def ours(average) -> dict[str, float]:
-    """Return our points relative to R, in samples."""
-    rr = float(np.quantile(np.diff(average.peaks), 0.2)) / SAMPLING_RATE
-    points = delineate(average.waveform, SAMPLING_RATE, r_index=average.r_index, rr=rr)._asdict()
-    return {name: points[name] - average.r_index for name in TOLERANCES}
-
-
-def neurokit(signal: np.ndarray, average) -> dict[str, dict[str, float]]:
+def neurokit(signal: np.ndarray, average: AverageBeat) -> dict[str, dict[str, float]]:
     """Return the points of NeuroKit2's delineators relative to R, in samples; NaN where none is found."""
     rms = np.sqrt(np.mean(filter_ecg(signal, SAMPLING_RATE) ** 2, axis=0))
     points = {}
@@ -123,3 +136,29 @@ def describe(errors: list[float]) -> str:
     """Return bias, SD and misses as text."""
     found = np.array(errors)[np.isfinite(errors)]
     return f"{found.mean():+.1f} ± {found.std():.1f} ({len(errors) - len(found)} of {len(errors)})"
+
+
+def describe_robustly(errors: list[float]) -> str:
+    """Return median and quartiles as text."""
+    low, middle, high = np.nanpercentile(errors, [25, 50, 75])
+    return f"{middle:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def describe_halves(errors: list[float]) -> str:
+    """Return between which values the SD lies in nineteen of twenty random halves of the records."""
+    found = np.array(errors)[np.isfinite(errors)]
+    rng = np.random.default_rng(0)
+    deviations = [rng.permutation(found)[: len(found) // 2].std() for _ in range(1000)]
+    low, high = np.percentile(deviations, [2.5, 97.5])
+    return f"{low:.1f} to {high:.1f}"
+
+
+def run_muse(folder: Path) -> None:
+    """Print our intervals beside those that the machine wrote into its files."""
+    print("MUSE files, ours and the machine's: heart rate in 1/min, intervals in ms")
+    columns = {"heart_rate": "heart_rate", "pr": "pr_interval", "qrs": "qrs_duration", "qt": "qt_interval"}
+    for path in sorted(folder.glob("*.xml")):
+        signal, sampling_rate, machine = read_muse(path)
+        row = dict(zip(feature_names(len(signal)), measure_record(signal, sampling_rate), strict=True))
+        shown = [f"{name} {row[column]:.0f} and {machine[name]:.0f}" for name, column in columns.items()]
+        print(f"  {path.stem}: {', '.join(shown)}")

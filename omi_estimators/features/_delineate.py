@@ -9,14 +9,21 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
-# Under this share of its largest speed the QRS complex has not begun, or has ended; for this long (s).
-_QUIET_SPEED = 0.07
-_QUIET_TIME = 0.012
-# Smoothing (SD of a Gaussian, s) before the QRS complex is measured, and before P and T are.
-_FINE, _COARSE = 0.005, 0.010
+from omi_estimators.features._pacing import remove_pacing_spike
+
+# A lead is at rest before its QRS complex while slower than this share of its largest speed, or than a slope that is
+# hardly seen on paper, 1 mV/s or 20 degrees at 25 mm/s and 10 mm/mV; for this long (s).
+_ONSET_SHARE, _SEEN_SLOPE, _QUIET_TIME = 0.02, 1.0, 0.012
+# After the complex the lead vector is at rest below this share of its largest speed.
+_OFFSET_SHARE = 0.07
+# Smoothing (SD of a Gaussian, s) before onset and offset of the QRS complex are sought, P, and the end of T.
+_ONSET_SCALE, _OFFSET_SCALE, _COARSE, _T_SCALE = 0.007, 0.005, 0.010, 0.018
 # A tangent at the steepest point of a flank does not meet the level before or after the wave just where the
-# eye sees it end; these factors on its length bring the ends of P and T to where cardiologists mark them.
-_P_ONSET_REACH, _P_OFFSET_REACH, _T_OFFSET_REACH = 1.2, 0.7, 1.45
+# eye sees it end; these factors on its length bring the ends of P to where cardiologists mark them.
+_P_ONSET_REACH, _P_OFFSET_REACH = 1.2, 0.7
+# The T wave has ended when the lead vector has lost all but this share of the speed at which T falls; and with the
+# second share, also in the leads where it ends late (nine of ten of LUDB's marks lie before it).
+_T_END_SHARE, _T_LATEST_SHARE = 0.3, 0.15
 # Of several humps in the T window, the last with this share of the largest prominence is the T wave.
 _T_SHARE = 0.35
 # The T wave peaks within this time after R (s): a constant and a share of RR, and never later than the limit.
@@ -30,7 +37,8 @@ _LEAST_P = 0.025
 class Fiducials(NamedTuple):
     """Fiducial points of a beat, in samples of the beat; NaN where a wave was not found.
 
-    The J point is `qrs_offset`.
+    The J point is `qrs_offset`. Points lie in the middle of where the leads, each for itself, would have them;
+    `t_latest` is where T has ended in the leads that it ends late in, to which a global QT interval is measured.
     """
 
     p_onset: float = np.nan
@@ -41,6 +49,7 @@ class Fiducials(NamedTuple):
     qrs_offset: float = np.nan
     t_peak: float = np.nan
     t_offset: float = np.nan
+    t_latest: float = np.nan
 
 
 def delineate(beat: ArrayLike, sampling_rate: float, *, r_index: int, rr: float = 0.8) -> Fiducials:
@@ -92,60 +101,95 @@ def delineate(beat: ArrayLike, sampling_rate: float, *, r_index: int, rr: float 
         raise ValueError(
             f"beat must have shape (n_leads, n_samples) with r_index inside; got {leads.shape}, {r_index}."
         )
-    qrs_onset, qrs_offset = _find_qrs(leads, sampling_rate, r_index)
+    leads, spike_end = remove_pacing_spike(leads, sampling_rate, r_index)
+    qrs_onset = _find_onset(leads, sampling_rate, r_index, spike_end)
+    qrs_offset = _find_offset(leads, sampling_rate, r_index)
     smooth = gaussian_filter1d(leads, _COARSE * sampling_rate, axis=1)
-    t_wave = _find_t(smooth, sampling_rate, r_index, qrs_offset, rr)
+    t_peak = _find_t_peak(smooth, sampling_rate, r_index, qrs_offset, rr)
+    t_wave = (t_peak, *_find_t_end(leads, sampling_rate, t_peak, r_index, rr))
     p_wave = _find_p(smooth, sampling_rate, r_index, qrs_onset, t_wave[1] - rr * sampling_rate)
     return Fiducials(*p_wave, qrs_onset, float(r_index), qrs_offset, *t_wave)
 
 
-def _find_qrs(leads: NDArray[np.float64], sampling_rate: float, r_index: int) -> tuple[float, float]:
-    """Return onset and offset of the QRS complex: the nearest rest of the lead vector on either side of R."""
-    n_samples = leads.shape[1]
-    smooth = gaussian_filter1d(leads, _FINE * sampling_rate, axis=1)
-    speed = np.linalg.norm(np.gradient(smooth, axis=1), axis=0) if n_samples > 1 else np.zeros(n_samples)
+def _find_onset(leads: NDArray[np.float64], sampling_rate: float, r_index: int, spike_end: int) -> float:
+    """Return the onset of the QRS complex: the median over leads of the end of the rest before R in each.
+
+    The median, because cardiologists' marks of one beat differ between leads, and the common point is to lie in
+    the middle of them. One vector's onset would be that of whichever lead moves first, or is noisy.
+    """
+    present = np.ptp(leads, axis=1) > 0
+    if r_index < 1 or not present.any():
+        return float(r_index)
+    smooth = gaussian_filter1d(leads[present], _ONSET_SCALE * sampling_rate, axis=1)
+    speed = np.abs(np.gradient(smooth, axis=1)) * sampling_rate
+    near, far = round(0.06 * sampling_rate), round(0.16 * sampling_rate)
+    first = max(0, r_index - far)
+    fastest = speed[:, max(0, r_index - near) : r_index + near + 1].max(axis=1)
+    width = max(1, round(_QUIET_TIME * sampling_rate))
+    onsets = []
+    for before, threshold in zip(
+        speed[:, first : r_index + 1], np.maximum(_SEEN_SLOPE, _ONSET_SHARE * fastest), strict=True
+    ):
+        resting = _runs(before < threshold, width)
+        onsets.append(first + (resting[-1] + width - 1 if resting.size else int(np.argmin(before))))
+    return max(float(np.median(onsets)), float(spike_end))
+
+
+def _find_offset(leads: NDArray[np.float64], sampling_rate: float, r_index: int) -> float:
+    """Return the offset of the QRS complex: the nearest rest of the lead vector after R."""
+    if leads.shape[1] < 2:
+        return float(r_index)
+    smooth = gaussian_filter1d(leads, _OFFSET_SCALE * sampling_rate, axis=1)
+    speed = np.linalg.norm(np.gradient(smooth, axis=1), axis=0)
     near, far = round(0.06 * sampling_rate), round(0.16 * sampling_rate)
     fastest = speed[max(0, r_index - near) : r_index + near + 1].max()
     width = max(1, round(_QUIET_TIME * sampling_rate))
-    before = speed[max(0, r_index - far) : r_index + 1]
-    resting = _runs(before < _QUIET_SPEED * fastest, width)
-    first = r_index + 1 - len(before)
-    onset = first + (resting[-1] + width - 1 if resting.size else int(np.argmin(before)))
     # ST itself moves; a complex has ended when the vector is hardly faster than it is later in ST.
     later = speed[r_index + round(0.1 * sampling_rate) : r_index + round(0.2 * sampling_rate)]
     st_speed = np.median(later) if later.size else 0.0
     after = speed[r_index : r_index + far + 1]
-    resting = _runs(after < max(_QUIET_SPEED * fastest, 1.3 * st_speed), width)
+    resting = _runs(after < max(_OFFSET_SHARE * fastest, 1.3 * st_speed), width)
     skipped = min(round(0.04 * sampling_rate), len(after) - 1)
-    offset = r_index + (resting[0] if resting.size else skipped + int(np.argmin(after[skipped:])))
-    return float(onset), float(offset)
+    return float(r_index + (resting[0] if resting.size else skipped + int(np.argmin(after[skipped:]))))
 
 
-def _find_t(
+def _find_t_peak(
     smooth: NDArray[np.float64], sampling_rate: float, r_index: int, qrs_offset: float, rr: float
-) -> tuple[float, float]:
-    """Return peak and offset of the T wave."""
+) -> float:
+    """Return the peak of the T wave."""
     first = int(qrs_offset) + round(0.06 * sampling_rate)
     last = min(smooth.shape[1] - 1, r_index + round(min(_T_LIMIT, _T_WITHIN + _T_WITHIN_RR * rr) * sampling_rate))
     if last - first < round(0.1 * sampling_rate):
-        return np.nan, np.nan
+        return np.nan
     rms = np.sqrt(np.mean(smooth[:, first:last] ** 2, axis=0))
     humps, shape = find_peaks(rms, prominence=0)
     if not humps.size:
-        return np.nan, np.nan
+        return np.nan
     large = shape["prominences"] >= _T_SHARE * shape["prominences"].max()
-    peak = first + int(humps[np.flatnonzero(large)[-1]])
-    along = _project(smooth, smooth[:, peak])
-    # The flank ends before the next P wave.
+    return float(first + humps[np.flatnonzero(large)[-1]])
+
+
+def _find_t_end(
+    leads: NDArray[np.float64], sampling_rate: float, t_peak: float, r_index: int, rr: float
+) -> tuple[float, float]:
+    """Return where T ends, and where it has ended in all leads: the lead vector comes to rest, before the next P."""
+    if np.isnan(t_peak):
+        return np.nan, np.nan
+    peak = int(t_peak)
     next_p = r_index + round((rr - 0.16) * sampling_rate)
-    end = min(smooth.shape[1] - 1, peak + round(0.2 * sampling_rate))
+    end = min(leads.shape[1] - 1, peak + round(0.24 * sampling_rate))
     end = min(end, max(next_p, peak + round(0.08 * sampling_rate)))
     if end - peak < round(0.02 * sampling_rate):
-        return float(peak), np.nan
-    slope = np.gradient(along)
-    steepest = peak + int(np.argmin(slope[peak:end]))
-    level = np.median(along[max(steepest, end - round(0.05 * sampling_rate)) : end])
-    return float(peak), _follow(along, slope, steepest, level, _T_OFFSET_REACH, peak, smooth.shape[1] - 1)
+        return np.nan, np.nan
+    smooth = gaussian_filter1d(leads, _T_SCALE * sampling_rate, axis=1)
+    speed = np.linalg.norm(np.gradient(smooth, axis=1), axis=0)
+    falling = peak + int(np.argmax(speed[peak : min(end, peak + round(0.1 * sampling_rate))]))
+    after = speed[falling:end]
+    # What noise and the U wave move is no part of T.
+    rest = np.quantile(after, 0.1)
+    ends = (np.flatnonzero(after <= rest + share * (after[0] - rest))[0] for share in (_T_END_SHARE, _T_LATEST_SHARE))
+    t_offset, t_latest = (float(falling + end) for end in ends)
+    return t_offset, t_latest
 
 
 def _find_p(

@@ -21,7 +21,8 @@ def measure_intervals(beat: DelineatedBeat) -> dict[str, float]:
         NaN where a point was not found.
     """
     points = beat.points
-    qt = beat.ms(points.qrs_onset, points.t_offset)
+    # A global QT ends where T has ended in every lead; that is what machines measure.
+    qt = beat.ms(points.qrs_onset, points.t_latest)
     qrs = beat.ms(points.qrs_onset, points.qrs_offset)
     tpeak_tend = beat.ms(points.t_peak, points.t_offset)
     return {

@@ -13,6 +13,7 @@ from omi_estimators.features._catalogue import catalogue, feature_names
 from omi_estimators.features._components import measure_components
 from omi_estimators.features._delineate import delineate
 from omi_estimators.features._intervals import measure_intervals
+from omi_estimators.features._pacing import can_tell_spikes, remove_pacing_spike
 from omi_estimators.features._rhythm import measure_rhythm, measure_variability
 from omi_estimators.features._scores import measure_scores
 from omi_estimators.features._spectrum import measure_spectrum
@@ -69,6 +70,8 @@ def measure_record(record: ArrayLike, sampling_rate: float) -> NDArray[np.float6
     beat = delineate_average(average, sampling_rate)
     filled = fill_gaps(filtered)[0]
     measured: dict[str, Any] = measure_rhythm(average, sampling_rate)
+    spike_end = remove_pacing_spike(average.waveform[beat.present], sampling_rate, average.r_index)[1]
+    measured["paced"] = float(spike_end > 0) if can_tell_spikes(sampling_rate) else np.nan
     measured |= measure_variability(filled, average, beat)
     measured |= measure_intervals(beat) | measure_p(beat) | measure_qrs(beat) | measure_st(beat)
     measured |= measure_t(beat, measured["qrs_amplitude"])

@@ -29,7 +29,7 @@ class NeuroKitFeatures(TransformerMixin, BaseEstimator):
     is then measured from the one J point, with its sign: an inverted or hyperacute T wave, a depressed or
     raised ST are what the forest is to see, and delineation lead by lead misreads them. Heart-rate
     variability is NeuroKit2's [1]_; R peaks and waves are found by functions of this package, which find more of
-    the points that cardiologists mark than NeuroKit2's delineators do, and nearly all of them more closely
+    the points that cardiologists mark than NeuroKit2's delineators do, and each of them more closely
     (``python -m benchmarks delineation``).
 
     Parameters
@@ -102,7 +102,7 @@ class NeuroKitFeatures(TransformerMixin, BaseEstimator):
     >>> ecgs = make_omi_ecgs(n_patients=3, random_state=0)
     >>> features = NeuroKitFeatures(sampling_rate=500).set_output(transform="pandas").fit_transform(ecgs.X)
     >>> features.shape[1]
-    540
+    541
     >>> bool(features["qrs_duration"].between(50, 200).all())
     True
     """

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from omi_estimators.features._beat import DelineatedBeat
 
-# A deflection of the QRS complex is a wave if it is this high (mV) and lasts this long (ms).
-_LEAST_HEIGHT, _LEAST_DURATION = 0.03, 6.0
+# A deflection of the QRS complex is a wave if it is this high (mV), has this share of the height of the whole, so that
+# the ringing of a filter before a tall R is none, and lasts this long (ms).
+_LEAST_HEIGHT, _LEAST_SHARE, _LEAST_DURATION = 0.03, 0.025, 6.0
 # Against a smaller QRS complex (mV) no other wave is put in proportion.
 _LEAST_QRS = 0.05
 # In the order in which they follow each other, the first of them being upwards in r.
@@ -39,9 +40,9 @@ def measure_p(beat: DelineatedBeat) -> dict[str, NDArray[np.float64]]:
 def measure_qrs(beat: DelineatedBeat) -> dict[str, NDArray[np.float64]]:
     """Measure the waves of the QRS complex in each lead.
 
-    A wave is a deflection to one side of the PQ level of at least 0.03 mV and 6 ms. The first upward one is R, a
-    downward one before it Q, the next ones S, R' and S'. A complex without an upward wave is a QS wave, and counts
-    as Q.
+    A wave is a deflection to one side of the PQ level of at least 0.03 mV, 2.5 % of the complex, and 6 ms. The first
+    upward one is R, a downward one before it Q, the next ones S, R' and S'. A complex without an upward wave is a QS
+    wave, and counts as Q.
 
     Parameters
     ----------
@@ -104,10 +105,11 @@ def name_waves(signal: NDArray[np.float64], sampling_rate: float) -> dict[str, t
         By the names "q", "r", "s", "r_prime", "s_prime".
     """
     least = _LEAST_DURATION * sampling_rate / 1000
+    lowest = max(_LEAST_HEIGHT, _LEAST_SHARE * np.ptp(signal))
     edges = [0, *(np.flatnonzero(np.diff(signal > 0)) + 1).tolist(), len(signal)]
     waves: list[tuple[int, int]] = []
     for first, last in pairwise(edges):
-        if last - first < least or np.abs(signal[first:last]).max() < _LEAST_HEIGHT:
+        if last - first < least or np.abs(signal[first:last]).max() < lowest:
             continue
         # What lies between two waves of one direction was too small to part them.
         if waves and (signal[waves[-1][0]] > 0) == (signal[first] > 0):

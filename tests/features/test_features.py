@@ -99,10 +99,12 @@ def test_the_next_p_wave_is_not_taken_for_t():
 def test_lead_order_and_scale_of_amplitudes(measure, make_ecg):
     record = make_ecg(n_records=1)[0]
     once, twice = measure(record), measure(2 * record)
-    for name in ("r_amplitude_V5", "st60_V2", "t_area_III", "rms_qrs"):
+    for name in ("r_amplitude_V5", "st60_V2", "t_area_III"):
         assert twice[name] == pytest.approx(2 * once[name], rel=1e-6)
-    for name in ("qrs_duration", "qt_interval", "qrs_axis", "pca_ratio_qrs"):
+    for name in ("jt_peak", "t_axis", "pca_ratio_t"):
         assert twice[name] == pytest.approx(once[name], rel=1e-6)
+    # The eye, and so we, sees a larger complex begin a little earlier.
+    assert 0 <= twice["qrs_duration"] - once["qrs_duration"] <= 6
 
 
 def test_a_missing_lead_is_nan_in_its_own_features_only(measure, make_ecg):

@@ -1,0 +1,126 @@
+"""Fiducial points: where they were put, in order, with pacing spikes, and near to where cardiologists mark them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from omi_estimators.features import delineate
+from omi_estimators.features._pacing import can_tell_spikes, remove_pacing_spike
+
+TIMES = np.arange(-0.45, 0.7, 0.002)
+R = 225
+
+
+def _gauss(amplitude, time, width):
+    return amplitude * np.exp(-(((TIMES - time) / width) ** 2))
+
+
+def _beat():
+    """Return two leads with P, QRS and T."""
+    one = _gauss(0.15, -0.16, 0.03) + _gauss(1.2, 0, 0.015) + _gauss(-0.4, 0.03, 0.012) + _gauss(0.3, 0.3, 0.06)
+    return np.stack([one, 0.7 * one])
+
+
+def _spike(at, height):
+    """Return a pacing spike of one millisecond as a low-pass at 100 Hz leaves it."""
+    fine = np.arange(-0.45, 0.7, 0.0001)
+    pulse = np.where(np.abs(fine - at) <= 0.0005, height, 0.0)
+    spectrum = np.fft.rfft(pulse)
+    spectrum *= 1 / (1 + (np.fft.rfftfreq(len(fine), 0.0001) / 100) ** 4)
+    return np.fft.irfft(spectrum, len(fine))[::20][: len(TIMES)]
+
+
+def test_waves_end_where_their_gaussians_vanish():
+    points = delineate(_beat(), 500, r_index=R, rr=0.8)
+    in_ms = {name: (place - R) * 2 for name, place in points._asdict().items()}
+    assert in_ms["p_peak"] == pytest.approx(-160, abs=4)
+    assert -240 < in_ms["p_onset"] < -200
+    assert -120 < in_ms["p_offset"] < -90
+    assert -45 < in_ms["qrs_onset"] < -25
+    assert 45 < in_ms["qrs_offset"] < 75
+    assert in_ms["t_peak"] == pytest.approx(300, abs=4)
+    assert 370 < in_ms["t_offset"] <= in_ms["t_latest"] < 440
+
+
+def test_a_noisy_lead_does_not_move_the_common_onset():
+    leads = np.repeat(_beat(), 6, axis=0)
+    clean = delineate(leads, 500, r_index=R)
+    leads[0] += np.random.default_rng(0).normal(scale=0.1, size=len(TIMES))
+    noisy = delineate(leads, 500, r_index=R)
+    assert noisy.qrs_onset == pytest.approx(clean.qrs_onset, abs=2)
+
+
+def test_a_pacing_spike_is_taken_out_and_is_no_part_of_qrs():
+    beat = _beat()
+    paced = beat + np.array([[1.0], [0.6]]) * _spike(-0.07, 10.0)
+    cleaned, end = remove_pacing_spike(paced, 500, R)
+    assert R - 40 < end < R - 25
+    assert np.abs(cleaned - beat).max() < 0.1 < np.abs(paced - beat).max()
+    assert delineate(paced, 500, r_index=R).qrs_onset == pytest.approx(delineate(beat, 500, r_index=R).qrs_onset, abs=3)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 4])
+def test_a_tall_beat_of_its_own_is_no_spike(factor):
+    beat = factor * _beat()
+    same, end = remove_pacing_spike(beat, 500, R)
+    assert end == 0
+    assert same is beat
+
+
+def test_slow_sampling_cannot_tell_spikes():
+    assert not can_tell_spikes(100)
+    assert remove_pacing_spike(_beat(), 100, R)[1] == 0
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    n_leads=st.integers(1, 12),
+    n_samples=st.integers(1, 700),
+    place=st.floats(0, 1),
+    sampling_rate=st.sampled_from([100, 250, 500, 1000]),
+    rr=st.floats(0.2, 3),
+    seed=st.integers(0, 10_000),
+    waves=st.lists(
+        st.tuples(st.floats(-5, 5), st.floats(-0.4, 0.6), st.floats(0.001, 0.2)),
+        max_size=6,
+    ),
+    noise=st.sampled_from([0.0, 0.01, 1.0]),
+)
+def test_points_are_in_order_whatever_the_beat(n_leads, n_samples, place, sampling_rate, rr, seed, waves, noise):
+    rng = np.random.default_rng(seed)
+    r_index = min(int(place * n_samples), n_samples - 1)
+    times = (np.arange(n_samples) - r_index) / sampling_rate
+    beat = noise * rng.normal(size=(n_leads, n_samples))
+    for amplitude, centre, width in waves:
+        beat += rng.normal(size=(n_leads, 1)) * amplitude * np.exp(-(((times - centre) / width) ** 2))
+    points = delineate(beat, sampling_rate, r_index=r_index, rr=rr)
+    found = np.array(points)[np.isfinite(points)]
+    assert (np.diff(found) >= 0).all(), points
+    assert ((found >= 0) & (found <= n_samples)).all()
+
+
+@pytest.mark.parametrize(("beat", "r_index"), [(np.zeros(5), 0), (np.zeros((2, 5)), 5), (np.zeros((2, 5)), -1)])
+def test_other_shapes_are_errors(beat, r_index):
+    with pytest.raises(ValueError, match="beat must have shape"):
+        delineate(beat, 500, r_index=r_index)
+
+
+@pytest.mark.slow
+def test_points_lie_as_near_to_the_marks_of_cardiologists_as_these_to_each_other(ludb_dir, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+    from benchmarks import delineation
+
+    delineation.run_ludb(str(ludb_dir))
+    printed = capsys.readouterr().out
+    rows = [line for line in printed.splitlines() if line.startswith("  ") and " tolerance " in line]
+    assert len(rows) == len(delineation.TOLERANCES)
+    for line in rows:
+        tolerance = float(line.split("tolerance")[1].split(";")[0])
+        bias, deviation = (float(number) for number in line.split("ours")[1].split("(")[0].split("±"))
+        assert abs(bias) < 5, line
+        assert deviation <= tolerance, line
