@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OMI_ESTIMATORS_DATA ?= ../shared/data
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow fuzz lint bench clean
 
 # The stamp is newer than what it was made from, so a changed requirement installs again.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -23,6 +23,10 @@ test: $(VENV)/installed
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow
+
+# Malformed records by the ten thousand.
+fuzz: $(VENV)/installed
+	OMI_ESTIMATORS_EFFORT=100 $(BIN)/python -m pytest tests/test_malformed.py
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ from omi_estimators.features._beat import DelineatedBeat
 
 # A deflection of the QRS complex is a wave if it is this high (mV), has this share of the height of the whole, so that
 # the ringing of a filter before a tall R is none, and lasts this long (ms).
-_LEAST_HEIGHT, _LEAST_SHARE, _LEAST_DURATION = 0.03, 0.025, 6.0
+_LEAST_HEIGHT, _LEAST_SHARE, _LEAST_DURATION = 0.03, 0.015, 6.0
 # Against a smaller QRS complex (mV) no other wave is put in proportion.
 _LEAST_QRS = 0.05
 # In the order in which they follow each other, the first of them being upwards in r.
@@ -40,7 +40,7 @@ def measure_p(beat: DelineatedBeat) -> dict[str, NDArray[np.float64]]:
 def measure_qrs(beat: DelineatedBeat) -> dict[str, NDArray[np.float64]]:
     """Measure the waves of the QRS complex in each lead.
 
-    A wave is a deflection to one side of the PQ level of at least 0.03 mV, 2.5 % of the complex, and 6 ms. The first
+    A wave is a deflection to one side of the PQ level of at least 0.03 mV, 1.5 % of the complex, and 6 ms. The first
     upward one is R, a downward one before it Q, the next ones S, R' and S'. A complex without an upward wave is a QS
     wave, and counts as Q.
 

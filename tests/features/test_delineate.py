@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -111,8 +109,7 @@ def test_other_shapes_are_errors(beat, r_index):
 
 
 @pytest.mark.slow
-def test_points_lie_as_near_to_the_marks_of_cardiologists_as_these_to_each_other(ludb_dir, capsys, monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+def test_points_lie_as_near_to_the_marks_of_cardiologists_as_these_to_each_other(ludb_dir, capsys):
     from benchmarks import delineation
 
     delineation.run_ludb(str(ludb_dir))
