@@ -108,14 +108,15 @@ def _check_finite(array: NDArray[np.floating[Any]], allow_nan: bool, name: str) 
     # One pass over the sum is enough to clear an ordinary array: a sum is finite only if every term is.
     if np.isfinite(np.sum(array, dtype=np.float64)):
         return
-    records = np.flatnonzero(np.isinf(array).any(axis=(1, 2)))
+    # Record by record, as X may be a memory map larger than memory.
+    records = np.flatnonzero([np.isinf(record).any() for record in array])
     if records.size:
         raise ValueError(f"{name} has infinite values in {_name_records(records)}; remove or repair these records.")
-    missing = np.isnan(array)
-    if missing.all():
+    n_missing = np.array([np.count_nonzero(np.isnan(record)) for record in array])
+    if (n_missing == array[0].size).all():
         raise ValueError(f"{name} holds nothing but NaN; check how the records were read.")
-    if not allow_nan and missing.any():
-        records = np.flatnonzero(missing.any(axis=(1, 2)))
+    if not allow_nan and n_missing.any():
+        records = np.flatnonzero(n_missing)
         raise ValueError(
             f"{name} has NaN in {_name_records(records)}; fill or drop these records "
             "(derive_limb_leads fills limb leads that follow from two others)."

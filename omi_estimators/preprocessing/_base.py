@@ -24,8 +24,10 @@ class UnusableRecordWarning(UserWarning):
     """Some records could not be measured, or the whole batch looks wrong (sampling rate, unit)."""
 
 
-def validate_ecg(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> NDArray[np.floating[Any]]:
-    """Validate `X` for `estimator` and return it as a float array, two- or three-dimensional as it came.
+def validate_ecg(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> NDArray[Any]:
+    """Validate `X` for `estimator` and return it as it came, two- or three-dimensional, as numbers.
+
+    A large `X` may be a memory map: nothing here makes a copy of float32, float64 or integers.
 
     With ``reset=True`` (in ``fit``) the number of leads and samples is remembered in
     ``n_features_in_`` and ``n_samples_in_``; with ``reset=False`` a fitted estimator requires the same.
@@ -35,11 +37,14 @@ def validate_ecg(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> NDAr
     if not reset:
         _check_same_shape(estimator, np.shape(X))
     _check_axes(np.shape(X))
+    # Integers, of which stored ECGs are made, become floats record by record later: all at once they would need
+    # four times their memory.
+    dtype = None if getattr(X, "dtype", np.dtype(object)).kind in "iu" else [np.float64, np.float32]
     # check_ecg looks for infinite values, and names the records that hold them.
-    records: NDArray[np.floating[Any]] = validate_data(
-        estimator, X, reset=reset, allow_nd=True, dtype=[np.float64, np.float32], ensure_all_finite=False
+    records: NDArray[Any] = validate_data(
+        estimator, X, reset=reset, allow_nd=True, dtype=dtype, ensure_all_finite=False
     )
-    check_ecg(records, allow_nan=True)
+    check_ecg(records[:1] if records.dtype.kind in "iu" else records, allow_nan=True)
     if reset:
         estimator.n_samples_in_ = records.shape[-1]
     return records
@@ -77,14 +82,19 @@ def _check_axes(shape: tuple[int, ...]) -> None:
         )
 
 
-def as_3d(X: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+def float_type(X: NDArray[Any]) -> np.dtype[Any]:
+    """Return the float type of what is made of `X`: its own, and float32 for short integers, which it holds exactly."""
+    return np.result_type(X.dtype, np.float32)
+
+
+def as_3d(X: NDArray[Any]) -> NDArray[Any]:
     """Return a view of `X` with a lead axis: two-dimensional `X` holds one lead."""
     return X[:, np.newaxis, :] if X.ndim == 2 else X
 
 
 def map_records(
     function: Callable[..., Any],
-    X: NDArray[np.floating[Any]],
+    X: NDArray[Any],
     *,
     n_jobs: int | None = None,
     memory: str | os.PathLike[str] | joblib.Memory | None = None,
@@ -105,7 +115,7 @@ def map_records(
         yield from results
 
 
-def _map_block(function: Callable[..., Any], block: NDArray[np.floating[Any]], params: dict[str, Any]) -> list[Any]:
+def _map_block(function: Callable[..., Any], block: NDArray[Any], params: dict[str, Any]) -> list[Any]:
     """Return what a function gives for each record of a block: contiguous, and equal bytes for the cache."""
     return [function(np.array(record, dtype=np.float64), **params) for record in block]
 
@@ -197,7 +207,7 @@ class WaveformTransformer(TransformerMixin, BaseEstimator):
     def _check_params(self) -> None:
         """Raise a ValueError for parameters that are right one by one but not together."""
 
-    def _validate(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
+    def _validate(self, X: ArrayLike) -> NDArray[Any]:
         """Return the validated input of ``transform``, which works on an estimator that is not fitted too."""
         check_is_fitted(self)
         self._validate_params()

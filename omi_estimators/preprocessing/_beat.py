@@ -18,6 +18,7 @@ from omi_estimators.preprocessing._average import AverageBeat, NoBeatError, aver
 from omi_estimators.preprocessing._base import (
     WaveformTransformer,
     as_3d,
+    float_type,
     map_records,
     report_unusable,
     warn_if_implausible,
@@ -262,7 +263,7 @@ class MedianBeat(WaveformTransformer):
         self._check_params()
         records = as_3d(X)
         _check_avr(self.invert_avr, records.shape[1])
-        beats = np.zeros((*records.shape[:2], self.n_samples), dtype=X.dtype)
+        beats = np.zeros((*records.shape[:2], self.n_samples), dtype=float_type(X))
         rates, reasons = np.full(len(records), np.nan), {}
         measured = map_records(
             _measure_beat,

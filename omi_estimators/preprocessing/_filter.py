@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft, signal
 from sklearn.utils._param_validation import Interval
 
-from omi_estimators.preprocessing._base import WaveformTransformer, as_3d
+from omi_estimators.preprocessing._base import WaveformTransformer, as_3d, float_type
 
 _ORDER = 2
 _NOTCH_QUALITY = 30.0
@@ -249,7 +249,7 @@ class ECGFilter(WaveformTransformer):
             Filtered ECGs; a new array.
         """
         X = self._validate(X)
-        filtered = np.empty(X.shape, dtype=X.dtype)
+        filtered = np.empty(X.shape, dtype=float_type(X))
         # Record by record, so that memory beyond input and output does not grow with their number.
         for record, out in zip(as_3d(X), as_3d(filtered), strict=True):
             out[...] = filter_ecg(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import StrOptions
 
-from omi_estimators.preprocessing._base import WaveformTransformer, as_3d
+from omi_estimators.preprocessing._base import WaveformTransformer, as_3d, float_type
 
 _AXES: dict[str, tuple[int, ...]] = {"lead": (-1,), "record": (-2, -1)}
 
@@ -115,6 +115,9 @@ class LeadScaler(WaveformTransformer):
             Scaled waveforms; a new array.
         """
         X = self._validate(X)
-        if self.by is None:
-            return X.copy()
-        return scale_leads(as_3d(X), by=self.by).reshape(X.shape)
+        scaled = X.astype(float_type(X))
+        if self.by is not None:
+            # Record by record, so that memory beyond input and output does not grow with their number.
+            for record in as_3d(scaled):
+                record[...] = scale_leads(record[np.newaxis], by=self.by)[0]
+        return scaled
