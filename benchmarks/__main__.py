@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-QUICK = ("net_speed", "record_speed", "memory", "delineation", "features", "coverage", "bootstrap_speed")
+QUICK = ("net_speed", "record_speed", "memory", "delineation", "pacing", "features", "coverage", "bootstrap_speed")
 SLOW = ("prior_correction", "recipe")
 
 

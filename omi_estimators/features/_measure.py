@@ -23,7 +23,7 @@ from omi_estimators.features._vectors import measure_axes, measure_vectorcardiog
 from omi_estimators.features._waves import measure_p, measure_qrs
 from omi_estimators.preprocessing import NoBeatError, filter_ecg
 from omi_estimators.preprocessing._average import AverageBeat, average_beats
-from omi_estimators.preprocessing._filter import fill_gaps
+from omi_estimators.preprocessing._gaps import fill_gaps
 
 # The beat reaches from before the P wave to after the T wave (s).
 _BEFORE, _AFTER = 0.45, 0.7

@@ -8,8 +8,12 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_average": ["NoBeatError"],
         "_base": ["UnusableRecordWarning"],
         "_beat": ["MedianBeat", "median_beat"],
-        "_filter": ["ECGFilter", "filter_ecg"],
+        "_ecg_filter": ["ECGFilter"],
+        "_filter": ["filter_ecg"],
+        "_mains": ["find_mains"],
+        "_pacing": ["remove_pacing_spikes"],
         "_peaks": ["find_r_peaks"],
+        "_resample": ["resample_ecg"],
         "_scale": ["LeadScaler", "scale_leads"],
     },
 )

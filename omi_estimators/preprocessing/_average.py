@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omi_estimators.preprocessing._filter import fill_gaps
+from omi_estimators.preprocessing._gaps import fill_gaps
 from omi_estimators.preprocessing._peaks import peaks_of_energy, qrs_signal
 
 # Half the window (s) in which beats are compared, and how far they may be moved to match.

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft, signal
-from sklearn.utils._param_validation import Interval
 
-from omi_estimators.preprocessing._base import WaveformTransformer, as_3d, float_type
+from omi_estimators.preprocessing._gaps import fill_gaps
 
 _ORDER = 2
 _NOTCH_QUALITY = 30.0
@@ -110,23 +108,6 @@ def check_bands(
         raise ValueError(f"highpass={highpass:g} Hz must be below lowpass={lowpass:g} Hz; nothing would be left.")
 
 
-def fill_gaps(values: NDArray[np.floating[Any]]) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_] | None]:
-    """Return `values` with NaN replaced, and where it was.
-
-    Gaps are bridged by straight lines, open ends by the nearest value; a signal of nothing but NaN
-    becomes zero. Without any NaN, `values` itself and None are returned.
-    """
-    if np.isfinite(np.sum(values)) or not (missing := np.isnan(values)).any():
-        return values, None
-    filled = np.where(missing, 0, values)
-    positions = np.arange(values.shape[-1])
-    for index in np.ndindex(values.shape[:-1]):
-        gaps = missing[index]
-        if gaps.any() and not gaps.all():
-            filled[index][gaps] = np.interp(positions[gaps], positions[~gaps], values[index][~gaps])
-    return filled, missing
-
-
 def apply_response(
     values: NDArray[np.floating[Any]],
     sampling_rate: float,
@@ -164,95 +145,3 @@ def _squared_magnitude(
     frequencies = np.arange(length // 2 + 1) * (sampling_rate / length)
     response = signal.freqz_sos(np.vstack(sections), worN=frequencies, fs=sampling_rate)[1]
     return np.abs(response) ** 2
-
-
-class ECGFilter(WaveformTransformer):
-    """Remove baseline wander, high-frequency noise and mains hum, without shifting any wave in time.
-
-    Parameters
-    ----------
-    sampling_rate : float, default=500
-        Samples per second of the records, in Hz.
-    highpass : float or None, default=0.5
-        Cut-off in Hz of the high-pass filter. Raise it for restless patients, at the price of a
-        distorted ST segment; None to leave the baseline as it is.
-    lowpass : float or None, default=100.0
-        Cut-off in Hz of the low-pass filter; left out at or above the Nyquist frequency. The standard for
-        adults is 150 Hz [1]_; lower it where muscle noise is strong.
-    notch : tuple of float or None, default=(50.0, 60.0)
-        Mains frequencies in Hz; each at or above the Nyquist frequency is left out.
-
-    Attributes
-    ----------
-    n_features_in_ : int
-        Number of leads (of samples, for two-dimensional `X`) seen in ``fit``.
-    n_samples_in_ : int
-        Number of samples of a record seen in ``fit``.
-
-    See Also
-    --------
-    filter_ecg : The same as a function, with all details.
-
-    Notes
-    -----
-    Missing samples (NaN) stay missing, and disturb neither their neighbours nor other leads. Each lead
-    of each record is filtered by itself, so nothing is learned in ``fit``.
-
-    References
-    ----------
-    .. [1] P. Kligfield et al., "Recommendations for the Standardization and Interpretation of the
-       Electrocardiogram: Part I", Circulation 115:1306-1324 (2007). doi:10.1161/CIRCULATIONAHA.106.180200
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from omi_estimators.preprocessing import ECGFilter
-    >>> X = np.random.default_rng(0).normal(size=(2, 12, 5000)) + 1.5
-    >>> bool(abs(ECGFilter(sampling_rate=500).fit_transform(X).mean()) < 0.05)
-    True
-    """
-
-    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012
-        "sampling_rate": [Interval(Real, 0, None, closed="neither")],
-        "highpass": [Interval(Real, 0, None, closed="neither"), None],
-        "lowpass": [Interval(Real, 0, None, closed="neither"), None],
-        "notch": [tuple, list, None],
-    }
-
-    def __init__(
-        self,
-        *,
-        sampling_rate: float = 500,
-        highpass: float | None = 0.5,
-        lowpass: float | None = 100.0,
-        notch: tuple[float, ...] | None = (50.0, 60.0),
-    ):
-        self.sampling_rate = sampling_rate
-        self.highpass = highpass
-        self.lowpass = lowpass
-        self.notch = notch
-
-    def _check_params(self) -> None:
-        check_bands(self.sampling_rate, self.highpass, self.lowpass, self.notch)
-
-    def transform(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
-        """Filter the records.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-            ECGs in millivolts.
-
-        Returns
-        -------
-        ndarray of the shape of `X`
-            Filtered ECGs; a new array.
-        """
-        X = self._validate(X)
-        filtered = np.empty(X.shape, dtype=float_type(X))
-        # Record by record, so that memory beyond input and output does not grow with their number.
-        for record, out in zip(as_3d(X), as_3d(filtered), strict=True):
-            out[...] = filter_ecg(
-                record, self.sampling_rate, highpass=self.highpass, lowpass=self.lowpass, notch=self.notch
-            )
-        return filtered

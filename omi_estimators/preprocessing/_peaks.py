@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from scipy.signal import find_peaks
 
-from omi_estimators.preprocessing._filter import apply_response, check_bands, fill_gaps
+from omi_estimators.preprocessing._filter import apply_response, check_bands
+from omi_estimators.preprocessing._gaps import fill_gaps
 
 _QRS_BAND = (8.0, 40.0)
 # No two ventricular beats follow each other faster than this (s).

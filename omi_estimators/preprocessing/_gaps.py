@@ -1,0 +1,25 @@
+"""Missing samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def fill_gaps(values: NDArray[np.floating[Any]]) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_] | None]:
+    """Return `values` with NaN replaced, and where it was.
+
+    Gaps are bridged by straight lines, open ends by the nearest value; a signal of nothing but NaN
+    becomes zero. Without any NaN, `values` itself and None are returned.
+    """
+    if np.isfinite(np.sum(values)) or not (missing := np.isnan(values)).any():
+        return values, None
+    filled = np.where(missing, 0, values)
+    positions = np.arange(values.shape[-1])
+    for index in np.ndindex(values.shape[:-1]):
+        gaps = missing[index]
+        if gaps.any() and not gaps.all():
+            filled[index][gaps] = np.interp(positions[gaps], positions[~gaps], values[index][~gaps])
+    return filled, missing

@@ -1,0 +1,71 @@
+"""Another sampling rate."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.signal import resample_poly
+
+from omi_estimators.preprocessing._gaps import fill_gaps
+
+# No rate of an ECG recorder needs a larger denominator, and the filter's length grows with it.
+_LARGEST_DENOMINATOR = 1000
+
+
+def resample_ecg(signal: ArrayLike, sampling_rate: float, new_rate: float) -> NDArray[np.floating[Any]]:
+    """Resample ECGs without shifting any wave in time.
+
+    A polyphase filter of zero phase removes what the new rate cannot hold. Beyond its ends a signal goes on in the
+    straight line between them, so that a baseline off zero does not ring there.
+
+    Parameters
+    ----------
+    signal : array-like of shape (..., n_samples)
+        One or more signals.
+    sampling_rate, new_rate : float
+        Samples per second before and after, in Hz.
+
+    Returns
+    -------
+    ndarray of shape (..., ceil(n_samples * new_rate / sampling_rate))
+        Resampled signals; float32 if `signal` was float32, float64 otherwise. The first sample stays where it was.
+        Missing samples (NaN) are bridged by straight lines, and those nearest to them are NaN in the result.
+
+    Raises
+    ------
+    ValueError
+        If a rate is not positive, or `signal` has no samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from omi_estimators.preprocessing import resample_ecg
+    >>> wave = np.sin(2 * np.pi * 5 * np.arange(1000) / 1000)
+    >>> resampled = resample_ecg(wave, 1000, 500)
+    >>> len(resampled), bool(np.abs(resampled - wave[::2])[20:-20].max() < 0.01)
+    (500, True)
+    """
+    values = np.asarray(signal)
+    if values.dtype not in (np.float32, np.float64):
+        values = values.astype(np.float64)
+    if values.ndim == 0 or values.shape[-1] == 0:
+        raise ValueError(f"signal must have samples on its last axis; got shape {values.shape}.")
+    for name, rate in {"sampling_rate": sampling_rate, "new_rate": new_rate}.items():
+        if not 0 < rate < np.inf:
+            raise ValueError(f"{name} must be a positive number of Hz; got {rate!r}.")
+    ratio = Fraction(float(new_rate) / float(sampling_rate)).limit_denominator(_LARGEST_DENOMINATOR)
+    if ratio <= 0:
+        raise ValueError(f"new_rate={new_rate:g} Hz is too low for signals of {sampling_rate:g} Hz.")
+    filled, missing = fill_gaps(values)
+    if ratio == 1:
+        return values.copy()
+    resampled: NDArray[np.floating[Any]] = resample_poly(
+        filled, ratio.numerator, ratio.denominator, axis=-1, padtype="line"
+    ).astype(values.dtype, copy=False)
+    if missing is not None:
+        places = np.round(np.arange(resampled.shape[-1]) / float(ratio)).astype(np.intp)
+        resampled[missing[..., np.minimum(places, values.shape[-1] - 1)]] = np.nan
+    return resampled
