@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-QUICK = ("net_speed", "delineation", "coverage", "bootstrap_speed")
+QUICK = ("net_speed", "delineation", "quality", "coverage", "bootstrap_speed")
 SLOW = ("prior_correction", "recipe")
 
 
@@ -14,7 +14,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(QUICK)}; slow: {', '.join(SLOW)}")
     parser.add_argument("--ptbxl", metavar="DIR", help="folder of PTB-XL, for the measurements on real ECGs")
-    parser.add_argument("--ludb", metavar="DIR", help="folder of LUDB, for delineation")
+    parser.add_argument("--ludb", metavar="DIR", help="folder of LUDB, for delineation and quality")
     args = parser.parse_args()
     unknown = set(args.names) - {*QUICK, *SLOW}
     if unknown:

@@ -1,4 +1,4 @@
-"""From waveform to waveform: filtering, the median beat, and scaling."""
+"""From waveform to waveform: filtering, the median beat, and scaling; and how good a waveform is."""
 
 import lazy_loader as _lazy
 
@@ -9,7 +9,12 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_base": ["UnusableRecordWarning"],
         "_beat": ["MedianBeat", "median_beat"],
         "_filter": ["ECGFilter", "filter_ecg"],
+        "_limb_leads": ["limb_lead_reversal"],
+        "_mask": ["BadLeadMasker"],
         "_peaks": ["find_r_peaks"],
+        "_quality": ["RecordQuality", "signal_quality"],
+        "_quality_table": ["quality_features", "quality_names"],
         "_scale": ["LeadScaler", "scale_leads"],
+        "_signal_quality": ["SignalQuality", "usable_records"],
     },
 )
