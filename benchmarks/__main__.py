@@ -5,7 +5,17 @@ from __future__ import annotations
 import argparse
 import importlib
 
-QUICK = ("net_speed", "record_speed", "memory", "delineation", "pacing", "features", "coverage", "bootstrap_speed")
+QUICK = (
+    "net_speed",
+    "record_speed",
+    "memory",
+    "delineation",
+    "quality",
+    "pacing",
+    "features",
+    "coverage",
+    "bootstrap_speed",
+)
 SLOW = ("prior_correction", "recipe")
 
 
@@ -14,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(QUICK)}; slow: {', '.join(SLOW)}")
     parser.add_argument("--ptbxl", metavar="DIR", help="folder of PTB-XL, for the measurements on real ECGs")
-    parser.add_argument("--ludb", metavar="DIR", help="folder of LUDB, for delineation")
+    parser.add_argument("--ludb", metavar="DIR", help="folder of LUDB, for delineation, quality and pacing")
     parser.add_argument("--vendor", metavar="DIR", help="folder that holds muse/, files of GE MUSE, for delineation")
     args = parser.parse_args()
     unknown = set(args.names) - {*QUICK, *SLOW}

@@ -46,6 +46,7 @@ GROUPS = (
     "pca",
     "spectrum",
     "scores",
+    "quality",
 )
 _PARTS = {
     "beat": "whole beat",
@@ -241,6 +242,16 @@ CATALOGUE: tuple[Measure, ...] = (
         aldrich_inferior="Aldrich score for inferior infarction",
     ),
     *_standard("scores", "mV", sokolow_lyon="S in V1 and R in V5 or V6", cornell_voltage="R in aVL and S in V3"),
+    *_record(
+        "quality",
+        "1",
+        quality="signal quality of the record, 0 to 1",
+        quality_worst_lead="signal quality of the worst lead, 0 to 1",
+        n_bad_leads="leads missing, flat, saturated or noisy",
+        missing_share="share of samples that are missing",
+    ),
+    *_standard("quality", "1", reversed_limb_leads="swapped limb electrodes (0 or 1)"),
+    *_lead("quality", "mV", noise_level="noise above 25 Hz between the beats"),
 )
 
 

@@ -21,9 +21,10 @@ from omi_estimators.features._st import measure_st
 from omi_estimators.features._t_wave import measure_t
 from omi_estimators.features._vectors import measure_axes, measure_vectorcardiogram
 from omi_estimators.features._waves import measure_p, measure_qrs
-from omi_estimators.preprocessing import NoBeatError, filter_ecg
+from omi_estimators.preprocessing import NoBeatError, filter_ecg, quality_features, signal_quality
 from omi_estimators.preprocessing._average import AverageBeat, average_beats
 from omi_estimators.preprocessing._gaps import fill_gaps
+from omi_estimators.preprocessing._quality import LEAST_QUALITY_RATE
 
 # The beat reaches from before the P wave to after the T wave (s).
 _BEFORE, _AFTER = 0.45, 0.7
@@ -79,7 +80,17 @@ def measure_record(record: ArrayLike, sampling_rate: float) -> NDArray[np.float6
     measured |= measure_spectrum(filled, sampling_rate)
     if beat.is_standard:
         measured |= measure_axes(beat) | measure_vectorcardiogram(beat) | measure_scores(measured, beat)
-    return _to_row(measured, beat.present)
+    return _to_row(measured | _measure_quality(raw, sampling_rate), beat.present)
+
+
+def _measure_quality(raw: NDArray[np.float64], sampling_rate: float) -> dict[str, Any]:
+    """Return the signal quality of a raw record; nothing where the sampling rate is too low to tell noise."""
+    if sampling_rate <= LEAST_QUALITY_RATE:
+        return {}
+    quality = signal_quality(raw, sampling_rate)
+    return {name: value for name, value in quality_features(quality).items() if not name.startswith("noise_level")} | {
+        "noise_level": quality.noise_level
+    }
 
 
 def delineate_average(average: AverageBeat, sampling_rate: float) -> DelineatedBeat:

@@ -78,6 +78,7 @@ class NeuroKitFeatures(TransformerMixin, BaseEstimator):
     pca        principal components, energy beyond a dipole, root mean square over leads
     spectrum   power in three bands
     scores     Selvester, Aldrich, bundle branch block, STEMI criteria, four-variable formula, voltages
+    quality    of the raw signal: noise, bad leads, swapped limb electrodes
     ========== =====================================================================================
 
     All groups are measured, and cached, together; `include` only chooses among them, so that a grid search over
@@ -102,7 +103,7 @@ class NeuroKitFeatures(TransformerMixin, BaseEstimator):
     >>> ecgs = make_omi_ecgs(n_patients=3, random_state=0)
     >>> features = NeuroKitFeatures(sampling_rate=500).set_output(transform="pandas").fit_transform(ecgs.X)
     >>> features.shape[1]
-    541
+    558
     >>> bool(features["qrs_duration"].between(50, 200).all())
     True
     """

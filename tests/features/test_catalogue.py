@@ -44,7 +44,10 @@ def test_everything_is_measured_on_clean_records_of_different_hearts():
     assert (table.notna().mean() > 0.5).all(), table.columns[table.notna().mean() <= 0.5]
     # A column that never changes measures nothing, but for signs of disease that few hearts have.
     constant = table.columns[table.nunique() < 2]
-    assert all(name.startswith(("paced", "lbbb", "rbbb", "s_prime", "r_prime")) for name in constant), constant
+    assert all(
+        name.startswith(("paced", "lbbb", "rbbb", "s_prime", "r_prime", "n_bad_leads", "missing_share"))
+        for name in constant
+    ), constant
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -1,0 +1,146 @@
+"""Leads that cannot be trusted, made missing."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import joblib
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils._param_validation import HasMethods, Interval
+
+from omi_estimators.leads import LEADS
+from omi_estimators.preprocessing._base import (
+    UnusableRecordWarning,
+    WaveformTransformer,
+    as_3d,
+    float_type,
+    map_records,
+)
+from omi_estimators.preprocessing._quality import FLAGS, signal_quality
+
+
+class BadLeadMasker(WaveformTransformer):
+    """Set leads that cannot be trusted to NaN, so that what follows treats them as missing.
+
+    It belongs before the filter: filtering hides clipping and noise. Other leads stay as they are, bit for bit. One
+    warning per call names the records and leads.
+
+    Parameters
+    ----------
+    sampling_rate : float, default=500
+        Samples per second of the records, in Hz, above 50.
+    flags : sequence of {"missing", "flat", "saturated", "noise", "wander"}, default=("flat", "saturated", "noise")
+        What makes a lead untrustworthy; `signal_quality` defines each flag.
+    n_jobs : int or None, default=None
+        Number of records measured in parallel, as in joblib. It never changes the result.
+    memory : str, path, joblib.Memory or None, default=None
+        Where to cache what is measured, record by record.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of leads (of samples, for two-dimensional `X`) seen in ``fit``.
+    n_samples_in_ : int
+        Number of samples of a record seen in ``fit``.
+
+    See Also
+    --------
+    signal_quality : The flags, and how they are found.
+    SignalQuality : The same measures as a table.
+
+    Notes
+    -----
+    A record may lose all its leads; `MedianBeat` then gives a beat of zeros and `NeuroKitFeatures` a row of NaN,
+    with a warning of their own. Baseline wander is not masked by default, since filtering removes it.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from omi_estimators.preprocessing import BadLeadMasker
+    >>> t = np.arange(5000) / 500
+    >>> qrs = np.exp(-(((t % 1 - 0.5) / 0.02) ** 2))
+    >>> X = np.stack([[qrs, 0 * qrs]])
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     masked = BadLeadMasker().fit_transform(X)
+    >>> np.isnan(masked).all(axis=2).tolist()
+    [[False, True]]
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012
+        "sampling_rate": [Interval(Real, 50, None, closed="neither")],
+        "flags": [tuple, list],
+        "n_jobs": [Integral, None],
+        "memory": [str, os.PathLike, HasMethods(["cache"]), None],
+    }
+
+    def __init__(
+        self,
+        *,
+        sampling_rate: float = 500,
+        flags: Sequence[str] = ("flat", "saturated", "noise"),
+        n_jobs: int | None = None,
+        memory: str | os.PathLike[str] | joblib.Memory | None = None,
+    ):
+        self.sampling_rate = sampling_rate
+        self.flags = flags
+        self.n_jobs = n_jobs
+        self.memory = memory
+
+    def _check_params(self) -> None:
+        unknown = [flag for flag in self.flags if flag not in FLAGS]
+        if unknown:
+            raise ValueError(f"flags must be among {', '.join(map(repr, FLAGS))}; got {unknown[0]!r}.")
+
+    def transform(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
+        """Mask the leads.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Raw ECGs in millivolts.
+
+        Returns
+        -------
+        ndarray of the shape of `X`
+            A copy, NaN in the leads that have one of `flags`.
+        """
+        X = self._validate(X)
+        self._check_params()
+        found = map_records(
+            signal_quality, X, n_jobs=self.n_jobs, memory=self.memory, sampling_rate=float(self.sampling_rate)
+        )
+        masked = X.astype(float_type(X))
+        bad = np.zeros(as_3d(X).shape[:2], dtype=bool)
+        for index, quality in enumerate(found):
+            for flag in self.flags:
+                bad[index] |= getattr(quality, flag)
+        as_3d(masked)[bad] = np.nan
+        _report_masked(bad, self.flags)
+        return masked
+
+
+def _report_masked(bad: NDArray[np.bool_], flags: Sequence[str], most: int = 5) -> None:
+    """Warn once, naming at most `most` of the records that lost leads."""
+    records = np.flatnonzero(bad.any(axis=1))
+    if not records.size:
+        return
+    names = LEADS if bad.shape[1] == len(LEADS) else [f"lead{number}" for number in range(bad.shape[1])]
+    shown = []
+    for record in records[:most]:
+        lost = [names[lead] for lead in np.flatnonzero(bad[record])]
+        shown.append(f"{record} ({'every lead' if len(lost) == bad.shape[1] else ', '.join(lost)})")
+    more = f" and {len(records) - most} more" if len(records) > most else ""
+    doubt = " With so many, check sampling_rate and unit (millivolts)." if 2 * len(records) > len(bad) else ""
+    warnings.warn(
+        f"leads of {len(records)} of {len(bad)} records are {' or '.join(flags)} and were set to NaN: "
+        f"{', '.join(shown)}{more}.{doubt}",
+        UnusableRecordWarning,
+        stacklevel=3,
+    )
