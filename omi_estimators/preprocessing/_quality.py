@@ -20,7 +20,7 @@ FLAGS = ("missing", "flat", "saturated", "noise", "wander")
 # No heart gives such voltages (mV); clipping there keeps every square finite.
 _LARGEST = 1e6
 _MOST_MISSING = 0.5
-# Less than this within a second (mV, peak to peak) is no ECG: the least on PTB-XL and LUDB is 0.15.
+# Less than this within a second (mV, peak to peak) is no ECG: a fifth of a small square of paper.
 _FLAT = 0.02
 # Clipping holds the extreme value for at least this long (s), in this many half seconds or for long at a stretch. The
 # top of a slow wave, a ripple and the first samples of some recorders do so once, by their quantization.

@@ -123,6 +123,41 @@ def test_drift_and_steps_are_wander(record):
 # --- dose and response
 
 
+@pytest.mark.parametrize("ratio", [0, 0.5, 2])
+def test_consistency_is_the_share_of_the_beat_in_the_variance(make_ecg, ratio):
+    record = make_ecg(n_records=1, duration=20.0, heart_rate=100)[0]
+    # The window of 0.35 RR before to 0.5 s after holds four fifths of a beat of 0.6 s; all of a beat is near enough.
+    noise = filter_ecg(np.random.default_rng(0).normal(size=10000), 500, highpass=5, lowpass=40)
+    record[6] = np.sqrt(ratio) * record[6] + noise * record[6].std() / noise.std()
+    assert signal_quality(record, 500).consistency[6] == pytest.approx(ratio / (ratio + 1), abs=0.08)
+
+
+def test_two_beats_that_share_nothing_are_not_consistent(make_ecg):
+    shares = []
+    for seed in range(20):
+        record = make_ecg(n_records=1, duration=2.2, heart_rate=60, seed=seed)[0]
+        record[6] = filter_ecg(np.random.default_rng(seed).normal(size=1100), 500, highpass=5, lowpass=40)
+        found = signal_quality(record, 500)
+        if found.n_beats == 2:
+            shares.append(found.consistency[6])
+    assert len(shares) >= 5
+    assert np.mean(shares) < 0.12
+
+
+def test_neighbouring_beats_of_a_fast_irregular_rhythm_are_no_noise():
+    rng = np.random.default_rng(0)
+    times = np.arange(5000) / 500
+    beats = np.cumsum(rng.uniform(0.32, 0.46, size=30))
+    record = np.exp(-0.5 * ((times - beats[:, np.newaxis]) / 0.02) ** 2).sum(axis=0)
+    assert signal_quality(record, 500).consistency[0] > 0.95
+
+
+def test_quality_of_a_lead_falls_by_the_share_that_is_missing(record):
+    clean = signal_quality(record, 500).lead_quality[1]
+    record[1, ::4] = np.nan
+    assert signal_quality(record, 500).lead_quality[1] == pytest.approx(0.75 * clean, rel=0.05)
+
+
 @pytest.mark.parametrize("kind", ["white noise", "mains", "drift"])
 def test_quality_falls_as_noise_grows(record, kind):
     times = np.arange(5000) / 500
