@@ -1,4 +1,4 @@
-"""The forest on all features against the forest on those it began with, and what each group is worth.
+"""The forest on its features against the forest on those it began with, and what each group is worth.
 
 Same folds, by patient; three seeds of folds and forest. All seeds are compared at once, as in `recipe`: pairs of
 records count within one fold of one seed, and a resampled patient brings its records of every seed.
@@ -44,7 +44,8 @@ def run(data: Namespace) -> None:
         return
     ecgs = load_ptbxl(data.ptbxl, task="mi_vs_norm")
     pipeline = make_forest_pipeline(n_jobs=-1)
-    table = pipeline[0].fit_transform(ecgs.X)
+    usual = pipeline[0].include
+    table = pipeline[0].set_params(include=None).fit_transform(ecgs.X)
     names = np.array(feature_names())
     first = np.isin(names, [*FIRST, *(f"{measure}_{lead}" for measure in FIRST_BY_LEAD for lead in LEADS)])
     normal = dict(zip(names, np.nanmedian(table[ecgs.y == 0], axis=0), strict=True))
@@ -57,15 +58,17 @@ def run(data: Namespace) -> None:
         for seed in SEEDS
     }
     models = np.concatenate([number_models(splits[seed], len(ecgs.y), seed) for seed in SEEDS])
-    chosen = {"the first": first, "all": np.ones(len(names), dtype=bool)}
-    for group in GROUPS:
-        chosen[f"without {group}"] = ~np.isin(names, feature_names(include=(group,)))
+    groups_of = {"the forest's": usual}
+    groups_of |= {f"without {group}": tuple(other for other in usual if other != group) for group in usual}
+    groups_of |= {f"with {group}": (*usual, group) for group in GROUPS if group not in usual}
+    chosen = {"the first": first}
+    chosen |= {name: np.isin(names, feature_names(include=include)) for name, include in groups_of.items()}
     scores: dict[str, np.ndarray] = {}
     for name, columns in chosen.items():
         forests = ((clone(pipeline[-1]).set_params(random_state=seed), splits[seed]) for seed in SEEDS)
         scores[name] = np.concatenate([predict(forest, table[:, columns], ecgs.y, folds) for forest, folds in forests])
         given = {"groups": groups, "folds": models, "random_state": 0}
-        reference = "the first" if name == "all" else "all"
+        reference = "the first" if name == "the forest's" else "the forest's"
         shown = []
         for metric, short in METRICS.items():
             shown.append(f"{short} {bootstrap_interval(y, scores[name], metric, **given)}")

@@ -57,7 +57,9 @@ def make_forest_pipeline(
     """Return a pipeline from raw ECGs to a random forest on NeuroKit2 features.
 
     Its steps are `features` (`NeuroKitFeatures`) and `forest` (scikit-learn's
-    `RandomForestClassifier`, which takes a feature that is not measurable, NaN, as it is).
+    `RandomForestClassifier`, which takes a feature that is not measurable, NaN, as it is). The features are all
+    but the group `quality`: how well a record was taken tells of the ambulance or the ward rather than of the heart,
+    and a forest would learn it. ``set_params(features__include=None)`` adds it.
 
     Parameters
     ----------
@@ -89,12 +91,16 @@ def make_forest_pipeline(
     """
     from sklearn.ensemble import RandomForestClassifier
 
-    from omi_estimators.features import NeuroKitFeatures
+    from omi_estimators.features import GROUPS, NeuroKitFeatures
 
+    include = tuple(group for group in GROUPS if group != "quality")
     forest = {"n_estimators": 500, "max_features": "sqrt", "min_samples_leaf": 2, "n_jobs": n_jobs} | forest_params
     return Pipeline(
         [
-            ("features", NeuroKitFeatures(sampling_rate=sampling_rate, memory=memory, n_jobs=n_jobs)),
+            (
+                "features",
+                NeuroKitFeatures(sampling_rate=sampling_rate, include=include, memory=memory, n_jobs=n_jobs),
+            ),
             ("forest", RandomForestClassifier(**forest)),
         ]
     )

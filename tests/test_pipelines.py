@@ -20,6 +20,7 @@ from sklearn.model_selection import (
 from omi_estimators import ECGSmartNetClassifier, make_forest_pipeline, make_net_pipeline
 from omi_estimators.classifiers import _training
 from omi_estimators.classifiers._records import split_patients
+from omi_estimators.features import GROUPS
 
 TINY = {
     "width": 4,
@@ -204,3 +205,8 @@ def test_n_jobs_changes_nothing(pipeline, ecgs, fit_params):
 def test_set_output_reaches_the_whole_pipeline(pipeline, ecgs):
     X, y, _ = ecgs
     assert pipeline.set_output(transform="pandas").fit(X, y).predict_proba(X).shape == (24, 2)
+
+
+def test_the_forest_does_not_judge_by_how_well_a_record_was_taken():
+    include = make_forest_pipeline()[0].include
+    assert set(GROUPS) - set(include) == {"quality"}
