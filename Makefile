@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OMI_ESTIMATORS_DATA ?= ../shared/data
 
-.PHONY: demo test test-slow fuzz lint bench clean
+.PHONY: demo test test-slow test-oldest fuzz lint bench clean
 
 # The stamp is newer than what it was made from, so a changed requirement installs again.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -24,6 +24,14 @@ test: $(VENV)/installed
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow
 
+# With the lowest versions that pyproject.toml admits. scikit-learn 1.9.0 hands pytest its checks as newer ones do not.
+test-oldest:
+	$(PYTHON) -m venv --clear $(VENV)-oldest
+	$(PYTHON) .ci/oldest.py > $(VENV)-oldest/constraints.txt
+	$(VENV)-oldest/bin/python -m pip install --quiet --constraint $(VENV)-oldest/constraints.txt torch
+	$(VENV)-oldest/bin/python -m pip install --quiet --constraint $(VENV)-oldest/constraints.txt --editable '.[dev]'
+	$(VENV)-oldest/bin/python -m pytest -m 'not slow' -W ignore::DeprecationWarning -W 'ignore:Passing a non-Collection iterable'
+
 # Malformed records by the ten thousand.
 fuzz: $(VENV)/installed
 	OMI_ESTIMATORS_EFFORT=100 $(BIN)/python -m pytest tests/test_malformed.py
@@ -33,9 +41,10 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/codespell
+	$(BIN)/python .ci/audit.py
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks --ptbxl $(OMI_ESTIMATORS_DATA)/ptb-xl-500 --ludb $(OMI_ESTIMATORS_DATA)/ludb --vendor $(OMI_ESTIMATORS_DATA)/vendor
 
 clean:
-	rm -rf $(VENV) report build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-oldest report build dist .mypy_cache .pytest_cache .ruff_cache
