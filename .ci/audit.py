@@ -9,9 +9,11 @@ done = subprocess.run(command, capture_output=True, text=True, check=False)
 try:
     packages = json.loads(done.stdout)["dependencies"]
 except ValueError:
-    sys.exit(print("pip-audit: not audited,", (done.stderr.strip().splitlines() or ["no answer"])[-1][:200]))
+    reason = done.stderr.strip().splitlines() or ["no answer"]
+    print("pip-audit: not audited,", reason[-1][:200])
+    sys.exit()
 vulnerable = [
-    f"{package['name']} {package['version']}: {found['id']}, mended in {', '.join(found['fix_versions']) or 'no version'}"
+    f"{package['name']} {package['version']}: {found['id']}, mended in {', '.join(found['fix_versions']) or 'none'}"
     for package in packages
     for found in package.get("vulns", ())
 ]
