@@ -27,6 +27,7 @@ from omi_estimators.classifiers._training import (
     class_mass,
     find_autocast_dtype,
     fixed_threads,
+    forget_training,
     make_net,
     make_rng,
     seeded_torch,
@@ -278,10 +279,7 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _keep(self, net: WeightedNet) -> None:
         """Keep a trained net without what belonged to its training only, and the shares of the classes."""
-        net.set_params(train_split=None)
-        net.module_ = uncompiled(net.module_)
-        of_training = {"scikit_learn", "early_stopping", "progress", "valid_auc", "schedule"}
-        net.callbacks_ = [(name, callback) for name, callback in net.callbacks_ if name not in of_training]
+        forget_training(net)
         self.net_ = net
         self.n_iter_ = len(net.history)
         self.class_prior_ = self._mass / self._mass.sum()
