@@ -17,9 +17,10 @@ PACKAGE = Path(omi_estimators.__file__).parent
 ALLOWED = {
     "__init__": set(),
     "__main__": {"cli"},
-    "cli": {"candidates", "comparison", "datasets", "features", "leads", "pipelines", "preprocessing", "splits"},
+    "cli": {"candidates", "comparison", "datasets", "features", "leads", "persistence", "pipelines", "preprocessing", "splits"},
     "candidates": {"classifiers", "fusion", "pipelines", "preprocessing"},
     "comparison": {"displays", "leads", "metrics", "splits", "triage"},
+    "persistence": {"classifiers"},
     "pipelines": {"classifiers", "features", "fusion", "preprocessing"},
     "fusion": {"splits"},
     "triage": {"metrics", "splits"},

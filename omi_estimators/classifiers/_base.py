@@ -215,6 +215,8 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 net.freeze_features(self.freeze)
             net.callbacks_.insert(-1 if valid_set else len(net.callbacks_), self._watch(context, X, y))
             train(self, net, train_set, self.max_epochs, self.on_interrupt)
+        self.n_records_ = np.shape(X)[0]
+        self.n_patients_: int | None = None if groups is None else len(np.unique(np.asarray(groups)))
         self._mass = class_mass(records, len(self.classes_))
         self._drawn = self._drawn_mass(records.take(index), train_set.n_drawn)
         self._keep(net)
@@ -264,6 +266,9 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                     group["lr"] = self.lr
             train_set, _, _ = split_records(self, records, device, rng, validates=False)
             train(self, net, train_set, 1, "raise")
+        self.n_records_ = (0 if first else self.n_records_) + np.shape(X)[0]
+        # Patients may come back in a later call, and nobody remembers who they were.
+        self.n_patients_ = None
         self._mass = self._mass + class_mass(records, len(self.classes_))
         self._drawn = self._drawn + self._drawn_mass(records, train_set.n_drawn)
         self._keep(net)

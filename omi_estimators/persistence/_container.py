@@ -30,12 +30,19 @@ _SEAL_SIZE = len(_SEAL) + 64
 # More than any model here needs, and still read into memory at once.
 _MOST_BYTES = 8 * 2**30
 _MOST_CARD_BYTES = 2**20
+_MOST_LETTERS = 1000
+_MOST_VERSION_LETTERS = 100
 
 _ENCRYPTED = 0x1
 
 
 class ModelFileError(ValueError):
     """A file is no model of ours, is damaged, or holds what `load` does not trust. Nothing of it was run."""
+
+    def __init__(self, message: str):
+        # Names come from the file, and what a terminal would obey is no name.
+        plain = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in message)
+        super().__init__(plain if len(plain) <= _MOST_LETTERS else f"{plain[:_MOST_LETTERS]}…")
 
 
 def network_member(index: int) -> str:
@@ -173,11 +180,16 @@ def _read_manifest(data: bytes, name: str) -> dict[str, Any]:
             "install the omi_estimators that wrote it, or a later one."
         )
     versions = manifest.get("versions")
-    if not isinstance(versions, dict) or not all(isinstance(value, str) for value in versions.values()):
+    if not isinstance(versions, dict) or not all(map(_is_version, versions.values())):
         raise ModelFileError(f"{name}: its manifest names no versions.")
     if not isinstance(manifest.get("members"), dict):
         raise ModelFileError(f"{name}: its manifest lists no members.")
     return manifest
+
+
+def _is_version(value: Any) -> bool:
+    """Return whether a value can be shown as a version."""
+    return isinstance(value, str) and value.isprintable() and len(value) <= _MOST_VERSION_LETTERS
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 
 _HOMES = ("omi_estimators.", "sklearn.")
 
+# scikit-learn's callbacks, and its record of who asked for which metadata, which mentions the estimator it belongs to.
+_REMOVED = ("_skl_callbacks", "_metadata_request")
+
 
 def iterate_parts(model: Any) -> Iterator[Any]:
-    """Yield each object of ours and scikit-learn's inside a model once, itself first, lists and dictionaries entered.
+    """Yield each object of ours and scikit-learn's inside a model once, itself first; lists and the like are entered.
 
     Parameters
     ----------
@@ -32,9 +35,11 @@ def iterate_parts(model: Any) -> Iterator[Any]:
             stack += reversed(list(found.values()))
         elif isinstance(found, list | tuple):
             stack += reversed(found)
+        elif isinstance(found, np.ndarray) and found.dtype == object:
+            stack += reversed(found.ravel().tolist())
         elif type(found).__module__.startswith(_HOMES) and hasattr(found, "__dict__") and not callable(found):
             yield found
-            stack += reversed(list(vars(found).values()))
+            stack += reversed([value for name, value in vars(found).items() if name not in _REMOVED])
 
 
 def is_network(part: Any) -> bool:
@@ -57,7 +62,7 @@ def plain_copy(model: Any) -> tuple[Any, list[dict[str, Tensor]], list[str]]:
     networks : list of dict of str to Tensor
         Weights by name.
     dropped : list of str
-        What the copy lacks that another fit would use, such as "ECGSmartNetClassifier.callbacks".
+        What the copy lacks that another fit would use, such as "callbacks of ECGSmartNetClassifier".
 
     Raises
     ------
@@ -71,8 +76,8 @@ def plain_copy(model: Any) -> tuple[Any, list[dict[str, Tensor]], list[str]]:
     dropped = set()
     for part in iterate_parts(model):
         found = vars(part)
-        dropped |= {f"{type(part).__name__}.{name}" for name in _replaced(part) if name != "memory"}
-        instead |= {id(found[name]): {} for name in ("callbacks", "net_params", "_skl_callbacks") if found.get(name)}
+        dropped |= {f"{name} of {type(part).__name__}" for name in _replaced(part) if name != "memory"}
+        instead |= {id(found[name]): {} for name in ("callbacks", "net_params", *_REMOVED) if found.get(name)}
         if is_network(part) and "net_" in found and id(found["net_"]) not in instead:
             from omi_estimators.persistence._networks import pack_network
 
@@ -82,7 +87,8 @@ def plain_copy(model: Any) -> tuple[Any, list[dict[str, Tensor]], list[str]]:
     for part in iterate_parts(plain):
         for name, value in _replaced(part).items():
             vars(part)[name] = value
-        vars(part).pop("_skl_callbacks", None)
+        for name in _REMOVED:
+            vars(part).pop(name, None)
         if is_network(part):
             part.device = str(part.device)
     return plain, networks, sorted(dropped)
@@ -95,8 +101,7 @@ def _replaced(part: Any) -> dict[str, Any]:
     new: dict[str, Any] = {"memory": None} if found.get("memory") is not None else {}
     if isinstance(found.get("random_state"), np.random.RandomState):
         new["random_state"] = None
-    if found.get("_skl_callbacks"):
-        new["_skl_callbacks"] = []
+    new |= {name: None for name in _REMOVED if found.get(name)}
     if is_network(part):
         new |= {name: None for name in ("callbacks", "net_params") if found[name] is not None}
         if not isinstance(found["optimizer"], str):

@@ -57,20 +57,31 @@ def check_tree(node: Node, nodes: dict[int, Node], arrays: dict[str, bytes]) -> 
     if values.shape != (len(parts), 1, n_classes[0]) or values.dtype != np.float64:
         raise ModelFileError("a decision tree's values do not fit its nodes")
     _check_ways(parts, n_features)
+    # scikit-learn makes room for paths of this length, and does not look whether they are longer.
+    if number(state["max_depth"]) < _depth(parts):
+        raise ModelFileError("a decision tree is deeper than it claims")
 
 
 def _check_ways(parts: NDArray[Any], n_features: int) -> None:
     """Raise a ModelFileError if a way through a tree does not end in a leaf, or asks for a feature that is none."""
     place = np.arange(len(parts))
     inner = parts["left_child"] != _LEAF
-    for side in ("left_child", "right_child"):
-        # Children come after their parent, so that no way is a circle.
-        child = parts[side][inner]
-        if (child <= place[inner]).any() or (child >= len(parts)).any():
-            raise ModelFileError("a decision tree leads to a node that it does not have")
+    children = np.stack([parts["left_child"][inner], parts["right_child"][inner]])
+    # Children come after their parent, so that no way is a circle, and each has one parent.
+    if (children <= place[inner]).any() or (children >= len(parts)).any() or np.bincount(children.ravel()).max(initial=0) > 1:
+        raise ModelFileError("a decision tree leads to a node that it does not have, or to one twice")
     feature = parts["feature"][inner]
     if (feature < 0).any() or (feature >= n_features).any():
         raise ModelFileError(f"a decision tree asks for a feature that is none of its {n_features}")
+
+
+def _depth(parts: NDArray[Any]) -> int:
+    """Return the number of steps from the root of a checked tree to its furthest leaf."""
+    level, depth = np.zeros(1, dtype=np.intp), -1
+    while len(level):
+        inner = parts[level[parts["left_child"][level] != _LEAF]]
+        level, depth = np.concatenate([inner["left_child"], inner["right_child"]]), depth + 1
+    return depth
 
 
 def _resolve(node: Node, nodes: dict[int, Node], loader: str | None = None) -> Node:

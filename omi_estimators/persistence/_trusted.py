@@ -17,8 +17,10 @@ _OURS = (
     "omi_estimators.metrics._results.Interval",
     "omi_estimators.metrics._tiers.TierThresholds",
     "omi_estimators.preprocessing._beat.MedianBeat",
-    "omi_estimators.preprocessing._filter.ECGFilter",
+    "omi_estimators.preprocessing._ecg_filter.ECGFilter",
+    "omi_estimators.preprocessing._mask.BadLeadMasker",
     "omi_estimators.preprocessing._scale.LeadScaler",
+    "omi_estimators.preprocessing._signal_quality.SignalQuality",
     "omi_estimators.triage.RiskTierClassifier",
 )
 
@@ -46,10 +48,11 @@ _SCIKIT_LEARN = (
     "sklearn.tree._classes.DecisionTreeClassifier",
 )
 
-_NUMBERS = (
-    *("numpy.bool", "numpy.bool_", "numpy.str_", "numpy.float32", "numpy.float64"),
+_KEYS = (
+    *("numpy.str_", "numpy.float32", "numpy.float64"),
     *("numpy.int8", "numpy.int16", "numpy.int32", "numpy.int64", "numpy.uint8"),
 )
+_NUMBERS = ("numpy.bool", "numpy.bool_", *_KEYS)
 
 # By the kind of node that skops makes of them. A kind that is absent here is trusted for no type.
 _TRUSTED: dict[str, frozenset[str]] = {
@@ -61,8 +64,8 @@ _TRUSTED: dict[str, frozenset[str]] = {
     "ObjectNode": frozenset({*_OURS, *_SCIKIT_LEARN}),
     "TreeNode": frozenset({"sklearn.tree._tree.Tree"}),
     "TupleNode": frozenset({"builtins.tuple"}),
-    # The types of the keys of dictionaries.
-    "TypeNode": frozenset({"builtins.str", "builtins.int", "builtins.float", "builtins.bool", *_NUMBERS}),
+    # The types of the keys of dictionaries. Not bool: skops would read both keys back as True.
+    "TypeNode": frozenset({"builtins.str", "builtins.int", "builtins.float", *_KEYS}),
 }
 
 TRUSTED_NAMES = sorted(frozenset().union(*_TRUSTED.values()))
