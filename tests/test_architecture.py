@@ -17,7 +17,17 @@ PACKAGE = Path(omi_estimators.__file__).parent
 ALLOWED = {
     "__init__": set(),
     "__main__": {"cli"},
-    "cli": {"candidates", "comparison", "datasets", "features", "leads", "persistence", "pipelines", "preprocessing", "splits"},
+    "cli": {
+        "candidates",
+        "comparison",
+        "datasets",
+        "features",
+        "leads",
+        "persistence",
+        "pipelines",
+        "preprocessing",
+        "splits",
+    },
     "candidates": {"classifiers", "fusion", "pipelines", "preprocessing"},
     "comparison": {"displays", "leads", "metrics", "splits", "triage"},
     "persistence": {"classifiers"},

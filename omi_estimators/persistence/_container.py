@@ -135,7 +135,8 @@ def _check_seal(data: bytes, name: str) -> None:
                 "run any code when it is opened, so load does not. Ask for the model as save(model, path) writes it."
             )
         raise ModelFileError(
-            f"{name} is no model file of omi_estimators, or its end is missing. load reads what save(model, path) wrote."
+            f"{name} is no model file of omi_estimators, or its end is missing. "
+            "load reads what save(model, path) wrote."
         )
     if data[-64:] != sha256(data[:-_SEAL_SIZE]).encode():
         raise ModelFileError(
@@ -152,7 +153,7 @@ def _check_members(infos: list[ZipInfo], n_bytes: int, name: str) -> None:
             raise ModelFileError(f"{name} has a member that no model file has: {info.filename!r}.")
         if info.compress_type != ZIP_STORED or info.flag_bits & _ENCRYPTED or info.compress_size != info.file_size:
             raise ModelFileError(
-                f"{name}: member {info.filename!r} is compressed or encrypted; those of a model file are stored as they are."
+                f"{name}: member {info.filename!r} is compressed or encrypted; a model file's are stored as they are."
             )
     names = [info.filename for info in infos]
     if len(set(names)) < len(names):
@@ -206,7 +207,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     try:
         status = file.stat()
     except FileNotFoundError as error:
-        raise FileNotFoundError(error.errno, f"There is no model file, {error.strerror.lower()}", str(file)) from error
+        raise FileNotFoundError(error.errno, "There is no such model file", str(file)) from error
     if not stat.S_ISREG(status.st_mode):
         raise ModelFileError(f"{file} is no file; give the path of a file that save(model, path) wrote.")
     if status.st_size > _MOST_BYTES:
@@ -231,7 +232,9 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """
     target = Path(os.path.realpath(path))
     if target.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; give the path of a file in it, such as {Path(path) / 'model.omi'}.")
+        raise IsADirectoryError(
+            f"{path} is a folder; give the path of a file in it, such as {Path(path) / 'model.omi'}."
+        )
     if not target.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {target.parent} to write {target.name} to; make it first.")
     # Not by tempfile, whose files only their owner may read.

@@ -62,8 +62,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     differences = version_differences(manifest["versions"])
     if differences:
         warnings.warn(
-            f"{name} was saved with {', '.join(differences)}; what it predicts may differ a little, or it may not load. "
-            "Install these versions, or check predictions on records you know.",
+            f"{name} was saved with {', '.join(differences)}; what it predicts may differ a little, or it may not "
+            "load. Install these versions, or check predictions on records you know.",
             ModelVersionWarning,
             stacklevel=2,
         )

@@ -1,4 +1,4 @@
-"""Networks: weights and plain facts out of a trained classifier, and a skorch net rebuilt from these by our own code."""
+"""Networks: weights and plain facts out of a classifier, and a skorch net rebuilt from these by our own code."""
 
 from __future__ import annotations
 
@@ -144,8 +144,8 @@ def _find_device_here(classifier: Any) -> torch.device:
         return find_device(classifier.device)
     except ValueError:
         warnings.warn(
-            f"{type(classifier).__name__} was saved with device={classifier.device!r}, which is not here; it predicts on "
-            "the CPU. Before training it further, set device='auto'.",
+            f"{type(classifier).__name__} was saved with device={classifier.device!r}, which is not here; it predicts "
+            "on the CPU. Before training it further, set device='auto'.",
             UserWarning,
             stacklevel=4,
         )

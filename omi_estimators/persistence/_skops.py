@@ -62,7 +62,8 @@ def dump_plain(model: Any) -> bytes:
             raise TypeError(
                 f"{type(model).__name__} cannot be saved, because load would not trust what is in it: "
                 f"{', '.join(unknown[:5])}. Models are saved that are made of the estimators of omi_estimators, and of "
-                "the parts of scikit-learn that its pipelines, fusion and calibration use; of a search, save best_estimator_."
+                "the parts of scikit-learn that its pipelines, fusion and calibration use. Of a search, save its "
+                "best_estimator_."
             )
         _refer(schema)
         buffer = io.BytesIO()

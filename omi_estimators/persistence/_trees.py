@@ -67,9 +67,11 @@ def _check_ways(parts: NDArray[Any], n_features: int) -> None:
     place = np.arange(len(parts))
     inner = parts["left_child"] != _LEAF
     children = np.stack([parts["left_child"][inner], parts["right_child"][inner]])
-    # Children come after their parent, so that no way is a circle, and each has one parent.
-    if (children <= place[inner]).any() or (children >= len(parts)).any() or np.bincount(children.ravel()).max(initial=0) > 1:
-        raise ModelFileError("a decision tree leads to a node that it does not have, or to one twice")
+    # Children come after their parent, so that no way is a circle.
+    if (children <= place[inner]).any() or (children >= len(parts)).any():
+        raise ModelFileError("a decision tree leads to a node that it does not have")
+    if np.bincount(children.ravel()).max(initial=0) > 1:
+        raise ModelFileError("a decision tree leads to a node twice")
     feature = parts["feature"][inner]
     if (feature < 0).any() or (feature >= n_features).any():
         raise ModelFileError(f"a decision tree asks for a feature that is none of its {n_features}")
