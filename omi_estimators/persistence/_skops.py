@@ -169,22 +169,24 @@ def _collect(schema: Node) -> dict[int, Node]:
     Each id stands for one node: of two, skops would take the first for both, and a check of the second be for nothing.
     """
     nodes: dict[int, Node] = {}
-    unknown = []
+    unknown, contradictions = [], []
     for path, node in _walk(schema):
         key = node["__id__"]
         if not is_trusted(node):
             unknown.append(f"{type_name(node)} as {node['__loader__']} ({path})")
         elif not isinstance(key, int):
-            raise ModelFileError(f"an object's id is {key!r} ({path})")
+            contradictions.append(f"an object's id is {key!r} ({path})")
         elif node["__loader__"] == REFERENCE:
             if key not in nodes:
-                raise ModelFileError(f"it mentions an object that it does not hold ({path})")
+                contradictions.append(f"it mentions an object that it does not hold ({path})")
         elif key in nodes:
-            raise ModelFileError(f"two objects have one id ({path})")
+            contradictions.append(f"two objects have one id ({path})")
         else:
             nodes[key] = node
     if unknown:
         raise ModelFileError(f"it holds types that load does not trust: {', '.join(unknown[:5])}")
+    if contradictions:
+        raise ModelFileError(contradictions[0])
     return nodes
 
 
