@@ -105,7 +105,7 @@ def find_training(model: Any, y: ArrayLike | None, groups: ArrayLike | None) -> 
     ValueError
         If `y` and `groups` are not of one length, are empty, or `y` has classes that the model does not know.
     """
-    kept = _find_kept(model)
+    kept = _find_kept(model, getattr(model, "classes_", None))
     labels, patients = (None if values is None else np.asarray(values) for values in (y, groups))
     lengths = {len(values) if values.ndim == 1 else 0 for values in (labels, patients) if values is not None}
     if not lengths:
@@ -122,24 +122,31 @@ def find_training(model: Any, y: ArrayLike | None, groups: ArrayLike | None) -> 
         unknown = np.setdiff1d(classes, getattr(model, "classes_", classes))
         if unknown.size:
             raise ValueError(f"y has classes {unknown.tolist()!r}, which the model was not fitted on; give its own y.")
-        shares = {str(label): count / len(labels) for label, count in zip(classes.tolist(), counts, strict=True)}
+        shares = _name_shares(classes, counts / len(labels))
     n_patients = kept.n_patients if patients is None else len(np.unique(patients))
     return Training(lengths.pop(), n_patients, shares)
 
 
-def _find_kept(model: Any) -> Training:
-    """Return what a model, or the part of it that was fitted on all records, knows of its training."""
+def _find_kept(model: Any, classes: Any) -> Training:
+    """Return what a model, or the part of it that was fitted on all records, knows of its training.
+
+    The classes are those of the whole: a vote hands its parts numbers for them.
+    """
     found = vars(model)
     if "n_records_" in found:
-        shares = dict(zip(map(str, model.classes_.tolist()), model.class_prior_.tolist(), strict=True))
-        return Training(found["n_records_"], found["n_patients_"], shares)
+        return Training(found["n_records_"], found["n_patients_"], _name_shares(classes, model.class_prior_))
     if type(model).__name__ == "Pipeline" and found["steps"]:
         last = found["steps"][-1][1]
-        return _find_kept(last) if hasattr(last, "__dict__") else Training()
+        return _find_kept(last, classes) if hasattr(last, "__dict__") else Training()
     if type(model).__name__ == "VotingClassifier" and "estimators_" in found:
-        return _find_kept(found["estimators_"][0])
+        return _find_kept(found["estimators_"][0], classes)
     # A random forest's own count.
     return Training(found.get("_n_samples"))
+
+
+def _name_shares(classes: Any, shares: Any) -> dict[str, float]:
+    """Return the share of each class by its name."""
+    return dict(zip(map(str, classes.tolist()), shares.tolist(), strict=True))
 
 
 def write_card(

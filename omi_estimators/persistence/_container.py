@@ -110,6 +110,8 @@ def unpack(data: bytes, name: str) -> tuple[dict[str, Any], dict[str, bytes]]:
     _check_seal(data, name)
     try:
         with ZipFile(io.BytesIO(data)) as archive:
+            if archive.comment != data[-_SEAL_SIZE:]:
+                raise ModelFileError(f"{name} is damaged: its zip does not end where the file does.")
             _check_members(archive.infolist(), len(data), name)
             members = {info.filename: archive.read(info) for info in archive.infolist()}
     except ModelFileError:

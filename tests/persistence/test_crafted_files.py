@@ -498,19 +498,18 @@ def test_an_array_is_read_from_the_file_only(place, files):
 
 
 def test_a_zip_bomb_is_refused_without_being_unpacked(place, files):
-    bomb = bytes(2**26)
-    versions, members = _split(files["net of beats"])
+    bomb = bytes(2**24)
+    _, members = _split(files["net of beats"])
     for name in (MODEL, NETWORK, CARD, MANIFEST):
         _refuse(_zip(members | {MANIFEST: b"{}", name: bomb}, compression=ZIP_DEFLATED), "compressed or encrypted")
     schema, arrays = _read_skops(files["regression"])
     inner = _write_skops(schema, dict.fromkeys(arrays, bomb), compression=ZIP_DEFLATED)
-    assert len(inner) < 2**24
+    assert len(inner) < 2**20
     _refuse(_remake(files["regression"], model=inner), "compressed member")
 
 
 def test_members_over_each_other_are_refused(place, files):
     """One long member, listed many times, is a bomb without compression."""
-    versions, members = _split(files["net of beats"])
     buffer = io.BytesIO()
     with ZipFile(buffer, "w", ZIP_STORED) as archive:
         for name in (CARD, MODEL, MANIFEST, NETWORK):
@@ -522,7 +521,7 @@ def test_members_over_each_other_are_refused(place, files):
 
 
 def test_members_larger_than_the_file_are_refused(place, files):
-    versions, members = _split(files["beat"])
+    _, members = _split(files["beat"])
     buffer = io.BytesIO()
     with ZipFile(buffer, "w", ZIP_STORED) as archive:
         for name, content in (members | {MANIFEST: b"{}"}).items():
@@ -533,7 +532,7 @@ def test_members_larger_than_the_file_are_refused(place, files):
 
 
 def test_a_member_twice_is_refused(place, files):
-    versions, members = _split(files["beat"])
+    _, members = _split(files["beat"])
     buffer = io.BytesIO()
     with warnings.catch_warnings(), ZipFile(buffer, "w", ZIP_STORED) as archive:
         warnings.simplefilter("ignore")
@@ -616,7 +615,7 @@ def test_an_empty_file_is_refused(place):
 
 def test_a_truncated_file_is_refused(place, files):
     data = files["net of beats"]
-    for length in (1, 4, 70, 71, 72, len(data) // 3, len(data) // 2, len(data) - 72, len(data) - 71, len(data) - 1):
+    for length in (1, 4, 70, 71, 72, len(data) // 3, len(data) // 2, *range(len(data) - 95, len(data))):
         _refuse(data[:length], "no model file|damaged")
         if length != len(data) - 71:  # which is the whole file without its hash
             _refuse(seal(data[:length]), "no model file|damaged")
@@ -665,10 +664,11 @@ def _change_or_skip(data: bytes, change: Callable[[Any, dict[str, bytes]], Any])
 
 
 def _load_or_refuse(data: bytes) -> None:
+    refused = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             _try(data)
         except ModelFileError as error:
-            assert str(error).startswith("model.omi")
-            assert str(error).isprintable()
+            refused = str(error)
+    assert refused is None or (refused.startswith("model.omi") and refused.isprintable())
