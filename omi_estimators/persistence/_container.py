@@ -282,6 +282,18 @@ def read_card(path: str | os.PathLike[str]) -> str:
         If there is no such file.
     ModelFileError
         If it is no model file, or a damaged one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from omi_estimators import LeadScaler, save
+    >>> from omi_estimators.persistence import read_card
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "scaler.omi"
+    ...     save(LeadScaler(), path)
+    ...     print(read_card(path).splitlines()[0])
+    # LeadScaler
     """
     return decode_card(unpack(read_bytes(path), str(path))[1][CARD], str(path))
 

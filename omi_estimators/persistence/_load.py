@@ -53,8 +53,19 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     See Also
     --------
-    save : Writes the file, and shows both in an example.
+    save : Writes the file.
     omi_estimators.persistence.read_card : What the model is, without loading it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from omi_estimators import LeadScaler, load, save
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "scaler.omi"
+    ...     save(LeadScaler(by="record"), path)
+    ...     load(path)
+    LeadScaler(by='record')
     """
     name = str(path)
     manifest, members = unpack(read_bytes(path), name)
