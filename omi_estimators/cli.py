@@ -1,9 +1,10 @@
-"""The command line: ``omi-estimators compare``."""
+"""The command line: ``omi-estimators compare`` and ``omi-estimators card``."""
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import io
 import os
 import sys
 import tempfile
@@ -96,7 +97,31 @@ def _make_parser() -> argparse.ArgumentParser:
     add("--jobs", metavar="N", type=int, default=-1, help="processes; -1 means all cores (default: -1)")
     add("--cache", metavar="DIR", type=Path, help="keep beats, features and finished folds here, to go on after a stop")
     add("--out", metavar="DIR", type=Path, default=Path("omi-report"), help="report folder (default: omi-report)")
+    card = commands.add_parser("card", help="print the card of a saved model, without loading it")
+    card.set_defaults(run=_card)
+    card.add_argument("file", metavar="FILE", type=Path, help="a file that omi_estimators.save wrote")
     return parser
+
+
+def _card(args: argparse.Namespace) -> int:
+    """Run ``omi-estimators card``."""
+    from omi_estimators.persistence import read_card
+
+    try:
+        text = read_card(args.file)
+    except (OSError, ValueError) as error:
+        return _refuse(error)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of classes may be words that the terminal has no letters for.
+        sys.stdout.reconfigure(errors="replace")
+    print(text, end="")
+    return 0
+
+
+def _refuse(error: Exception) -> int:
+    """Say in one line why input is bad."""
+    print(f"omi-estimators: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return _BAD_INPUT
 
 
 def _positive(text: str) -> int:
@@ -128,8 +153,7 @@ def _compare(args: argparse.Namespace) -> int:
         # Made now, because a report that cannot be written is worth knowing before the work, not after it.
         args.out.mkdir(parents=True, exist_ok=True)
     except (ImportError, OSError, ValueError) as error:
-        print(f"omi-estimators: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return _BAD_INPUT
+        return _refuse(error)
     for note in notes:
         _say(note)
     _say(

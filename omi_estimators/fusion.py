@@ -17,7 +17,7 @@ from sklearn.utils.metaestimators import _BaseComposition, available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_or_1d
 
-from omi_estimators.splits import check_records, make_splits, predict_out_of_fold, route_groups
+from omi_estimators.splits import check_records, describe_records, make_splits, predict_out_of_fold, route_groups
 
 # A forest's probability may be 0 or 1, whose log-odds are infinite.
 _CLIP = 1e-3
@@ -68,6 +68,12 @@ class FusionClassifier(ClassifierMixin, _BaseComposition):
         The inner folds.
     n_features_in_ : int
         As the first classifier has it.
+    n_records_ : int
+        Number of records it was fitted on.
+    n_patients_ : int or None
+        Number of patients among these, None without `groups`.
+    class_prior_ : ndarray of shape (n_classes,)
+        Share of each class in these records.
 
     Raises
     ------
@@ -149,6 +155,7 @@ class FusionClassifier(ClassifierMixin, _BaseComposition):
             self.estimators_ = [clone(part).fit(X, labels, **route_groups(part, patients)) for part in parts]
         self.named_estimators_ = Bunch(**dict(zip(names, self.estimators_, strict=True)))
         self.classes_ = self.final_estimator_.classes_
+        self.n_records_, self.n_patients_, self.class_prior_ = describe_records(labels, patients)
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:

@@ -147,6 +147,12 @@ def check_records(X: Any, y: ArrayLike, groups: ArrayLike | None) -> tuple[NDArr
     return labels, classes, patients
 
 
+def describe_records(labels: NDArray, patients: NDArray | None) -> tuple[int, int | None, NDArray[np.float64]]:
+    """Return the number of checked records, that of patients if they are known, and the share of each class."""
+    n_patients = None if patients is None else len(np.unique(patients))
+    return len(labels), n_patients, np.unique(labels, return_counts=True)[1] / len(labels)
+
+
 def _has_missing(values: NDArray) -> bool:
     return bool((values != values).any()) or (values.dtype == object and any(value is None for value in values))
 

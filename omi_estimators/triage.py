@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from omi_estimators.metrics import TierThresholds, assign_tiers, tier_thresholds
 from omi_estimators.metrics._checks import make_rng
 from omi_estimators.metrics._tiers import count_tiers
-from omi_estimators.splits import check_records, make_splits, predict_out_of_fold, route_groups
+from omi_estimators.splits import check_records, describe_records, make_splits, predict_out_of_fold, route_groups
 
 
 class RiskTierClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
@@ -73,6 +73,12 @@ class RiskTierClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Probability of the positive class that the thresholds were chosen on.
     n_features_in_ : int
         As the fitted classifier has it.
+    n_records_ : int
+        Number of records it was fitted on.
+    n_patients_ : int or None
+        Number of patients among these, None without `groups`.
+    class_prior_ : ndarray of shape (2,)
+        Share of each class in these records.
 
     Raises
     ------
@@ -187,6 +193,7 @@ class RiskTierClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         with sklearn.config_context(enable_metadata_routing=True):
             self.estimator_ = clone(self.estimator).fit(X, labels, **route_groups(self.estimator, patients))
         self.classes_ = self.estimator_.classes_
+        self.n_records_, self.n_patients_, self.class_prior_ = describe_records(labels, patients)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))

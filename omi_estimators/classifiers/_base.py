@@ -27,6 +27,7 @@ from omi_estimators.classifiers._training import (
     class_mass,
     find_autocast_dtype,
     fixed_threads,
+    forget_training,
     make_net,
     make_rng,
     seeded_torch,
@@ -214,6 +215,8 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 net.freeze_features(self.freeze)
             net.callbacks_.insert(-1 if valid_set else len(net.callbacks_), self._watch(context, X, y))
             train(self, net, train_set, self.max_epochs, self.on_interrupt)
+        self.n_records_ = np.shape(X)[0]
+        self.n_patients_: int | None = None if groups is None else len(np.unique(np.asarray(groups)))
         self._mass = class_mass(records, len(self.classes_))
         self._drawn = self._drawn_mass(records.take(index), train_set.n_drawn)
         self._keep(net)
@@ -263,6 +266,9 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                     group["lr"] = self.lr
             train_set, _, _ = split_records(self, records, device, rng, validates=False)
             train(self, net, train_set, 1, "raise")
+        self.n_records_ = (0 if first else self.n_records_) + np.shape(X)[0]
+        # Patients may come back in a later call, and nobody remembers who they were.
+        self.n_patients_ = None
         self._mass = self._mass + class_mass(records, len(self.classes_))
         self._drawn = self._drawn + self._drawn_mass(records, train_set.n_drawn)
         self._keep(net)
@@ -278,10 +284,7 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _keep(self, net: WeightedNet) -> None:
         """Keep a trained net without what belonged to its training only, and the shares of the classes."""
-        net.set_params(train_split=None)
-        net.module_ = uncompiled(net.module_)
-        of_training = {"scikit_learn", "early_stopping", "progress", "valid_auc", "schedule"}
-        net.callbacks_ = [(name, callback) for name, callback in net.callbacks_ if name not in of_training]
+        forget_training(net)
         self.net_ = net
         self.n_iter_ = len(net.history)
         self.class_prior_ = self._mass / self._mass.sum()

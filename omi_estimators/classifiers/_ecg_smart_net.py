@@ -113,6 +113,10 @@ class ECGSmartNetClassifier(NetClassifier):
     ----------
     classes_ : ndarray of shape (n_classes,)
         Class labels.
+    n_records_ : int
+        Number of records given to `fit`, or to all calls of `partial_fit`.
+    n_patients_ : int or None
+        Number of patients among them; None without `groups`, and after `partial_fit`.
     class_prior_ : ndarray of shape (n_classes,)
         Weighted share of each class in the data given to `fit`.
     training_prior_ : ndarray of shape (n_classes,)

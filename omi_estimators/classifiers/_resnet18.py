@@ -20,7 +20,9 @@ class ResNet18Classifier(NetClassifier):
 
     Attributes
     ----------
-    classes_, class_prior_, training_prior_, net_, n_iter_, n_features_in_, n_leads_in_, n_samples_in_
+    classes_, n_records_, n_patients_, class_prior_, training_prior_, net_, n_iter_, n_features_in_
+        As in `ECGSmartNetClassifier`.
+    n_leads_in_, n_samples_in_
         As in `ECGSmartNetClassifier`.
 
     See Also

@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from omi_estimators.classifiers._augment import Augmentation
 from omi_estimators.classifiers._callbacks import ProgressBar, StopEarly, StopWhenDiverged, validation_auc
 from omi_estimators.classifiers._net import WeightedNet, iterate_valid
+from omi_estimators.classifiers._prediction import uncompiled
 from omi_estimators.classifiers._records import Batches, Records, TensorRecords, split_patients
 from omi_estimators.classifiers._schedule import Schedule
 
@@ -65,19 +66,26 @@ def split_records(
     return TensorRecords(records.take(train), factor[train], device), train, valid_set
 
 
+def network_params(estimator: Any) -> dict[str, Any]:
+    """Return the arguments of the network that the parameters of an estimator, and what it was fitted on, describe."""
+    return {
+        "n_leads": estimator.n_leads_in_,
+        "n_classes": len(estimator.classes_),
+        "width": estimator.width,
+        "blocks": tuple(estimator.blocks),
+        "kernel_size": estimator.kernel_size,
+        "stem_kernel_size": estimator.stem_kernel_size,
+        "dropout": estimator.dropout,
+    }
+
+
 def make_net(
     estimator: Any, device: torch.device, valid_set: TensorRecords | None, rng: np.random.Generator
 ) -> WeightedNet:
     """Return the skorch net that the parameters of an estimator describe, initialised."""
     params: dict[str, Any] = {
         "module": estimator._network,
-        "module__n_leads": estimator.n_leads_in_,
-        "module__n_classes": len(estimator.classes_),
-        "module__width": estimator.width,
-        "module__blocks": tuple(estimator.blocks),
-        "module__kernel_size": estimator.kernel_size,
-        "module__stem_kernel_size": estimator.stem_kernel_size,
-        "module__dropout": estimator.dropout,
+        **{f"module__{name}": value for name, value in network_params(estimator).items()},
         "criterion": nn.CrossEntropyLoss,
         "criterion__reduction": "none",
         "optimizer": OPTIMIZERS.get(estimator.optimizer, estimator.optimizer),
@@ -152,6 +160,14 @@ def train(estimator: Any, net: WeightedNet, train_set: TensorRecords, epochs: in
             UserWarning,
             stacklevel=4,
         )
+
+
+def forget_training(net: WeightedNet) -> None:
+    """Take from a net what belongs to one call of `fit` only: its split, its schedule, its progress bar."""
+    net.set_params(train_split=None)
+    net.module_ = uncompiled(net.module_)
+    of_training = {"scikit_learn", "early_stopping", "progress", "valid_auc", "schedule"}
+    net.callbacks_ = [(name, callback) for name, callback in net.callbacks_ if name not in of_training]
 
 
 def find_autocast_dtype(mixed_precision: bool | str, device: torch.device) -> torch.dtype | None:

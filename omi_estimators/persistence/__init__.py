@@ -1,0 +1,12 @@
+"""Fitted models in files that cannot run code: save, load, and the card inside."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    submod_attrs={
+        "_container": ["ModelFileError", "read_card"],
+        "_load": ["ModelVersionWarning", "load"],
+        "_save": ["save"],
+    },
+)

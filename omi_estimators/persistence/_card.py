@@ -1,0 +1,240 @@
+"""The card: what a model is, learnt from, and is for, in words; under the headings of Mitchell et al."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from omi_estimators.persistence._container import decode_card, sha256
+from omi_estimators.persistence._plain import iterate_parts
+
+_UNKNOWN = "not recorded"
+
+_CARD = """\
+# {name}
+
+FOR RESEARCH USE ONLY. Not a medical device; not validated for any clinical decision.
+
+## Model Details
+
+- Model: {name}, made of {made_of}
+- Saved: {date}, with {versions}
+- Weights of networks: {n_weights}
+
+```
+{parameters}
+```
+
+SHA-256 of the parts of this file:
+
+{hashes}
+
+## Intended Use
+
+Research on 12-lead ECGs: comparison of methods, retrospective and silent prospective studies. Out of scope: diagnosis,
+triage or treatment of any patient, and ECGs of other leads, units or sampling rates than those it was trained on.
+
+## Factors
+
+{input}
+How it does by age, sex, ECG machine and hospital is unknown unless the metrics below say so.
+
+## Metrics
+
+{metrics}
+
+## Evaluation Data
+
+{evaluated_on}
+
+## Training Data
+
+- Records: {n_records}
+- Patients: {n_patients}
+- Classes: {classes}
+- Prevalence: {prevalence}
+
+## Quantitative Analyses
+
+{analyses}
+
+## Ethical Considerations
+
+The file holds fitted numbers, and no ECG. It may hold what was predicted for each training record, and the folds
+that these records were in; a forest or a network can give away whether a record was in its training data.
+
+## Caveats and Recommendations
+
+- Probabilities answer for a prevalence; before use on other patients, measure calibration on them.
+- Another version of a package may give slightly other numbers; load warns of it.
+- The hashes tell damage. They do not tell who made the file.
+{dropped}{notes}"""
+
+
+class Training(NamedTuple):
+    """What is known of the data that a model was fitted on; None for what is not."""
+
+    n_records: int | None = None
+    n_patients: int | None = None
+    shares: dict[str, float] | None = None
+
+
+def find_training(model: Any, y: ArrayLike | None, groups: ArrayLike | None) -> Training:
+    """Return what is known of a model's training data, from what was given, or else from what `fit` kept.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted or not.
+    y : array-like of shape (n_records,) or None
+        Labels that it was fitted on.
+    groups : array-like of shape (n_records,) or None
+        Patient of each record.
+
+    Returns
+    -------
+    Training
+        Counts and class shares.
+
+    Raises
+    ------
+    ValueError
+        If `y` and `groups` are not of one length, are empty, or `y` has classes that the model does not know.
+    """
+    kept = _find_kept(model, getattr(model, "classes_", None))
+    labels, patients = (None if values is None else np.asarray(values) for values in (y, groups))
+    lengths = {len(values) if values.ndim == 1 else 0 for values in (labels, patients) if values is not None}
+    if not lengths:
+        return kept
+    if len(lengths) > 1 or 0 in lengths:
+        shapes = ["None" if values is None else values.shape for values in (labels, patients)]
+        raise ValueError(
+            f"y and groups must be those of the records that the model was fitted on, one value for each; got shapes "
+            f"{shapes[0]} and {shapes[1]}."
+        )
+    shares = kept.shares
+    if labels is not None:
+        classes, counts = np.unique(labels, return_counts=True)
+        unknown = np.setdiff1d(classes, getattr(model, "classes_", classes))
+        if unknown.size:
+            raise ValueError(f"y has classes {unknown.tolist()!r}, which the model was not fitted on; give its own y.")
+        shares = _name_shares(classes, counts / len(labels))
+    n_patients = kept.n_patients if patients is None else len(np.unique(patients))
+    return Training(lengths.pop(), n_patients, shares)
+
+
+def _find_kept(model: Any, classes: Any) -> Training:
+    """Return what a model, or the part of it that was fitted on all records, knows of its training.
+
+    The classes are those of the whole: a vote hands its parts numbers for them.
+    """
+    found = vars(model)
+    if "n_records_" in found:
+        return Training(found["n_records_"], found["n_patients_"], _name_shares(classes, model.class_prior_))
+    if type(model).__name__ == "Pipeline" and found["steps"]:
+        last = found["steps"][-1][1]
+        return _find_kept(last, classes) if hasattr(last, "__dict__") else Training()
+    if type(model).__name__ == "VotingClassifier" and "estimators_" in found:
+        return _find_kept(found["estimators_"][0], classes)
+    # A random forest's own count.
+    return Training(found.get("_n_samples"))
+
+
+def _name_shares(classes: Any, shares: Any) -> dict[str, float]:
+    """Return the share of each class by its name."""
+    return dict(zip(map(str, classes.tolist()), shares.tolist(), strict=True))
+
+
+def write_card(
+    model: Any,
+    *,
+    n_weights: int,
+    training: Training,
+    versions: Mapping[str, str],
+    members: Mapping[str, bytes],
+    dropped: list[str],
+    metrics: Mapping[str, Any] | None,
+    evaluated_on: str | None,
+    notes: str | None,
+) -> bytes:
+    """Return the card of a model.
+
+    Parameters
+    ----------
+    model : estimator
+        The plain copy that is saved.
+    n_weights : int
+        How many numbers its networks have.
+    training : Training
+        What it was fitted on.
+    versions : mapping of str to str
+        Of the packages it needs.
+    members : mapping of str to bytes
+        The other parts of the file.
+    dropped : list of str
+        What the file lacks.
+    metrics : mapping of str to object or None
+        Figures by name.
+    evaluated_on, notes : str or None
+        The caller's words.
+
+    Returns
+    -------
+    bytes
+        Markdown.
+
+    Raises
+    ------
+    ValueError
+        If a text has characters that cannot be shown, or the card becomes too long.
+    """
+    parts = list(iterate_parts(model))
+    shares = training.shares
+    text = _CARD.format(
+        name=type(model).__name__,
+        made_of=", ".join(dict.fromkeys(type(part).__name__ for part in parts)),
+        date=datetime.now(UTC).date().isoformat(),
+        versions=", ".join(f"{name} {version}" for name, version in versions.items()),
+        n_weights=n_weights,
+        parameters=repr(model),
+        hashes="\n".join(f"- {name}: {sha256(data)}" for name, data in members.items()),
+        input=_describe_input(parts),
+        metrics=", ".join(map(str, metrics)) if metrics else "Not recorded.",
+        evaluated_on=evaluated_on or "Not recorded.",
+        n_records=_or_unknown(training.n_records),
+        n_patients=_or_unknown(training.n_patients),
+        classes=", ".join(shares) if shares else _classes_of(model),
+        prevalence=", ".join(f"{name}: {share:.4g}" for name, share in shares.items()) if shares else _UNKNOWN,
+        analyses="\n".join(f"- {name}: {value}" for name, value in metrics.items()) if metrics else "Not recorded.",
+        dropped=f"- Not saved, and gone when the model is fitted again: {', '.join(dropped)}.\n" if dropped else "",
+        notes=f"\n{notes.strip()}\n" if notes else "",
+    )
+    data = text.encode()
+    decode_card(data, type(model).__name__)
+    return data
+
+
+def _or_unknown(count: int | None) -> str:
+    return _UNKNOWN if count is None else str(count)
+
+
+def _classes_of(model: Any) -> str:
+    """Return the classes of a fitted classifier in words."""
+    classes = getattr(model, "classes_", None)
+    return _UNKNOWN if classes is None else ", ".join(map(str, classes.tolist()))
+
+
+def _describe_input(parts: list[Any]) -> str:
+    """Return what the first part that knows says about its records."""
+    rates = {vars(part)["sampling_rate"] for part in parts if "sampling_rate" in vars(part)}
+    rate = f" Sampling rate: {', '.join(f'{rate:g}' for rate in sorted(rates))} Hz." if rates else ""
+    for part in parts:
+        found = vars(part)
+        if "n_samples_in_" in found:
+            n_leads = found.get("n_leads_in_", found.get("n_features_in_"))
+            return f"Fitted on records of {n_leads} leads and {found['n_samples_in_']} samples.{rate}\n"
+    return f"Shape of the records: {_UNKNOWN}.{rate}\n"
