@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     submod_attrs={
         "_container": ["ModelFileError", "read_card"],
         "_load": ["ModelVersionWarning", "load"],
+        "_onnx": ["export_onnx"],
         "_save": ["save"],
     },
 )

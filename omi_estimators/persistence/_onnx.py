@@ -1,0 +1,174 @@
+"""The network of a fitted model as an ONNX file, which runs without Python."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+import omi_estimators
+from omi_estimators.classifiers import _base as classifiers
+from omi_estimators.classifiers._prediction import fold_batch_norm
+from omi_estimators.classifiers._prior import shift_prior
+from omi_estimators.leads import LEADS
+from omi_estimators.persistence._container import write_bytes
+from omi_estimators.preprocessing import LeadScaler
+
+# How far a probability of the file may be from the model's.
+_TOLERANCE = 1e-5
+_N_PROBES = 7
+
+
+def export_onnx(model: Any, path: str | os.PathLike[str]) -> None:
+    """Write the network of a model, from median beat to probability, to an ONNX file.
+
+    The file holds the scaling of the beats, the network with its batch normalisation folded in, and the
+    correction to the training prevalence. Filter and median beat are not part of it: they come from this package, or
+    from whatever makes such a beat. Before it is kept, the file is run with ONNX Runtime and held against the model.
+
+    Its input is ``beat``, float32 of shape (n_records, n_leads, n_samples) in millivolts, for any number of
+    records; its output ``probability``, float32 of shape (n_records, n_classes). Its metadata name the classes, the
+    leads, the steps that come before, and the versions.
+
+    Parameters
+    ----------
+    model : NetClassifier or sklearn.pipeline.Pipeline
+        Fitted. A pipeline ends with a network, as that of `make_net_pipeline`; a `LeadScaler` just before it
+        becomes part of the file.
+    path : path-like
+        Where to. Afterwards there is either the whole file, or what was there before.
+
+    Raises
+    ------
+    TypeError
+        If `model` does not end with a network of this package.
+    sklearn.exceptions.NotFittedError
+        If `model` is not fitted.
+    ImportError
+        If ONNX is not installed: ``pip install omi-estimators[onnx]``.
+    RuntimeError
+        If a probability by ONNX Runtime differs from the model's by more than 1e-5. Nothing is written then.
+    OSError
+        If the file cannot be written.
+    """
+    steps, scaler, classifier = _take_apart(model)
+    check_is_fitted(classifier)
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401 - what PyTorch exports with
+    except ImportError as error:
+        raise ImportError(f"export_onnx needs {error.name}; pip install omi-estimators[onnx]") from error
+    network = _BeatToProbability(classifier, scaler).eval()
+    probes = _make_probes(classifier)
+    exported = _export(network, probes)
+    facts = {
+        "omi_estimators": omi_estimators.__version__,
+        "use": "research use, not a medical device",
+        "network": type(classifier).__name__,
+        "classes": json.dumps(classifier.classes_.tolist()),
+        "leads": json.dumps(list(LEADS) if classifier.n_leads_in_ == len(LEADS) else classifier.n_leads_in_),
+        "steps_before": json.dumps([{type(step).__name__: step.get_params()} for step in steps], default=str),
+        "class_prior": json.dumps(classifier.class_prior_.tolist()),
+    }
+    onnx.helper.set_model_props(exported, facts)
+    file = exported.SerializeToString()
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    expected = classifier.predict_proba(probes if scaler is None else scaler.transform(probes))
+    # One record and several: a number of records fixed by mistake would show.
+    found = np.concatenate([session.run(None, {"beat": part})[0] for part in (probes[:1], probes[1:])])
+    difference = float(np.abs(found - expected).max())
+    if not difference <= _TOLERANCE:
+        raise RuntimeError(
+            f"ONNX Runtime's probabilities differ from the model's by up to {difference:.2g}, and {_TOLERANCE:g} is "
+            "allowed; the file was not written. Another version of torch, onnxscript or onnxruntime may mend it."
+        )
+    write_bytes(path, file)
+
+
+def _take_apart(model: Any) -> tuple[list[Any], LeadScaler | None, Any]:
+    """Return the steps that the file does not hold, the scaler before the network if there is one, and the network."""
+    steps = [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
+    *before, classifier = [step for step in steps if step not in (None, "passthrough")]
+    if not isinstance(classifier, classifiers.NetClassifier):
+        raise TypeError(
+            f"export_onnx writes networks, and this model ends with {type(classifier).__name__}. Give a network or a "
+            "pipeline that ends with one; save(model, path) keeps every model."
+        )
+    scaler = before.pop() if before and isinstance(before[-1], LeadScaler) else None
+    return before, scaler, classifier
+
+
+class _BeatToProbability(nn.Module):
+    """Scaling, network, correction of the prevalence and softmax, as `predict_proba` puts them together."""
+
+    def __init__(self, classifier: Any, scaler: LeadScaler | None):
+        super().__init__()
+        self.network = fold_batch_norm(classifier.net_.module_).cpu()
+        self.axes = None if scaler is None else (-1,) if scaler.by == "lead" else (-2, -1)
+        to_prior = classifier.class_prior_ if classifier.correct_prior else classifier.training_prior_
+        # From equal log-odds, so that what comes out is the shift, up to a constant that softmax does not see.
+        shift = shift_prior(np.zeros((1, len(to_prior))), classifier.training_prior_, to_prior)
+        self.register_buffer("shift", torch.from_numpy(shift.astype(np.float32)))
+
+    def forward(self, beat: Tensor) -> Tensor:
+        """Map beats (n, n_leads, n_samples) to probabilities (n, n_classes)."""
+        if self.axes is not None:
+            largest = beat.abs().amax(dim=self.axes, keepdim=True)
+            beat = beat / torch.where(largest > 0, largest, torch.ones_like(largest))
+        return torch.softmax(self.network(beat.unsqueeze(1)) + self.shift, dim=1)
+
+
+def _make_probes(classifier: Any) -> np.ndarray:
+    """Return made-up beats, one of them flat."""
+    shape = _N_PROBES, classifier.n_leads_in_, classifier.n_samples_in_
+    probes = np.random.default_rng(0).normal(size=shape).cumsum(axis=2) / 10
+    probes[1] = 0
+    return probes.astype(np.float32)
+
+
+def _export(network: nn.Module, probes: np.ndarray) -> Any:
+    """Return the ONNX model of a network."""
+    with warnings.catch_warnings(), _quiet("torch.onnx", "torch.export"):
+        # What the exporter says of its own inside; the result is checked.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network,
+            (torch.from_numpy(probes),),
+            input_names=["beat"],
+            output_names=["probability"],
+            dynamic_shapes={"beat": {0: torch.export.Dim("n_records")}},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    exported = program.model_proto
+    # The exporter notes from which line of which file each node came: paths of the machine that exported it.
+    for part in (*exported.graph.node, *exported.graph.input, *exported.graph.output, *exported.graph.value_info):
+        del part.metadata_props[:]
+    return exported
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Keep loggers from saying anything below an error."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
