@@ -24,12 +24,15 @@ test: $(VENV)/installed
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow
 
-# With the lowest versions that pyproject.toml admits. scikit-learn 1.9.0 hands pytest its checks as newer ones do not.
-test-oldest:
+# With the lowest versions that pyproject.toml admits, and models from the newest. scikit-learn 1.9.0 hands pytest its
+# checks as newer ones do not.
+test-oldest: $(VENV)/installed
 	$(PYTHON) -m venv --clear $(VENV)-oldest
 	$(PYTHON) .ci/oldest.py > $(VENV)-oldest/constraints.txt
 	$(VENV)-oldest/bin/python -m pip install --quiet --constraint $(VENV)-oldest/constraints.txt torch
 	$(VENV)-oldest/bin/python -m pip install --quiet --constraint $(VENV)-oldest/constraints.txt --editable '.[dev]'
+	$(BIN)/python .ci/models.py save $(VENV)-oldest/models
+	$(VENV)-oldest/bin/python .ci/models.py check $(VENV)-oldest/models
 	$(VENV)-oldest/bin/python -m pytest -m 'not slow' -W ignore::DeprecationWarning -W 'ignore:Passing a non-Collection iterable'
 
 # Malformed records by the ten thousand.

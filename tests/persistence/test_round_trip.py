@@ -231,7 +231,7 @@ def test_another_network_than_the_parameters_say_is_refused(cases, path):
     [
         (KNeighborsClassifier(), r"sklearn\.neighbors\._classification\.KNeighborsClassifier \(model\)"),
         (make_pipeline(LeadScaler(), KNeighborsClassifier()), r"KNeighborsClassifier \(model\.steps\.1\.1\)"),
-        (FunctionTransformer(np.log), r"numpy\.log \(model\.func\)"),
+        (FunctionTransformer(np.log), r"numpy.*log \(model\.func\)"),
         (GridSearchCV(DummyClassifier(), {}), r"GridSearchCV.*best_estimator_"),
     ],
 )
