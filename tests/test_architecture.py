@@ -30,7 +30,7 @@ ALLOWED = {
     },
     "candidates": {"classifiers", "fusion", "pipelines", "preprocessing"},
     "comparison": {"displays", "leads", "metrics", "splits", "triage"},
-    "persistence": {"classifiers"},
+    "persistence": {"classifiers", "leads", "preprocessing"},
     "pipelines": {"classifiers", "features", "fusion", "preprocessing"},
     "fusion": {"splits"},
     "triage": {"metrics", "splits"},
