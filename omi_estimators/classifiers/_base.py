@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from omi_estimators.classifiers._callbacks import ScikitLearnTasks
+from omi_estimators.classifiers._checkpoint import open_checkpoint
 from omi_estimators.classifiers._checks import check_records, check_signals, find_device
 from omi_estimators.classifiers._net import WeightedNet
 from omi_estimators.classifiers._prediction import predict_logits, uncompiled
@@ -76,6 +78,7 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "warm_start": ["boolean"],
         "freeze": [StrOptions({"features"}), None],
         "callbacks": [list, None],
+        "checkpoint_dir": [str, os.PathLike, None],
         "on_interrupt": [StrOptions({"raise", "keep"})],
         "device": [str, torch.device],
         "mixed_precision": [StrOptions({"auto"}), "boolean"],
@@ -116,6 +119,7 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         warm_start: bool = False,
         freeze: str | None = None,
         callbacks: list[Any] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
         on_interrupt: str = "raise",
         device: str | torch.device = "auto",
         mixed_precision: bool | str = "auto",
@@ -152,6 +156,7 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.warm_start = warm_start
         self.freeze = freeze
         self.callbacks = callbacks
+        self.checkpoint_dir = checkpoint_dir
         self.on_interrupt = on_interrupt
         self.device = device
         self.mixed_precision = mixed_precision
@@ -194,9 +199,12 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the input is malformed, has one class, or too few patients for the inner split.
+            If the input is malformed, has one class, or too few patients for the inner split; if
+            `checkpoint_dir` is given without `random_state`.
         FloatingPointError
             If the loss becomes infinite or NaN.
+        OSError
+            If `checkpoint_dir` cannot be written to.
         KeyboardInterrupt
             If Ctrl-C is pressed, unless `on_interrupt` is "keep".
         """
@@ -213,10 +221,13 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 uncompiled(net.module_).load_state_dict(self.net_.module_.state_dict())
                 net.freeze_features(self.freeze)
             net.callbacks_.insert(-1 if valid_set else len(net.callbacks_), self._watch(context, X, y))
-            train(self, net, train_set, self.max_epochs, self.on_interrupt)
+            checkpoint = open_checkpoint(self, net, records, train_set, rng)
+            train(self, net, train_set, self.max_epochs - len(net.history), self.on_interrupt)
         self._mass = class_mass(records, len(self.classes_))
         self._drawn = self._drawn_mass(records.take(index), train_set.n_drawn)
         self._keep(net)
+        if checkpoint is not None and not net.interrupted_:
+            checkpoint.remove()
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
@@ -280,7 +291,7 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """Keep a trained net without what belonged to its training only, and the shares of the classes."""
         net.set_params(train_split=None)
         net.module_ = uncompiled(net.module_)
-        of_training = {"scikit_learn", "early_stopping", "progress", "valid_auc", "schedule"}
+        of_training = {"scikit_learn", "early_stopping", "progress", "valid_auc", "schedule", "checkpoint"}
         net.callbacks_ = [(name, callback) for name, callback in net.callbacks_ if name not in of_training]
         self.net_ = net
         self.n_iter_ = len(net.history)

@@ -147,8 +147,8 @@ def train(estimator: Any, net: WeightedNet, train_set: TensorRecords, epochs: in
             raise KeyboardInterrupt(f"Training of {type(estimator).__name__} was interrupted.")
         del net.history[finished:]
         warnings.warn(
-            f"Training of {type(estimator).__name__} was interrupted after {finished} of {epochs} epochs; "
-            "the best weights so far are kept.",
+            f"Training of {type(estimator).__name__} was interrupted after {finished} of {estimator.max_epochs} "
+            "epochs; the best weights so far are kept.",
             UserWarning,
             stacklevel=4,
         )

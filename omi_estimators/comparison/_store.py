@@ -17,7 +17,7 @@ from sklearn.base import clone
 import omi_estimators
 
 # What these say changes how long a fit takes, not what comes of it.
-_IRRELEVANT = ("memory", "n_jobs", "verbose")
+_IRRELEVANT = ("checkpoint_dir", "memory", "n_jobs", "verbose")
 
 
 class FoldResult(NamedTuple):
