@@ -24,9 +24,9 @@ test: $(VENV)/installed
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow
 
-# Malformed records by the ten thousand.
+# A hundred thousand malformed inputs.
 fuzz: $(VENV)/installed
-	OMI_ESTIMATORS_EFFORT=100 $(BIN)/python -m pytest tests/test_malformed.py
+	$(BIN)/python tests/fuzz.py
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from torch import nn
 
 from omi_estimators.classifiers._callbacks import ScikitLearnTasks
 from omi_estimators.classifiers._checkpoint import open_checkpoint
-from omi_estimators.classifiers._checks import check_records, check_signals, find_device
+from omi_estimators.classifiers._checks import check_logits, check_records, check_signals, find_device
 from omi_estimators.classifiers._net import WeightedNet
 from omi_estimators.classifiers._prediction import predict_logits, uncompiled
 from omi_estimators.classifiers._prior import shift_prior
@@ -201,6 +201,8 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         ValueError
             If the input is malformed, has one class, or too few patients for the inner split; if
             `checkpoint_dir` is given without `random_state`.
+        TypeError
+            If labels are of a kind that scikit-learn does not take, such as bytes.
         FloatingPointError
             If the loss becomes infinite or NaN.
         OSError
@@ -316,7 +318,7 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If leads or samples are not those of `fit`, or a value is not finite.
+            If leads or samples are not those of `fit`, or a value is not finite, or so large that no probability is.
         sklearn.exceptions.NotFittedError
             Before `fit`.
         """
@@ -341,7 +343,7 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If leads or samples are not those of `fit`, or a value is not finite.
+            If leads or samples are not those of `fit`, or a value is not finite, or so large that no probability is.
         sklearn.exceptions.NotFittedError
             Before `fit`.
         """
@@ -356,6 +358,7 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         dtype = None if self.mixed_precision == "auto" else find_autocast_dtype(self.mixed_precision, device)
         with fixed_threads(self.n_threads):
             logits = predict_logits(self.net_.module_, signals, device, dtype)
+        check_logits(self, logits)
         to_prior = self.class_prior_ if self.correct_prior else self.training_prior_
         return shift_prior(logits, self.training_prior_, to_prior)
 

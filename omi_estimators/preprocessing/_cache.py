@@ -1,7 +1,7 @@
 """joblib's cache, with a digest beside each result, and of the code that gave it.
 
-joblib itself returns what a damaged file holds, and looks at the code of the cached function alone, not at the functions
-that it calls.
+joblib itself returns what a damaged file holds, and looks at the code of the cached function alone, not at the
+functions that it calls.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class CheckedMemory:
     def __init__(self, memory: str | os.PathLike[str] | joblib.Memory | CheckedMemory | None):
         if isinstance(memory, CheckedMemory):
             memory = memory._memory
+        self._memory: Any
         with _writing_to(memory):
             self._memory = check_memory(os.fspath(memory) if isinstance(memory, os.PathLike) else memory)
 
