@@ -166,7 +166,7 @@ def test_a_bad_record_becomes_what_the_table_says(name):
 @pytest.mark.parametrize("name", ["one sample missing", "a spike of 50 mV in one lead"])
 def test_one_bad_sample_hardly_moves_the_beat(name):
     good, bad = (MedianBeat().fit_transform(BAD_RECORDS[which]().X) for which in ("good", name))
-    np.testing.assert_allclose(bad, good, atol=0.02)
+    np.testing.assert_allclose(bad, good, atol=0.03 * np.ptp(good))
 
 
 def test_integers_are_their_numbers():
