@@ -226,3 +226,19 @@ def test_reduced_precision_is_asked_for_and_near(make_classifier, make_beats):
     reduced = classifier.set_params(mixed_precision=True).predict_proba(X)
     assert 0 < np.abs(reduced - exact).max() < 0.02
     np.testing.assert_array_equal(classifier.set_params(mixed_precision=False).predict_proba(X), exact)
+
+
+@pytest.mark.parametrize("value", [1e30, 3e38])
+def test_a_record_too_large_for_a_probability_is_named(make_beats, value):
+    X, y, _ = make_beats()
+    classifier = ECGSmartNetClassifier(width=2, blocks=(1,), max_epochs=1, n_threads=1, random_state=0).fit(X, y)
+    X[5] = value * np.sign(X[5])
+    with pytest.raises(ValueError, match=r"no finite output for 1 of 40 records \(first: record 5\).*LeadScaler"):
+        classifier.predict_proba(X)
+
+
+@pytest.mark.parametrize("groups", [5, "patients", [[0], [1]]], ids=str)
+def test_patients_of_another_shape_are_an_error(make_beats, groups):
+    X, y, _ = make_beats()
+    with pytest.raises(ValueError, match="groups must hold one patient per record; got"):
+        ECGSmartNetClassifier().fit(X, y, groups=groups)
