@@ -147,7 +147,7 @@ def report_checkpoint(folder: Path, rng: np.random.Generator) -> None:
         judge(lambda seconds=seconds: fit_again(seconds=seconds), expected) for seconds in CLOCKS.values()
     )
     show(f"changed {' and '.join(CLOCKS)}", outcomes)
-    with full_disk():
-        show("full disk", Counter([judge(lambda: fit_tiny(folder), expected)]))
-    with read_only(folder):
-        show("a read-only folder", Counter([judge(lambda: fit_tiny(folder), expected)]))
+    for fault, context in (("full disk", full_disk()), ("a read-only folder", read_only(folder))):
+        with context:
+            outcome = judge(lambda: fit_tiny(folder), expected)
+        show(fault, Counter([outcome]))

@@ -41,8 +41,9 @@ def check_signals(estimator: Any, X: ArrayLike, *, reset: bool, **kwargs: Any) -
     """
     if not reset and estimator.n_leads_in_ > 1:
         check_records_axis(np.shape(X), estimator.n_leads_in_, estimator.n_samples_in_, type(estimator).__name__)
-    # What is too large for float32 becomes infinite here, and validate_data says so; NumPy need not warn of it too.
-    with np.errstate(over="ignore"):
+    # What is too large for float32 becomes infinite here, and so may the sum in which validate_data looks for that;
+    # it says what is wrong, and NumPy need not warn of it too.
+    with np.errstate(over="ignore", invalid="ignore"):
         checked = validate_data(estimator, X, dtype=np.float32, order="C", allow_nd=True, reset=reset, **kwargs)
     signals, *labels = checked if isinstance(checked, tuple) else (checked,)
     if signals.ndim > 3:
