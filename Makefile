@@ -35,9 +35,9 @@ test-oldest: $(VENV)/installed
 	$(VENV)-oldest/bin/python .ci/models.py check $(VENV)-oldest/models
 	$(VENV)-oldest/bin/python -m pytest -m 'not slow' -W ignore::DeprecationWarning -W 'ignore:Passing a non-Collection iterable'
 
-# Malformed records by the ten thousand.
+# A hundred thousand malformed inputs.
 fuzz: $(VENV)/installed
-	OMI_ESTIMATORS_EFFORT=100 $(BIN)/python -m pytest tests/test_malformed.py
+	$(BIN)/python tests/fuzz.py
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ QUICK = (
     "coverage",
     "bootstrap_speed",
 )
-SLOW = ("prior_correction", "recipe")
+SLOW = ("prior_correction", "recipe", "faults")
 
 
 def main() -> None:

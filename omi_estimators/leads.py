@@ -27,6 +27,10 @@ TERRITORIES = {
 _LIMB_WEIGHTS = np.array([(1.0, 0.0), (0.0, 1.0), (-1.0, 1.0), (-0.5, -0.5), (1.0, -0.5), (-0.5, 1.0)])
 
 
+# Filters sum such values, and energies square them, without reaching infinity.
+LARGEST_VALUE = 1e30
+
+
 def check_ecg(
     X: ArrayLike,
     *,
@@ -60,7 +64,7 @@ def check_ecg(
     ------
     ValueError
         If `X` is not numeric, has another number of dimensions, is empty, has other than `n_leads`
-        leads, fewer than `min_samples` samples, or values that are not finite.
+        leads, fewer than `min_samples` samples, or values that are not finite or beyond 1e30.
 
     Examples
     --------
@@ -105,13 +109,19 @@ def check_ecg(
 
 def _check_finite(array: NDArray[np.floating[Any]], allow_nan: bool, name: str) -> None:
     """Raise a ValueError if `array` has values that a record may not have."""
-    # One pass over the sum is enough to clear an ordinary array: a sum is finite only if every term is.
-    if np.isfinite(np.sum(array, dtype=np.float64)):
+    # Enough to clear an ordinary array: the extremes are NaN if any value is.
+    if -LARGEST_VALUE <= array.min() and array.max() <= LARGEST_VALUE:
         return
     # Record by record, as X may be a memory map larger than memory.
     records = np.flatnonzero([np.isinf(record).any() for record in array])
     if records.size:
         raise ValueError(f"{name} has infinite values in {_name_records(records)}; remove or repair these records.")
+    records = np.flatnonzero([(np.abs(record) > LARGEST_VALUE).any() for record in array])
+    if records.size:
+        raise ValueError(
+            f"{name} has values beyond {LARGEST_VALUE:g}, which no unit makes of an ECG, in {_name_records(records)}; "
+            "remove or repair these records."
+        )
     n_missing = np.array([np.count_nonzero(np.isnan(record)) for record in array])
     if (n_missing == array[0].size).all():
         raise ValueError(f"{name} holds nothing but NaN; check how the records were read.")

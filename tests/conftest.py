@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,33 @@ def make_beats() -> Callable[..., tuple[NDArray[np.float32], NDArray[np.int64], 
         return X.astype(np.float32), y, groups
 
     return make
+
+
+@pytest.fixture
+def read_only() -> Callable[[Path], AbstractContextManager[None]]:
+    """Return a context in which nothing can be made in a folder, not by the administrator either."""
+
+    @contextmanager
+    def protect(folder: Path) -> Iterator[None]:
+        mode = folder.stat().st_mode
+        parents = [parent for parent in folder.parents if not parent.stat().st_mode & 0o001]
+        is_root = os.geteuid() == 0
+        modes = {parent: parent.stat().st_mode for parent in parents} if is_root else {}
+        for parent, own in modes.items():
+            parent.chmod(own | 0o011)
+        folder.chmod(0o555)
+        if is_root:
+            os.seteuid(65534)
+        try:
+            yield
+        finally:
+            if is_root:
+                os.seteuid(0)
+            folder.chmod(mode)
+            for parent, own in modes.items():
+                parent.chmod(own)
+
+    return protect
 
 
 def _existing(*parts: str) -> Path:

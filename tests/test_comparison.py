@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -28,6 +30,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
 from omi_estimators import compare_estimators, make_net_pipeline
+from omi_estimators.comparison._store import FoldResult, FoldStore
 from omi_estimators.metrics import bootstrap_difference, bootstrap_interval, threshold_at_sensitivity
 from omi_estimators.metrics._weighted import METRICS
 from omi_estimators.splits import make_splits
@@ -478,6 +481,32 @@ def test_a_damaged_fold_is_fitted_again(data, tmp_path):
         again = compare_estimators({"spy": Spy()}, X, y, **given)
     assert len(Spy.seen) == 1
     pd.testing.assert_frame_equal(again.probabilities, first.probabilities)
+
+
+def test_a_full_disk_does_not_end_a_comparison(data, tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    X, y, groups = data
+    expected = compare_estimators({"spy": Spy()}, X, y, groups=groups, **QUICK)
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.warns(UserWarning, match="cannot be saved .*No space left.*goes on"):
+        result = compare_estimators({"spy": Spy()}, X, y, groups=groups, cache_dir=tmp_path, **QUICK)
+    pd.testing.assert_frame_equal(result.probabilities, expected.probabilities)
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_flipped_byte_of_a_saved_fold_is_noticed_or_harmless(tmp_path):
+    store, path = FoldStore(tmp_path), tmp_path / "fold.npz"
+    result = FoldResult(np.random.default_rng(0).random(3), 1.5, 0.25)
+    store.save(path, result)
+    content = path.read_bytes()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The saved fold")
+        for place in range(len(content)):
+            path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+            found = store.load(path, 3)
+            assert found is None or (found.prob.tolist(), *found[1:]) == (result.prob.tolist(), 1.5, 0.25)
 
 
 def test_a_cache_needs_a_seed_and_names(data, tmp_path):

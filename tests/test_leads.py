@@ -62,3 +62,15 @@ def test_what_is_wrong_is_said(X, params, message):
 
 def test_large_values_do_not_pass_for_infinite():
     assert check_ecg(np.full((1, 1, 100), 1e38, dtype=np.float32)).shape == (1, 1, 100)
+
+
+def test_values_that_no_unit_makes_of_an_ecg_are_refused_by_record():
+    X = np.zeros((3, 12, 10))
+    X[1, 2, 3] = -2e30
+    with pytest.raises(ValueError, match=r"values beyond 1e\+30, .* in record 1; remove or repair"):
+        check_ecg(X)
+    X[1, 2, 4] = np.nan
+    with pytest.raises(ValueError, match=r"in record 1;"):
+        check_ecg(X, allow_nan=True)
+    X[1, 2, 3] = 1e30
+    assert check_ecg(X, allow_nan=True).shape == X.shape

@@ -1,46 +1,60 @@
-"""Malformed records through every transformer: no error but ValueError, nothing infinite, none that costs others."""
+"""Malformed input everywhere: only documented errors, nothing infinite, no wait, none that costs others."""
 
 from __future__ import annotations
 
+import time
 import warnings
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from strategies import EFFORT, malformed_records
+from malformed import LONGEST, TARGETS, Target, try_input
+from strategies import NOT_RECORDS, malformed_records
 
-from omi_estimators import ECGFilter, LeadScaler, MedianBeat, NeuroKitFeatures
+from omi_estimators import NeuroKitFeatures
 from omi_estimators.preprocessing import UnusableRecordWarning
 
-TRANSFORMERS = {
-    "filter": lambda rate: ECGFilter(sampling_rate=rate),
-    "beat": lambda rate: MedianBeat(sampling_rate=rate),
-    "scale": lambda rate: LeadScaler(),
-    "features": lambda rate: NeuroKitFeatures(sampling_rate=rate),
-}
+SETTINGS = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
-@pytest.mark.parametrize("name", TRANSFORMERS)
-@settings(max_examples=60 * EFFORT, deadline=None, suppress_health_check=list(HealthCheck))
-@given(drawn=malformed_records())
-def test_nothing_but_value_errors_and_nothing_infinite(name, drawn):
-    X, sampling_rate = drawn
-    before = X.copy()
-    with warnings.catch_warnings():
-        # Any other warning (overflow, invalid value) would be an error here, as everywhere in the tests.
-        warnings.simplefilter("ignore", UnusableRecordWarning)
-        try:
-            result = TRANSFORMERS[name](sampling_rate).fit_transform(X)
-        except ValueError:
-            return
-    assert not np.isinf(result).any()
-    assert len(result) == len(X)
-    if name == "beat":
-        assert np.isfinite(result).all()
-    np.testing.assert_array_equal(X, before)
+@pytest.mark.parametrize("name", TARGETS)
+def test_malformed_input_gives_a_documented_error_or_a_good_result(name):
+    @settings(max_examples=max(20, TARGETS[name].share // 3), **SETTINGS)
+    @given(drawn=TARGETS[name].inputs)
+    def tries(drawn):
+        try_input(name, drawn)
+
+    tries()
 
 
-@settings(max_examples=25 * EFFORT, deadline=None, suppress_health_check=list(HealthCheck))
+def test_an_input_that_hangs_or_breaks_is_noticed(monkeypatch):
+    def break_down(drawn):
+        raise KeyError(drawn)
+
+    for act, kind in (
+        (time.sleep, TimeoutError),
+        (break_down, KeyError),
+        (lambda drawn: np.log(-drawn), RuntimeWarning),
+    ):
+        monkeypatch.setitem(TARGETS, "one", Target(None, act, 1))
+        monkeypatch.setattr("malformed.LONGEST", LONGEST / 100)
+        with pytest.raises(kind):
+            try_input("one", 30)
+
+
+@pytest.mark.parametrize(
+    "kind", ["infinite", "too large", "the largest", "objects without meaning", "four axes", "text"]
+)
+@pytest.mark.parametrize(
+    "name", ["predict_proba of the net", *(name for name in TARGETS if name.startswith("transform"))]
+)
+def test_what_is_no_ecg_is_a_value_error(name, kind):
+    shape = (40, 2, 40) if "net" in name else (2, 12, 400)
+    rng = np.random.default_rng(0)
+    assert try_input(name, NOT_RECORDS[kind](rng.normal(size=shape), rng)) == "ValueError"
+
+
+@settings(max_examples=25, **SETTINGS)
 @given(drawn=malformed_records(n_records=3))
 def test_a_record_is_measured_alike_alone_and_among_others(drawn):
     X, sampling_rate = drawn

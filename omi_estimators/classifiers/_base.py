@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -17,7 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from omi_estimators.classifiers._callbacks import ScikitLearnTasks
-from omi_estimators.classifiers._checks import check_records, check_signals, find_device
+from omi_estimators.classifiers._checkpoint import open_checkpoint
+from omi_estimators.classifiers._checks import check_logits, check_records, check_signals, find_device
 from omi_estimators.classifiers._net import WeightedNet
 from omi_estimators.classifiers._prediction import predict_logits, uncompiled
 from omi_estimators.classifiers._prior import shift_prior
@@ -77,6 +79,7 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "warm_start": ["boolean"],
         "freeze": [StrOptions({"features"}), None],
         "callbacks": [list, None],
+        "checkpoint_dir": [str, os.PathLike, None],
         "on_interrupt": [StrOptions({"raise", "keep"})],
         "device": [str, torch.device],
         "mixed_precision": [StrOptions({"auto"}), "boolean"],
@@ -117,6 +120,7 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         warm_start: bool = False,
         freeze: str | None = None,
         callbacks: list[Any] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
         on_interrupt: str = "raise",
         device: str | torch.device = "auto",
         mixed_precision: bool | str = "auto",
@@ -153,6 +157,7 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.warm_start = warm_start
         self.freeze = freeze
         self.callbacks = callbacks
+        self.checkpoint_dir = checkpoint_dir
         self.on_interrupt = on_interrupt
         self.device = device
         self.mixed_precision = mixed_precision
@@ -195,9 +200,14 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the input is malformed, has one class, or too few patients for the inner split.
+            If the input is malformed, has one class, or too few patients for the inner split; if
+            `checkpoint_dir` is given without `random_state`.
+        TypeError
+            If labels are of a kind that scikit-learn does not take, such as bytes.
         FloatingPointError
             If the loss becomes infinite or NaN.
+        OSError
+            If `checkpoint_dir` cannot be written to.
         KeyboardInterrupt
             If Ctrl-C is pressed, unless `on_interrupt` is "keep".
         """
@@ -214,12 +224,15 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 uncompiled(net.module_).load_state_dict(self.net_.module_.state_dict())
                 net.freeze_features(self.freeze)
             net.callbacks_.insert(-1 if valid_set else len(net.callbacks_), self._watch(context, X, y))
-            train(self, net, train_set, self.max_epochs, self.on_interrupt)
+            checkpoint = open_checkpoint(self, net, records, train_set, rng)
+            train(self, net, train_set, self.max_epochs - len(net.history), self.on_interrupt)
         self.n_records_ = np.shape(X)[0]
         self.n_patients_: int | None = None if groups is None else len(np.unique(np.asarray(groups)))
         self._mass = class_mass(records, len(self.classes_))
         self._drawn = self._drawn_mass(records.take(index), train_set.n_drawn)
         self._keep(net)
+        if checkpoint is not None and not net.interrupted_:
+            checkpoint.remove()
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
@@ -308,7 +321,7 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If leads or samples are not those of `fit`, or a value is not finite.
+            If leads or samples are not those of `fit`, or a value is not finite, or so large that no probability is.
         sklearn.exceptions.NotFittedError
             Before `fit`.
         """
@@ -333,7 +346,7 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If leads or samples are not those of `fit`, or a value is not finite.
+            If leads or samples are not those of `fit`, or a value is not finite, or so large that no probability is.
         sklearn.exceptions.NotFittedError
             Before `fit`.
         """
@@ -348,6 +361,7 @@ class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         dtype = None if self.mixed_precision == "auto" else find_autocast_dtype(self.mixed_precision, device)
         with fixed_threads(self.n_threads):
             logits = predict_logits(self.net_.module_, signals, device, dtype)
+        check_logits(self, logits)
         to_prior = self.class_prior_ if self.correct_prior else self.training_prior_
         return shift_prior(logits, self.training_prior_, to_prior)
 

@@ -46,7 +46,9 @@ class ProgressBar(Callback):
 
     def on_train_begin(self, net: NeuralNetClassifier, **kwargs: Any) -> None:
         """Draw the empty bar."""
-        self.bar_ = tqdm(total=self.max_epochs, desc=self.name, unit="epoch", file=sys.stderr)
+        # Epochs of a fit that was killed, and that a checkpoint brought back.
+        done = len(net.history)
+        self.bar_ = tqdm(total=self.max_epochs, initial=done, desc=self.name, unit="epoch", file=sys.stderr)
 
     def on_epoch_end(self, net: NeuralNetClassifier, **kwargs: Any) -> None:
         """Move on by one epoch."""

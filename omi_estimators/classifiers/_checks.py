@@ -41,7 +41,10 @@ def check_signals(estimator: Any, X: ArrayLike, *, reset: bool, **kwargs: Any) -
     """
     if not reset and estimator.n_leads_in_ > 1:
         check_records_axis(np.shape(X), estimator.n_leads_in_, estimator.n_samples_in_, type(estimator).__name__)
-    checked = validate_data(estimator, X, dtype=np.float32, order="C", allow_nd=True, reset=reset, **kwargs)
+    # What is too large for float32 becomes infinite here, and so may the sum in which validate_data looks for that;
+    # it says what is wrong, and NumPy need not warn of it too.
+    with np.errstate(over="ignore", invalid="ignore"):
+        checked = validate_data(estimator, X, dtype=np.float32, order="C", allow_nd=True, reset=reset, **kwargs)
     signals, *labels = checked if isinstance(checked, tuple) else (checked,)
     if signals.ndim > 3:
         raise ValueError(
@@ -83,6 +86,8 @@ def check_records(
     check_classification_targets(labels)
     _check_not_blank(signals)
     weight = _check_sample_weight(sample_weight, signals, dtype=np.float64, ensure_non_negative=True)
+    if groups is not None and np.ndim(groups) != 1:
+        raise ValueError(f"groups must hold one patient per record; got {groups!r:.100}.")
     check_consistent_length(signals, groups)
     patients = np.zeros(len(labels)) if groups is None else np.asarray(groups)
     if not weight.all():
@@ -124,6 +129,16 @@ def _check_not_blank(signals: NDArray[np.float32]) -> None:
             f"(first: record {blank[0]}).",
             UserWarning,
             stacklevel=5,
+        )
+
+
+def check_logits(estimator: Any, logits: NDArray[np.float64]) -> None:
+    """Raise a ValueError that names the records whose logits are not finite."""
+    bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if bad.size:
+        raise ValueError(
+            f"{type(estimator).__name__} has no finite output for {bad.size} of {len(logits)} records (first: record "
+            f"{bad[0]}): their values are too large. Scale the records as those of fit, with LeadScaler for instance."
         )
 
 

@@ -85,6 +85,11 @@ class ECGSmartNetClassifier(NetClassifier):
     callbacks : list or None, default=None
         Further skorch callbacks, as instances or (name, instance) pairs. scikit-learn's own callbacks are
         set by `set_callbacks`; each epoch is a task of theirs.
+    checkpoint_dir : path-like or None, default=None
+        A folder in which `fit` keeps the state of its training after each epoch: the same call after a kill or a
+        power cut goes on from there and ends as if nothing had happened. "Same" are data, parameters, versions,
+        kind of device and number of threads; anything else begins anew, beside it. It needs a `random_state`, and
+        changes nothing in what is learned. See Notes.
     on_interrupt : {"raise", "keep"}, default="raise"
         Whether Ctrl-C in `fit` raises, or keeps the best weights so far with a warning.
     device : str or torch.device, default="auto"
@@ -145,6 +150,14 @@ class ECGSmartNetClassifier(NetClassifier):
     Records that are equal in signal, label and patient are merged and their weights added, and training
     does not depend on the order of the records. The same data and `random_state` give the same network on
     the same machine.
+
+    A checkpoint (`checkpoint_dir`) holds weights and no records, up to four times the size of the network: at the
+    default width some 100 MB, and half a second an epoch to write. It is
+    removed when `fit` ends well; the same call again then trains anew. After Ctrl-C, an error or a kill it stays,
+    and may be deleted at any time. A damaged one is ignored with a warning. Several processes may share a folder.
+    Learning-rate schedulers and early stopping of skorch in `callbacks` are brought back as well; other callbacks
+    with a memory of their own begin anew, and scikit-learn's callbacks hear of the remaining epochs only.
+    Functions in parameters are recognised by their names, not by their code. `partial_fit` keeps no checkpoint.
 
     References
     ----------

@@ -42,6 +42,6 @@ def shift_prior(
     """
     shift = np.zeros(len(to_prior))
     known = (from_prior > 0) & (to_prior > 0)
-    shift[known] = np.log(to_prior[known] / from_prior[known])
+    shift[known] = np.log(to_prior[known]) - np.log(from_prior[known])
     shifted: NDArray[np.float64] = log_softmax(logits + shift, axis=1)
     return shifted

@@ -15,7 +15,8 @@ class ResNet18Classifier(NetClassifier):
     width, blocks, kernel_size, stem_kernel_size, dropout, time_shift, amplitude_scale, baseline_wander, lead_dropout, \
     max_epochs, lr, first_epoch_lr, schedule, warmup_epochs, batch_size, optimizer, weight_decay, max_grad_norm, \
     balance, correct_prior, class_weight, early_stopping, validation_fraction, n_iter_no_change, warm_start, freeze, \
-    callbacks, on_interrupt, device, mixed_precision, compile, n_threads, net_params, random_state, verbose
+    callbacks, checkpoint_dir, on_interrupt, device, mixed_precision, compile, n_threads, net_params, random_state, \
+    verbose
         As in `ECGSmartNetClassifier`; the kernels are square, and no pretrained weights are loaded.
 
     Attributes

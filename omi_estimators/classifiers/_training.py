@@ -155,8 +155,8 @@ def train(estimator: Any, net: WeightedNet, train_set: TensorRecords, epochs: in
             raise KeyboardInterrupt(f"Training of {type(estimator).__name__} was interrupted.")
         del net.history[finished:]
         warnings.warn(
-            f"Training of {type(estimator).__name__} was interrupted after {finished} of {epochs} epochs; "
-            "the best weights so far are kept.",
+            f"Training of {type(estimator).__name__} was interrupted after {finished} of {estimator.max_epochs} "
+            "epochs; the best weights so far are kept.",
             UserWarning,
             stacklevel=4,
         )
@@ -166,7 +166,7 @@ def forget_training(net: WeightedNet) -> None:
     """Take from a net what belongs to one call of `fit` only: its split, its schedule, its progress bar."""
     net.set_params(train_split=None)
     net.module_ = uncompiled(net.module_)
-    of_training = {"scikit_learn", "early_stopping", "progress", "valid_auc", "schedule"}
+    of_training = {"scikit_learn", "early_stopping", "progress", "valid_auc", "schedule", "checkpoint"}
     net.callbacks_ = [(name, callback) for name, callback in net.callbacks_ if name not in of_training]
 
 

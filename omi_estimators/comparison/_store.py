@@ -17,7 +17,7 @@ from sklearn.base import clone
 import omi_estimators
 
 # What these say changes how long a fit takes, not what comes of it.
-_IRRELEVANT = ("memory", "n_jobs", "verbose")
+_IRRELEVANT = ("checkpoint_dir", "memory", "n_jobs", "verbose")
 
 
 class FoldResult(NamedTuple):
@@ -79,7 +79,18 @@ class FoldStore:
         return found
 
     def save(self, path: Path, result: FoldResult) -> None:
-        """Write a result."""
+        """Write a result; if that fails, warn, as the result itself is as good as before."""
+        try:
+            self._write(path, result)
+        except OSError as error:
+            warnings.warn(
+                f"The fold {path} cannot be saved ({error}). The comparison goes on; the same call would fit this "
+                "fold again.",
+                UserWarning,
+                stacklevel=2,
+            )
+
+    def _write(self, path: Path, result: FoldResult) -> None:
         with tempfile.NamedTemporaryFile(dir=self._folder, suffix=".part", delete=False) as file:
             try:
                 np.savez(file, **result._asdict())

@@ -9,7 +9,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 from omi_estimators.persistence._container import CARD, MODEL, ModelFileError, decode_card, read_bytes, unpack
-from omi_estimators.persistence._plain import is_network, iterate_parts
+from omi_estimators.persistence._plain import FOLDERS, is_network, iterate_parts
 from omi_estimators.persistence._skops import load_plain
 from omi_estimators.persistence._trees import check_forests
 from omi_estimators.persistence._versions import version_differences
@@ -103,9 +103,9 @@ def _check_parts(model: Any) -> list[Any]:
     parts = list(iterate_parts(model))
     for part in parts:
         found, kind = vars(part), type(part)
-        # joblib reads pickles from its cache.
-        if found.get("memory") is not None:
-            raise ModelFileError(f"its {kind.__name__} names a cache, memory={found['memory']!r}")
+        folders = [f"{name}={found[name]!r}" for name in FOLDERS if found.get(name) is not None]
+        if folders:
+            raise ModelFileError(f"its {kind.__name__} names a folder, {folders[0]}")
         hidden = [name for name in found if callable(getattr(kind, name, None))]
         if hidden:
             raise ModelFileError(f"its {kind.__name__} has an attribute in the place of its method {hidden[0]}")

@@ -11,6 +11,9 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor
 
+# Folders of the machine at hand. joblib's holds pickles.
+FOLDERS = ("memory", "checkpoint_dir")
+
 _HOMES = ("omi_estimators.", "sklearn.")
 
 # scikit-learn's callbacks, and its record of who asked for which metadata, which mentions the estimator it belongs to.
@@ -76,7 +79,7 @@ def plain_copy(model: Any) -> tuple[Any, list[dict[str, Tensor]], list[str]]:
     dropped = set()
     for part in iterate_parts(model):
         found = vars(part)
-        dropped |= {f"{name} of {type(part).__name__}" for name in _replaced(part) if name != "memory"}
+        dropped |= {f"{name} of {type(part).__name__}" for name in _replaced(part) if name not in FOLDERS}
         instead |= {id(found[name]): {} for name in ("callbacks", "net_params", *_REMOVED) if found.get(name)}
         if is_network(part) and "net_" in found and id(found["net_"]) not in instead:
             from omi_estimators.persistence._networks import pack_network
@@ -97,8 +100,7 @@ def plain_copy(model: Any) -> tuple[Any, list[dict[str, Tensor]], list[str]]:
 def _replaced(part: Any) -> dict[str, Any]:
     """Return what stands for the attributes of an object that are not saved."""
     found = vars(part)
-    # A cache belongs to a machine, and joblib's holds pickles.
-    new: dict[str, Any] = {"memory": None} if found.get("memory") is not None else {}
+    new: dict[str, Any] = {name: None for name in FOLDERS if found.get(name) is not None}
     if isinstance(found.get("random_state"), np.random.RandomState):
         new["random_state"] = None
     new |= {name: None for name in _REMOVED if found.get(name)}

@@ -73,8 +73,8 @@ def save(
 
     Notes
     -----
-    The cache (`memory`) is not saved either: it belongs to a machine. A network that is trained further after
-    `load` starts with a fresh optimizer.
+    Folders (`memory`, `checkpoint_dir`) are not saved either: they belong to a machine. A network that is
+    trained further after `load` starts with a fresh optimizer.
 
     References
     ----------

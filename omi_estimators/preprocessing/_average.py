@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from omi_estimators.leads import LARGEST_VALUE
 from omi_estimators.preprocessing._gaps import fill_gaps
 from omi_estimators.preprocessing._peaks import peaks_of_energy, qrs_signal
 
@@ -76,6 +77,8 @@ def average_beats(record: NDArray[np.float64], sampling_rate: float, before: flo
     filled = _without_missing_leads(record)
     if not np.ptp(filled, axis=1).any():
         raise NoBeatError("every lead is flat or missing")
+    if np.abs(filled).max() > LARGEST_VALUE:
+        raise NoBeatError(f"its values reach beyond {LARGEST_VALUE:g}, which no unit makes of an ECG")
     band = qrs_signal(filled, sampling_rate)
     peaks = peaks_of_energy(band, sampling_rate)
     if peaks.size == 0:

@@ -11,9 +11,10 @@ import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from omi_estimators.leads import check_ecg, check_records_axis
+from omi_estimators.preprocessing._cache import CheckedMemory
 
 # Records sent to a process at once. Blocks above a megabyte reach it through shared memory, and those of a memory map
 # as a reference, at a fraction of the cost of single records through a pipe.
@@ -105,10 +106,10 @@ def map_records(
     """Yield ``function(record, **params)`` for every record of `X`, in order.
 
     The cache is keyed by one record's values and `params`, so a record met again in another fold, or in
-    another batch, is not computed again.
+    another batch, is not computed again; see `CheckedMemory` for what a changed package or a damaged file does.
     """
     if memory is not None:
-        function = check_memory(os.fspath(memory) if isinstance(memory, os.PathLike) else memory).cache(function)
+        function = CheckedMemory(memory).cache(function)
     records = as_3d(X)
     size = max(1, min(_BLOCK, len(records) // (4 * joblib.effective_n_jobs(n_jobs))))
     blocks = (records[start : start + size] for start in range(0, len(records), size))

@@ -13,7 +13,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import check_estimator
 
 from omi_estimators import classifiers
-from omi_estimators.classifiers import PAPER_RECIPE
+from omi_estimators.classifiers import PAPER_RECIPE, ECGSmartNetClassifier
+from omi_estimators.classifiers._prior import shift_prior
 
 NAMES = ["ECGSmartNetClassifier", "ResNet18Classifier", "TemporalResNet18Classifier"]
 TINY = {"width": 4, "blocks": (1, 1), "max_epochs": 30, "lr": 1e-2, "n_threads": 1, "random_state": 0}
@@ -226,3 +227,24 @@ def test_reduced_precision_is_asked_for_and_near(make_classifier, make_beats):
     reduced = classifier.set_params(mixed_precision=True).predict_proba(X)
     assert 0 < np.abs(reduced - exact).max() < 0.02
     np.testing.assert_array_equal(classifier.set_params(mixed_precision=False).predict_proba(X), exact)
+
+
+def test_a_record_too_large_for_a_probability_is_named(make_beats):
+    X, y, _ = make_beats()
+    classifier = ECGSmartNetClassifier(width=2, blocks=(1,), max_epochs=1, n_threads=1, random_state=0).fit(X, y)
+    X[5] = np.copysign(3e38, X[5])
+    with pytest.raises(ValueError, match=r"no finite output for 1 of 40 records \(first: record 5\).*LeadScaler"):
+        classifier.predict_proba(X)
+
+
+@pytest.mark.parametrize("groups", [5, "patients", [[0], [1]]], ids=str)
+def test_patients_of_another_shape_are_an_error(make_beats, groups):
+    X, y, _ = make_beats()
+    with pytest.raises(ValueError, match="groups must hold one patient per record; got"):
+        ECGSmartNetClassifier().fit(X, y, groups=groups)
+
+
+def test_a_class_next_to_absent_in_training_has_a_probability_too():
+    log_proba = shift_prior(np.zeros((1, 2)), np.array([1.0, 1e-310]), np.array([0.5, 0.5]))
+    assert np.isfinite(log_proba).all()
+    assert log_proba[0, 0] == pytest.approx(np.log(1e-310), rel=1e-6)

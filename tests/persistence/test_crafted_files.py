@@ -304,7 +304,7 @@ def test_a_cache_full_of_pickles_is_not_opened(place, files):
     def change(schema, arrays):
         _attribute(schema, "MedianBeat", "memory", "cache")
 
-    _refuse(_change(files["beat"], change), "names a cache, memory='cache'")
+    _refuse(_change(files["beat"], change), "names a folder, memory='cache'")
 
 
 def test_a_cache_hidden_in_an_array_is_found(place, files):

@@ -330,3 +330,14 @@ def test_the_same_members_make_the_same_file(net, path):
     members = unpack(read_bytes(path), "model")[1]
     assert members.keys() == {CARD, MODEL, "networks/0.safetensors"}
     assert pack(members, {"versions": {}}) == pack(members, {"versions": {}})
+
+
+def test_folders_of_this_machine_stay_here(tmp_path, path):
+    X = np.random.default_rng(0).normal(size=(8, 12, 60))
+    net = ECGSmartNetClassifier(width=2, blocks=(1,), max_epochs=1, random_state=0, checkpoint_dir=tmp_path / "kept")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save(net.fit(X, np.arange(8) % 2), path)
+    assert load(path).checkpoint_dir is None
+    assert net.checkpoint_dir == tmp_path / "kept"
+    assert str(tmp_path).encode() not in path.read_bytes()

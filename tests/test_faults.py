@@ -1,0 +1,119 @@
+"""The fast part of the fault campaign; `python -m benchmarks faults` is the long one, made of the same faults."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.dummy import DummyClassifier
+
+from benchmarks.faults._cache import kill_one_worker, measure
+from benchmarks.faults._folds import N_FOLDS, judge_folds, write_folds
+from benchmarks.faults._tools import CLOCKS, FORK, full_disk, judge, kill_after, set_clock
+from omi_estimators import compare_estimators
+
+# Python 3.12 and later warn of any fork beside threads; these children do plain arithmetic and are killed.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+
+
+def test_folds_survive_a_kill_at_any_moment(tmp_path):
+    for seconds in np.random.default_rng(0).uniform(0, 0.1, size=8):
+        kill_after(seconds, write_folds, tmp_path)
+        assert judge_folds(tmp_path) == {"right": N_FOLDS}
+
+
+def test_two_processes_may_save_the_same_folds_while_a_third_reads(tmp_path):
+    writers = [FORK.Process(target=write_folds, args=(tmp_path, 20)) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    outcomes = Counter()
+    while any(writer.is_alive() for writer in writers):
+        outcomes += judge_folds(tmp_path)
+    assert set(outcomes) == {"right"}
+    assert len(list(tmp_path.iterdir())) == N_FOLDS
+
+
+@pytest.mark.parametrize("clock", CLOCKS.values(), ids=CLOCKS)
+def test_folds_of_any_age_are_found(tmp_path, clock):
+    write_folds(tmp_path, 1)
+    set_clock(tmp_path, clock)
+    assert judge_folds(tmp_path) == {"right": N_FOLDS}
+
+
+def test_finished_folds_outlive_a_folder_that_is_read_only_or_full(tmp_path, read_only):
+    write_folds(tmp_path, 1)
+    for context in (read_only(tmp_path), full_disk()):
+        with context, pytest.warns(UserWarning, match="cannot be saved"):
+            write_folds(tmp_path, 1)
+        assert judge_folds(tmp_path) == {"right": N_FOLDS}
+
+
+class Mortal(DummyClassifier):
+    """Counts its fits, and takes its process with it at one of them."""
+
+    n_fits = 0
+    dies_at = 0
+
+    def fit(self, X, y):
+        type(self).n_fits += 1
+        if self.n_fits == self.dies_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().fit(X, y)
+
+
+def test_a_comparison_that_was_killed_goes_on_with_its_finished_folds(tmp_path, monkeypatch):
+    y = np.arange(60) % 2
+    X = np.random.default_rng(0).normal(size=(60, 4))
+
+    def compare(cache_dir):
+        given = {"groups": np.arange(60) // 2, "n_resamples": 20, "random_state": 0, "verbose": 0}
+        return compare_estimators({"mortal": Mortal()}, X, y, cache_dir=cache_dir, **given).probabilities
+
+    monkeypatch.setattr(Mortal, "n_fits", 0)
+    monkeypatch.setattr(Mortal, "dies_at", 0)
+    expected = compare(None)
+    n_folds = Mortal.n_fits
+    for dies_at in (3, 2):
+        Mortal.n_fits, Mortal.dies_at = 0, dies_at
+        process = FORK.Process(target=compare, args=(tmp_path,))
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    Mortal.n_fits, Mortal.dies_at = 0, 0
+    pd.testing.assert_frame_equal(compare(tmp_path), expected)
+    assert Mortal.n_fits == n_folds - 3
+
+
+def test_the_cache_survives_a_kill_at_any_moment(tmp_path, make_ecg):
+    X = make_ecg(n_records=6)
+    expected = measure("beats", X, None)
+    for seconds in np.random.default_rng(0).uniform(0, 0.15, size=6):
+        kill_after(seconds, measure, "beats", X, tmp_path)
+        assert judge(lambda: measure("beats", X[:1], tmp_path), expected[: expected.size // 6]) == "right"
+    assert judge(lambda: measure("beats", X, tmp_path), expected) == "right"
+
+
+def test_two_processes_may_fill_one_cache(tmp_path, make_ecg):
+    X = make_ecg(n_records=6)
+    expected = measure("beats", X, None)
+    other = FORK.Process(target=measure, args=("beats", X, tmp_path))
+    other.start()
+    assert judge(lambda: measure("beats", X, tmp_path), expected) == "right"
+    other.join()
+    assert other.exitcode == 0
+
+
+def test_a_worker_that_dies_is_an_error_and_the_next_call_is_right(make_ecg):
+    X = np.repeat(make_ecg(n_records=1), 200, axis=0)
+    expected = np.tile(measure("beats", X[:1], None), 200)
+    measure("beats", X[:4], None, n_jobs=2)
+    killer = threading.Timer(0.05, kill_one_worker)
+    killer.start()
+    assert judge(lambda: measure("beats", X, None, n_jobs=2), expected) == "TerminatedWorkerError"
+    killer.join()
+    assert judge(lambda: measure("beats", X, None, n_jobs=2), expected) == "right"
