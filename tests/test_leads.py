@@ -61,7 +61,10 @@ def test_what_is_wrong_is_said(X, params, message):
 
 
 def test_large_values_do_not_pass_for_infinite():
-    assert check_ecg(np.full((1, 1, 100), 1e38, dtype=np.float32)).shape == (1, 1, 100)
+    large = np.full((1, 1, 100), 1e29, dtype=np.float32)
+    assert check_ecg(large).shape == large.shape
+    with pytest.raises(ValueError, match="beyond"):
+        check_ecg(1e9 * large)
 
 
 def test_values_that_no_unit_makes_of_an_ecg_are_refused_by_record():

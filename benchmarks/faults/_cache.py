@@ -125,13 +125,14 @@ def report_workers(folder: Path, rng: np.random.Generator) -> None:
     X = make_omi_ecgs(n_patients=200, random_state=0).X[:200].astype(np.float64)
     expected = measure("beats", X, None)
     first, then = Counter[str](), Counter[str]()
-    for _ in range(N_KILLS_OF_WORKERS):
+    for index in range(N_KILLS_OF_WORKERS):
         measure("beats", X[:4], None, n_jobs=2)  # starts them
-        killer = threading.Timer(rng.uniform(0.05, 0.8), kill_one_worker)
+        again = functools.partial(measure, "beats", X, folder / str(index), n_jobs=2)
+        killer = threading.Timer(rng.uniform(0.05, 0.5), kill_one_worker)
         killer.start()
-        first[judge(lambda: measure("beats", X, folder, n_jobs=2), expected)] += 1
+        first[judge(again, expected)] += 1
         killer.join()
-        then[judge(lambda: measure("beats", X, folder, n_jobs=2), expected)] += 1
+        then[judge(again, expected)] += 1
     show("one killed while measuring", first)
     show("the same call after that", then)
 
