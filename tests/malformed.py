@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import signal
+import tempfile
 import time
 import warnings
 from collections import Counter
@@ -14,10 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from sklearn.ensemble import RandomForestClassifier
 from strategies import malformed_records, not_records, training_sets
 
 from omi_estimators import (
@@ -26,10 +29,14 @@ from omi_estimators import (
     LeadScaler,
     MedianBeat,
     NeuroKitFeatures,
+    load,
     make_forest_pipeline,
     make_net_pipeline,
+    save,
 )
 from omi_estimators.datasets import make_omi_ecgs
+from omi_estimators.persistence import ModelFileError
+from omi_estimators.persistence._container import pack, seal, unpack
 from omi_estimators.preprocessing import BadLeadMasker, SignalQuality
 
 LONGEST = 10.0
@@ -113,6 +120,56 @@ def _raw_records(draw: Any) -> Any:
     return draw(malformed_records(shape=_SHAPE, rates=(_RATE,), n_records=draw(st.integers(1, 2))))[0]
 
 
+@cache
+def _model_files() -> list[bytes]:
+    """Return the files of two saved models, a network and a forest."""
+    X = np.random.default_rng(0).normal(size=(20, 12, 40))
+    y = np.arange(20) % 2
+    models = [ECGSmartNetClassifier(**TINY).fit(X, y), RandomForestClassifier(3, random_state=0).fit(X[:, 0], y)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.omi")
+        files = []
+        for model in models:
+            save(model, path)
+            files.append(path.read_bytes())
+    return files
+
+
+@st.composite
+def _spoilt_models(draw: Any) -> bytes:
+    """Draw a model file with bytes changed: as a disk does, or with all its hashes made to fit again."""
+    file = draw(st.sampled_from(_model_files()))
+    spots = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(max_size=4)), min_size=1, max_size=4)
+
+    def spoil(content: bytes) -> bytes:
+        for where, new in draw(spots):
+            place = int(where * len(content))
+            content = content[:place] + new + content[place + len(new) + draw(st.sampled_from([0, 0, 0, 1])) :]
+        return content
+
+    kind = draw(st.sampled_from(["damaged", "sealed again", "a part replaced", "cut off", "something else"]))
+    if kind == "something else":
+        return draw(st.binary(max_size=200))
+    if kind == "cut off":
+        return file[: draw(st.integers(0, len(file) - 1))]
+    if kind == "damaged":
+        return spoil(file)
+    if kind == "sealed again":
+        body = file[: -len(seal(b""))]
+        return seal(spoil(body))
+    manifest, members = unpack(file, "model")
+    part = draw(st.sampled_from(sorted(members)))
+    return pack(members | {part: spoil(members[part])}, {"versions": manifest["versions"]})
+
+
+def _load(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.omi")
+        path.write_bytes(content)
+        load(path)
+        assert [file.name for file in Path(folder).iterdir()] == ["model.omi"], "something was written"
+
+
 @dataclass(frozen=True)
 class Target:
     """Something to try on drawn inputs; of a thousand inputs of a campaign it gets `share`."""
@@ -139,6 +196,7 @@ TARGETS: dict[str, Target] = {
     "predict_proba of the net": Target(not_records(), _predict("net"), 80),
     "predict_proba of the net's pipeline": Target(_raw_records(), _predict("net pipeline"), 40),
     "predict_proba of the forest's pipeline": Target(_raw_records(), _predict("forest pipeline"), 30),
+    "load": Target(_spoilt_models(), _load, 60, (ModelFileError,)),
 }
 
 

@@ -80,7 +80,7 @@ def report_models(folder: Path, rng: np.random.Generator) -> None:
             show("the file saved before, after that", Counter([judge(loaded, expected)]))
         outcomes = Counter()
         for _ in range(N_KILLS):
-            kill_after(rng.uniform(0.05, 0.3), save_for_ever, model, path)
+            kill_after(rng.uniform(0.05, 1.0), save_for_ever, model, path)
             outcomes[judge(loaded, expected)] += 1
         show("killed while saving", outcomes)
         left = [file for file in folder.iterdir() if file.suffix == ".part"]
