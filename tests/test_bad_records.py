@@ -144,7 +144,7 @@ def describe(name: str) -> tuple[str, ...]:
 
 def _documented() -> dict[str, tuple[str, ...]]:
     """Return the rows of the table of bad records in the document, by the record's name."""
-    text = DOCUMENT.read_text().split("<!-- bad records -->")[1]
+    text = DOCUMENT.read_text().split("<!-- bad records -->")[1].split("<!-- end of bad records -->")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     return {name: tuple(outcomes) for name, *outcomes in rows[2:]}
 
