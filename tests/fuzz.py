@@ -18,9 +18,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, seed, settings
 from malformed import TARGETS, Tally, try_input
 
-# Inputs of a round; hypothesis forgets between rounds, and memory is looked at.
-ROUND = 1000
-# A process may need the first rounds to load and fit everything.
+# Between rounds hypothesis forgets, and memory is looked at. A process may need the first ones to load and fit
+# everything.
 WARM_ROUNDS = 3
 MOST_GROWTH = 64.0
 
@@ -31,10 +30,10 @@ def resident_mb() -> float:
     return pages * 4096 / 2**20
 
 
-def try_round(number: int, tally: Tally) -> list[str]:
+def try_round(number: int, tally: Tally, targets: list[str]) -> list[str]:
     """Try a round of inputs on each target and return what went wrong, in words."""
     failures: list[str] = []
-    for name in TARGETS:
+    for name in targets:
         _make_tries(name, number, tally, failures)()
     return failures
 
@@ -57,11 +56,11 @@ def _make_tries(name: str, number: int, tally: Tally, failures: list[str]) -> Ca
     return tries
 
 
-def work(numbers: list[int], results: Any) -> None:
+def work(numbers: list[int], targets: list[str], results: Any) -> None:
     """Try rounds and put tally, failures and memory after each round into a queue."""
     tally, failures, memory = Tally(), [], []
     for number in numbers:
-        failures += try_round(number, tally)
+        failures += try_round(number, tally, targets)
         memory.append(resident_mb())
         print(f"round {number}: {tally.outcomes.total()} inputs, {memory[-1]:.0f} MB", file=sys.stderr, flush=True)
     results.put((tally, failures, memory))
@@ -71,14 +70,18 @@ def main() -> int:
     """Run the campaign and return its exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=100_000, help="at least so many are tried")
+    parser.add_argument("--target", choices=TARGETS, help="try these alone")
     parser.add_argument("--jobs", type=int, default=2, help="number of processes")
     parser.add_argument("--seed", type=int, default=0, help="another one draws other inputs")
     args = parser.parse_args()
-    n_rounds = -(-args.inputs // ROUND)
+    targets = [args.target] if args.target else list(TARGETS)
+    n_rounds = -(-args.inputs // sum(TARGETS[name].share for name in targets))
     numbers = [args.seed * 1_000_000 + number for number in range(n_rounds)]
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
-    workers = [context.Process(target=work, args=(numbers[job :: args.jobs], results)) for job in range(args.jobs)]
+    workers = [
+        context.Process(target=work, args=(numbers[job :: args.jobs], targets, results)) for job in range(args.jobs)
+    ]
     start = time.perf_counter()
     for worker in workers:
         worker.start()
@@ -96,6 +99,8 @@ def report(found: list[tuple[Tally, list[str], list[float]]], seconds: float) ->
     print("|---|" + "--:|" * (len(kinds) + 2))
     for name in TARGETS:
         counts = [outcomes[name, kind] for kind in kinds]
+        if not any(counts):
+            continue
         longest = max(tally.slowest.get(name, 0.0) for tally, _, _ in found)
         print(f"| {name} | {sum(counts)} | " + " | ".join(map(str, counts)) + f" | {longest:.1f} |")
     totals = [sum(outcomes[name, kind] for name in TARGETS) for kind in kinds]
