@@ -318,7 +318,7 @@ def test_a_cache_hidden_in_an_array_is_found(place, files):
             _node("LeadScaler", "omi_estimators.preprocessing._scale", "ObjectNode", content=content), protocol=2
         )
 
-    _refuse(_change(files["beat"], change), "names a cache")
+    _refuse(_change(files["beat"], change), "names a folder")
 
 
 def test_an_attribute_cannot_take_the_place_of_a_method(place, files):
