@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "networks",
         "persistence",
         "preprocessing",
+        "readers",
         "splits",
         "triage",
     ],
@@ -26,6 +27,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "persistence": ["load", "save"],
         "pipelines": ["make_forest_pipeline", "make_fusion", "make_net_pipeline"],
         "preprocessing": ["ECGFilter", "LeadScaler", "MedianBeat"],
+        "readers": ["read_ecg"],
         "triage": ["RiskTierClassifier"],
     },
 )

@@ -1,0 +1,12 @@
+"""Files to records: `read_ecg` for any format, `load_ecgs` for many files, `ECGReader` for pipelines."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    submod_attrs={
+        "_errors": ["ECGFileError"],
+        "_read": ["FORMATS", "read_ecg"],
+        "_record": ["ECGRecord"],
+    },
+)
