@@ -107,7 +107,8 @@ def test_all_estimators_calibrated_and_from_a_cache(ptbxl, tmp_path, capsys):
 
 
 def test_a_narrow_net_is_no_secret():
-    from omi_estimators.cli import _make_parser, _simulate
+    from omi_estimators.cli import _make_parser
+    from omi_estimators.cli._compare import _simulate
 
     for arguments, expected in (([], True), (["--width", "64"], False), (["--estimators", "forest"], False)):
         args = _make_parser().parse_args(["compare", "--n-patients", "2", *arguments])
@@ -147,7 +148,7 @@ def test_a_report_that_cannot_be_written_is_said_before_the_work(ptbxl, monkeypa
     def refuse(*args, **keywords):
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(omi_estimators.cli.Path, "mkdir", refuse)
+    monkeypatch.setattr(omi_estimators.cli._compare.Path, "mkdir", refuse)
     assert main(["compare", "--ptbxl", "somewhere", "--folds", "2", "--out", str(tmp_path / "report")]) == 2
     printed = capsys.readouterr().err
     assert "the disk is full" in printed

@@ -1,0 +1,187 @@
+"""``omi-estimators fit``: from a folder of ECG files and a table of labels to a saved model with risk tiers."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omi_estimators.cli._labels import read_labels
+from omi_estimators.cli._measure import measure_records
+from omi_estimators.cli._tools import check_jobs_and_seed, check_writable, positive, refuse, say
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+_DESCRIPTION = """\
+Fit a model on ECG files of any kind and their labels, and save it. Thresholds of its risk tiers come from probabilities
+out of patient-grouped folds, and so does the AUROC that is printed and written on the model's card.
+Research use only; not a medical device."""
+
+_EPILOG = """\
+the table of labels:
+  a CSV file with the columns file (relative to --data), label (0 or 1) and, so that no patient is on both sides of a
+  fold, patient. Without that column the patient ids in the files are taken.
+
+example:
+  omi-estimators fit --data ecgs --labels labels.csv --model forest --out forest.omi"""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to a parser's commands."""
+    fit = commands.add_parser(
+        "fit",
+        help="fit a model on ECG files and their labels, and save it",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    fit.set_defaults(run=_fit, lost="no model was written")
+    add = fit.add_argument
+    add("--data", metavar="DIR", type=Path, required=True, help="folder of the ECG files")
+    add("--labels", metavar="CSV", type=Path, required=True, help="table with the columns file, label, patient")
+    add("--model", choices=("net", "forest", "fusion"), default="forest", help="what to fit (default: forest)")
+    add("--out", metavar="FILE", type=Path, required=True, help="where to save the model")
+    add("--calibrate", action="store_true", help="calibrate the net or the forest, cross-fitted by patient")
+    add("--sampling-rate", metavar="HZ", type=positive, default=500, help="to work at (default: 500)")
+    add("--duration", metavar="S", type=positive, default=10, help="of each record that is used (default: 10)")
+    add("--file-rate", metavar="HZ", type=positive, help="of files of plain numbers (CSV, NPY, MAT)")
+    add("--unit", choices=("mV", "uV", "V"), help="of files of plain numbers")
+    add("--folds", metavar="N", type=positive, default=5, help="folds for thresholds and AUROC (default: 5)")
+    add("--epochs", metavar="N", type=positive, help="most epochs of the net (default: that of the classifier)")
+    add("--width", metavar="N", type=positive, help="channels of the net's first stage (default: 64)")
+    add("--seed", metavar="N", type=int, default=0, help="of everything that chance decides (default: 0)")
+    add("--jobs", metavar="N", type=int, default=-1, help="processes; -1 means all cores (default: -1)")
+
+
+def _fit(args: argparse.Namespace) -> int:
+    """Run ``omi-estimators fit``: everything that input can spoil first, then the long work."""
+    from omi_estimators.metrics import roc_auc_interval
+
+    try:
+        _check(args)
+        X, table = _read(args)
+        y, groups = table["label"].to_numpy(), _find_patients(table)
+        with warnings.catch_warnings(record=True) as caught, tempfile.TemporaryDirectory(prefix="omi-") as cache:
+            warnings.simplefilter("always", UserWarning)
+            unusable = measure_records(X, [args.model], args.sampling_rate, n_jobs=args.jobs, cache=Path(cache))
+            X, y, groups = _leave_out(X, y, groups, table["file"].to_numpy(), unusable)
+            n_patients = len(set(groups.tolist()))
+            say(f"{len(y)} records of {n_patients} patients, {int(y.sum())} positive; {args.folds} folds by patient.")
+            model = _make_model(args, cache).fit(X, y, groups=groups)
+    except (ImportError, OSError, ValueError) as error:
+        return refuse(error)
+    for text in dict.fromkeys(str(item.message) for item in caught):
+        say(f"note: {text}")
+    auroc = roc_auc_interval(y, model.out_of_fold_, groups=groups, random_state=args.seed)
+    return _save(args, model, y, groups, auroc)
+
+
+def _check(args: argparse.Namespace) -> None:
+    check_jobs_and_seed(args)
+    check_writable(args.out.absolute().parent, "model", "--out")
+    if args.out.is_dir():
+        raise ValueError(f"--out must be a file; {args.out} is a folder.")
+    if args.calibrate and args.model == "fusion":
+        raise ValueError("--calibrate is for net and forest; the fusion is calibrated by its last step.")
+
+
+def _read(args: argparse.Namespace) -> tuple[Any, pd.DataFrame]:
+    """Return the ECGs, and the table of labels with what the files say beside them."""
+    from omi_estimators.readers import load_ecgs
+
+    labels = read_labels(args.labels, args.data)
+    params = {"sampling_rate": args.file_rate, "unit": args.unit}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        X, read = load_ecgs(
+            labels["path"],
+            args.sampling_rate,
+            args.duration,
+            read_params={name: value for name, value in params.items() if value is not None},
+            n_jobs=args.jobs,
+            on_error="keep",
+            verbose=True,
+        )
+    for item in caught:
+        say(f"note: {item.message}")
+    kept = (read["error"] == "").to_numpy()
+    table = labels.assign(file_patient=read["patient_id"].to_numpy())[kept]
+    return (X if kept.all() else X[kept]), table
+
+
+def _find_patients(table: pd.DataFrame) -> NDArray[np.object_]:
+    """Return who each record is of: from the table, else from the files, else each its own, with a word of warning."""
+    import numpy as np
+
+    if "patient" in table:
+        return table["patient"].to_numpy(dtype=object)
+    if table["file_patient"].notna().all():
+        say("note: patients are those that the files name.")
+        return table["file_patient"].to_numpy(dtype=object)
+    say(
+        "note: neither the table nor every file names the patient, so each file counts as a patient of its own. If "
+        "somebody has two, the AUROC is too good; add a column patient."
+    )
+    return np.arange(len(table)).astype(object)
+
+
+def _leave_out(X: Any, y: Any, groups: Any, files: Any, unusable: Any) -> tuple[Any, Any, Any]:
+    """Return the records that have beats and features; name the others."""
+    if unusable.any():
+        shown = ", ".join(files[unusable][:10]) + (" ..." if unusable.sum() > 10 else "")
+        say(f"note: left out, having no measurable beat: {int(unusable.sum())} records ({shown}).")
+        X, y, groups = X[~unusable], y[~unusable], groups[~unusable]
+    if len(set(y.tolist())) < 2:
+        raise ValueError("The records that could be read and measured are of one class only; both 0 and 1 are needed.")
+    return X, y, groups
+
+
+def _make_model(args: argparse.Namespace, cache: str) -> Any:
+    """Return the classifier with risk tiers, not fitted."""
+    from omi_estimators.candidates import make_candidates
+    from omi_estimators.triage import RiskTierClassifier
+
+    params = {"max_epochs": args.epochs, "width": args.width}
+    made = make_candidates(
+        (args.model,),
+        args.sampling_rate,
+        memory=cache,
+        n_jobs=args.jobs,
+        net_params={name: value for name, value in params.items() if value is not None},
+        calibrated=args.calibrate,
+    )
+    model = made[f"{args.model}, calibrated" if args.calibrate else args.model]
+    seeds = [name for name in model.get_params() if name.split("__")[-1] == "random_state"]
+    model.set_params(**dict.fromkeys(seeds, args.seed))
+    return RiskTierClassifier(model, cv=args.folds, random_state=args.seed)
+
+
+def _save(args: argparse.Namespace, model: Any, y: Any, groups: Any, auroc: Any) -> int:
+    """Save the model with its card, and print what it is."""
+    from omi_estimators.persistence import save
+
+    with warnings.catch_warnings():
+        # What a later fit would miss: seeds and the like, which the command gives anew.
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            save(
+                model,
+                args.out,
+                y=y,
+                groups=groups,
+                metrics={"AUROC": auroc},
+                evaluated_on=f"the training records, out of {args.folds} folds by patient",
+                notes=f"Fitted by omi-estimators fit --model {args.model} on files at {args.sampling_rate} Hz.",
+            )
+        except (OSError, TypeError, ValueError) as error:
+            return refuse(error)
+    found = model.thresholds_
+    print(f"AUROC out of fold: {auroc}")
+    print(f"thresholds: rule-out below {found.rule_out}, rule-in from {found.rule_in}")
+    print(f"Model: {args.out}")
+    return 0

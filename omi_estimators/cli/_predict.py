@@ -1,0 +1,175 @@
+"""``omi-estimators predict``: from a saved model and ECG files to a line for each file."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from omi_estimators.cli._tools import check_jobs_and_seed, check_writable, positive, refuse, say
+
+_SOME_FAILED = 1
+_CHUNK = 32  # files read and judged at once
+_COLUMNS = ("file", "probability", "tier", "quality", "warnings", "error")
+# Parts of a WFDB record beside its header.
+_BESIDE_HEADERS = {".dat", ".atr", ".xws"}
+
+_DESCRIPTION = """\
+Print, for each ECG file, the probability of the positive class, its risk tier, and what is wrong with the recording.
+A file that cannot be read or measured is a line with the reason, and the exit status is then 1.
+Research use only; not a medical device."""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to a parser's commands."""
+    predict = commands.add_parser(
+        "predict",
+        help="apply a saved model to ECG files",
+        description=_DESCRIPTION,
+        epilog="example:\n  omi-estimators predict forest.omi ecgs/*.xml --csv out.csv",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    predict.set_defaults(run=_predict, lost="what was printed is right, the rest is missing")
+    add = predict.add_argument
+    add("model", metavar="MODEL", type=Path, help="a file that omi-estimators fit or omi_estimators.save wrote")
+    add("files", metavar="FILE", type=Path, nargs="+", help="ECG files of any kind, or folders of such")
+    add("--csv", metavar="FILE", type=Path, help="write the lines to this table too")
+    add("--file-rate", metavar="HZ", type=positive, help="of files of plain numbers (CSV, NPY, MAT)")
+    add("--unit", choices=("mV", "uV", "V"), help="of files of plain numbers")
+    add("--jobs", metavar="N", type=int, default=1, help="processes that read; -1 means all cores (default: 1)")
+
+
+def _predict(args: argparse.Namespace) -> int:
+    """Run ``omi-estimators predict``."""
+    from tqdm import tqdm
+
+    try:
+        check_jobs_and_seed(args)
+        if args.csv:
+            check_writable(args.csv.absolute().parent, "table", "--csv")
+        files = _expand(args.files)
+        model, sampling_rate, n_samples = _load(args.model)
+        lines = []
+        width = min(60, max(len(str(path)) for path in files))
+        with tqdm(total=len(files), desc="predicting", unit="file", file=sys.stderr, disable=len(files) < 2) as bar:
+            for start in range(0, len(files), _CHUNK):
+                chunk = files[start : start + _CHUNK]
+                for line in _judge(model, chunk, sampling_rate, n_samples, args):
+                    tqdm.write(_format(line, width), file=sys.stdout)
+                    lines.append(line)
+                bar.update(len(chunk))
+        if args.csv:
+            _write_csv(args.csv, lines)
+    except (ImportError, OSError, TypeError, ValueError) as error:
+        return refuse(error)
+    n_failed = sum(bool(line["error"]) for line in lines)
+    if n_failed:
+        say(f"{n_failed} of {len(lines)} files have no probability.")
+    return _SOME_FAILED if n_failed else 0
+
+
+def _expand(given: Sequence[Path]) -> list[Path]:
+    """Return the files, those of folders in order; of a WFDB record the header alone."""
+    files: list[Path] = []
+    for path in given:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        inside = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+        files += [f for f in inside if f.suffix not in _BESIDE_HEADERS or not f.with_suffix(".hea").is_file()]
+    if not files:
+        raise ValueError(f"There are no files in {', '.join(map(str, given))}.")
+    return files
+
+
+def _load(path: Path) -> tuple[Any, float, int]:
+    """Return the model, and the rate (Hz) and number of samples of the records that it was fitted on."""
+    from omi_estimators.persistence import load
+    from omi_estimators.persistence._plain import iterate_parts
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = load(path)
+    for item in caught:
+        say(f"note: {item.message}")
+    if not hasattr(model, "predict_proba") or len(getattr(model, "classes_", ())) != 2:
+        raise TypeError(f"{path.name} holds a {type(model).__name__}, not a fitted classifier of two classes.")
+    for part in iterate_parts(model):
+        found = vars(part)
+        if "sampling_rate" in found and "n_samples_in_" in found:
+            return model, float(found["sampling_rate"]), int(found["n_samples_in_"])
+    raise TypeError(f"{path.name} holds a {type(model).__name__} that does not start from raw ECGs; give a pipeline.")
+
+
+def _judge(
+    model: Any, files: Sequence[Path], sampling_rate: float, n_samples: int, args: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
+    """Yield the line of each file."""
+    from omi_estimators.readers import load_ecgs
+
+    params = {"sampling_rate": args.file_rate, "unit": args.unit}
+    given = {name: value for name, value in params.items() if value is not None}
+    with warnings.catch_warnings():
+        # Each file has its own line.
+        warnings.simplefilter("ignore", UserWarning)
+        X, table = load_ecgs(
+            files, sampling_rate, n_samples / sampling_rate, read_params=given, n_jobs=args.jobs, on_error="keep"
+        )
+    for position, (path, error) in enumerate(zip(files, table["error"], strict=True)):
+        line = dict.fromkeys(_COLUMNS, "") | {"file": str(path), "error": error}
+        yield line if error else line | _judge_record(model, X[position], table.iloc[position], sampling_rate)
+
+
+def _judge_record(model: Any, record: Any, row: Any, sampling_rate: float) -> dict[str, Any]:
+    """Return probability, tier, quality and warnings of one record, or why it has none."""
+    import numpy as np
+
+    from omi_estimators.preprocessing import UnusableRecordWarning, signal_quality
+
+    quality = signal_quality(record, sampling_rate)
+    found = {"quality": f"{quality.quality:.2f}", "warnings": "; ".join(_warnings(quality, row))}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        prob = model.predict_proba(record[np.newaxis])[0]
+        tier = model.predict_tier(record[np.newaxis])[0] if hasattr(model, "predict_tier") else ""
+    if any(issubclass(item.category, UnusableRecordWarning) for item in caught) or np.isnan(prob).any():
+        return found | {"error": "it has no beat that can be measured."}
+    positive = getattr(model, "pos_label_", model.classes_[1])
+    column = int(np.flatnonzero(model.classes_ == positive)[0])
+    return found | {"probability": f"{prob[column]:.4f}", "tier": str(tier)}
+
+
+def _warnings(quality: Any, row: Any) -> Iterator[str]:
+    """Yield what is wrong with a recording, in words."""
+    import numpy as np
+
+    from omi_estimators.leads import LEADS
+
+    for flag in ("missing", "flat", "saturated", "noise", "wander"):
+        leads = [LEADS[i] for i in np.flatnonzero(getattr(quality, flag))]
+        if leads:
+            yield f"{flag}: {' '.join(leads)}"
+    if quality.limb_lead_reversal != "none":
+        yield f"limb electrodes swapped? {quality.limb_lead_reversal}"
+    if row["missing_duration"] > 0:
+        yield f"{row['missing_duration']:.1f} s short"
+
+
+def _format(line: dict[str, Any], width: int) -> str:
+    """Return the line as it is printed."""
+    name = line["file"].ljust(width)
+    if line["error"]:
+        return f"{name}  not judged: {line['error']}"
+    text = f"{name}  {line['probability']}  {line['tier']:8}"
+    return f"{text}  {line['warnings']}".rstrip()
+
+
+def _write_csv(path: Path, lines: Sequence[dict[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, _COLUMNS)
+        writer.writeheader()
+        writer.writerows(lines)
