@@ -23,7 +23,7 @@ from omi_estimators.features._vectors import measure_axes, measure_vectorcardiog
 from omi_estimators.features._waves import measure_p, measure_qrs
 from omi_estimators.preprocessing import NoBeatError, filter_ecg, quality_features, signal_quality
 from omi_estimators.preprocessing._average import AverageBeat, average_beats
-from omi_estimators.preprocessing._gaps import fill_gaps
+from omi_estimators.preprocessing._gaps import fill_gaps, recorded_span
 from omi_estimators.preprocessing._quality import LEAST_QUALITY_RATE
 
 # The beat reaches from before the P wave to after the T wave (s).
@@ -66,6 +66,7 @@ def measure_record(record: ArrayLike, sampling_rate: float) -> NDArray[np.float6
     (60, -0.2)
     """
     raw = np.atleast_2d(np.asarray(record, dtype=np.float64))
+    raw = raw[:, recorded_span(raw)]
     filtered = filter_ecg(raw, sampling_rate)
     average = average_beats(filtered, sampling_rate, _BEFORE, _AFTER)
     beat = delineate_average(average, sampling_rate)

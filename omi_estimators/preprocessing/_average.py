@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omi_estimators.leads import LARGEST_VALUE
-from omi_estimators.preprocessing._gaps import fill_gaps
+from omi_estimators.preprocessing._gaps import fill_gaps, recorded_span
 from omi_estimators.preprocessing._peaks import peaks_of_energy, qrs_signal
 
 # Half the window (s) in which beats are compared, and how far they may be moved to match.
@@ -74,7 +74,8 @@ def average_beats(record: NDArray[np.float64], sampling_rate: float, before: flo
     NoBeatError
         If there is no beat, or the beats are so unlike each other that they must be noise.
     """
-    filled = _without_missing_leads(record)
+    span = recorded_span(record)
+    filled = _without_missing_leads(record[:, span])
     if not np.ptp(filled, axis=1).any():
         raise NoBeatError("every lead is flat or missing")
     if np.abs(filled).max() > LARGEST_VALUE:
@@ -98,7 +99,7 @@ def average_beats(record: NDArray[np.float64], sampling_rate: float, before: flo
     offset = _main_peak(waveform, n_before + reach, reach) - (n_before + reach)
     waveform = waveform[:, reach + offset : reach + offset + n_before + n_after]
     waveform = waveform - _pq_level(waveform, n_before, sampling_rate)
-    return AverageBeat(waveform, n_before, peaks + offset, used, usual_match)
+    return AverageBeat(waveform, n_before, peaks + offset + span.start, used, usual_match)
 
 
 def _without_missing_leads(record: NDArray[np.float64]) -> NDArray[np.float64]:

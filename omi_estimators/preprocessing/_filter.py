@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft, signal
 
-from omi_estimators.preprocessing._gaps import fill_gaps
+from omi_estimators.preprocessing._gaps import fill_gaps, recorded_span
 
 _ORDER = 2
 _NOTCH_QUALITY = 30.0
@@ -79,12 +79,17 @@ def filter_ecg(
     if values.ndim == 0 or values.shape[-1] == 0:
         raise ValueError(f"signal must have samples on its last axis; got shape {values.shape}.")
     check_bands(sampling_rate, highpass, lowpass, notch)
-    filled, missing = fill_gaps(values)
+    span = recorded_span(values)
+    filled, missing = fill_gaps(values[..., span])
     response = (float(sampling_rate), highpass, lowpass, tuple(notch or ()))
     filtered = apply_response(filled, *response).astype(values.dtype, copy=False)
     if missing is not None:
         filtered[missing] = np.nan
-    return filtered
+    if filtered.shape == values.shape:
+        return filtered
+    whole = np.full_like(values, np.nan)
+    whole[..., span] = filtered
+    return whole
 
 
 def check_bands(

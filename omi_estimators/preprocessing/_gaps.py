@@ -8,6 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def recorded_span(values: NDArray[np.floating[Any]]) -> slice:
+    """Return the samples from the first to the last at which any signal of `values` (..., n_samples) has a value.
+
+    A short record filled up with NaN ends where its last value is, and is treated as if nothing followed. All samples,
+    if none has a value.
+    """
+    if np.isfinite(values[..., 0]).any() and np.isfinite(values[..., -1]).any():
+        return slice(0, values.shape[-1])
+    there = np.flatnonzero(~np.isnan(values).all(axis=tuple(range(values.ndim - 1))))
+    return slice(int(there[0]), int(there[-1]) + 1) if there.size else slice(0, values.shape[-1])
+
+
 def fill_gaps(values: NDArray[np.floating[Any]]) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_] | None]:
     """Return `values` with NaN replaced, and where it was.
 

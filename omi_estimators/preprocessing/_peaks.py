@@ -10,7 +10,7 @@ from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from scipy.signal import find_peaks
 
 from omi_estimators.preprocessing._filter import apply_response, check_bands
-from omi_estimators.preprocessing._gaps import fill_gaps
+from omi_estimators.preprocessing._gaps import fill_gaps, recorded_span
 
 _QRS_BAND = (8.0, 40.0)
 # No two ventricular beats follow each other faster than this (s).
@@ -59,7 +59,8 @@ def find_r_peaks(record: ArrayLike, sampling_rate: float) -> NDArray[np.intp]:
             f"record must have shape (n_leads, n_samples) or (n_samples,); got {record.shape}. "
             "Give one record at a time."
         )
-    return peaks_of_energy(qrs_signal(fill_gaps(record)[0], sampling_rate), sampling_rate)
+    span = recorded_span(record)
+    return peaks_of_energy(qrs_signal(fill_gaps(record[:, span])[0], sampling_rate), sampling_rate) + span.start
 
 
 def qrs_signal(record: NDArray[np.floating[Any]], sampling_rate: float) -> NDArray[np.floating[Any]]:

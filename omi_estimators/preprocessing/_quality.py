@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing._average import AverageBeat, NoBeatError, average_beats
 from omi_estimators.preprocessing._filter import apply_response
-from omi_estimators.preprocessing._gaps import fill_gaps
+from omi_estimators.preprocessing._gaps import fill_gaps, recorded_span
 from omi_estimators.preprocessing._limb_leads import limb_lead_reversal
 
 FLAGS = ("missing", "flat", "saturated", "noise", "wander")
@@ -53,7 +53,7 @@ class RecordQuality:
     lead_quality : ndarray of shape (n_leads,)
         Of each lead, from 0 to 1.
     missing_share : ndarray of shape (n_leads,)
-        Share of the samples that are missing (NaN).
+        Share of the samples that are missing (NaN), between the first and the last of the record.
     noise_level : ndarray of shape (n_leads,)
         Root mean square, in mV, of what lies above 25 Hz between the beats; NaN for a missing lead.
     wander_level : ndarray of shape (n_leads,)
@@ -147,6 +147,7 @@ def signal_quality(record: ArrayLike, sampling_rate: float) -> RecordQuality:
     ([False, True, False], [False, False, True], 0.3)
     """
     record = _check_record(record, sampling_rate)
+    record = record[:, recorded_span(record)]
     missing_share = np.isnan(record).mean(axis=1)
     filled = np.clip(fill_gaps(record)[0], -_LARGEST, _LARGEST)
     missing = missing_share > _MOST_MISSING

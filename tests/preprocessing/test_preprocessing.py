@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import check_estimator
 
+from omi_estimators.features import measure_record
 from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing import (
     ECGFilter,
@@ -25,6 +26,7 @@ from omi_estimators.preprocessing import (
     find_r_peaks,
     median_beat,
     scale_leads,
+    signal_quality,
 )
 
 TRANSFORMERS = [ECGFilter(), MedianBeat(), LeadScaler()]
@@ -135,6 +137,20 @@ def test_ectopic_and_noisy_beats_are_dropped(make_ecg):
     spoilt[:, peaks[3] - 60 : peaks[3] + 60] = -1.5 * np.sin(np.linspace(0, np.pi, 120))
     spoilt[:, peaks[6] - 100 : peaks[6] + 100] += np.random.default_rng(0).normal(size=(12, 200))
     np.testing.assert_allclose(median_beat(spoilt, 500), clean, atol=0.03)
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 1000), (700, 0), (300, 400)])
+def test_a_short_record_filled_up_with_nan_is_a_short_record(make_ecg, before, after):
+    record = make_ecg(n_records=1)[0]
+    padded = np.pad(record, ((0, 0), (before, after)), constant_values=np.nan)
+    inside = slice(before, padded.shape[1] - after)
+    filtered = filter_ecg(padded, 500)
+    assert np.array_equal(filtered[:, inside], filter_ecg(record, 500))
+    assert np.isnan(np.delete(filtered, np.arange(before, inside.stop), axis=1)).all()
+    assert np.array_equal(find_r_peaks(padded, 500), find_r_peaks(record, 500) + before)
+    assert np.array_equal(measure_record(padded, 500), measure_record(record, 500), equal_nan=True)
+    assert np.array_equal(*(MedianBeat().fit_transform(part[np.newaxis]) for part in (padded, record)))
+    assert signal_quality(padded, 500).quality == signal_quality(record, 500).quality
 
 
 def test_missing_and_flat_leads_are_zero_leads(make_ecg):
