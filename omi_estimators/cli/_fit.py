@@ -107,6 +107,8 @@ def _read(args: argparse.Namespace) -> tuple[Any, pd.DataFrame]:
             on_error="keep",
             verbose=True,
         )
+    if not (read["error"] == "").any():
+        raise ValueError(f"None of the {len(read)} files could be read; the first: {read['error'].iloc[0]}")
     for item in caught:
         say(f"note: {item.message}")
     kept = (read["error"] == "").to_numpy()
