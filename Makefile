@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OMI_ESTIMATORS_DATA ?= ../shared/data
 
-.PHONY: demo test test-slow test-oldest fuzz lint bench clean
+.PHONY: demo test test-slow test-oldest fuzz lint bench performance clean
 
 # The stamp is newer than what it was made from, so a changed requirement installs again.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -46,8 +46,14 @@ lint: $(VENV)/installed
 	$(BIN)/codespell
 	$(BIN)/python .ci/audit.py
 
+DATA := --ptbxl $(OMI_ESTIMATORS_DATA)/ptb-xl-500 --ludb $(OMI_ESTIMATORS_DATA)/ludb --vendor $(OMI_ESTIMATORS_DATA)/vendor
+
+# Speed: less than 15 minutes on two cores.
 bench: $(VENV)/installed
-	$(BIN)/python -m benchmarks --ptbxl $(OMI_ESTIMATORS_DATA)/ptb-xl-500 --ludb $(OMI_ESTIMATORS_DATA)/ludb --vendor $(OMI_ESTIMATORS_DATA)/vendor
+	$(BIN)/python -m benchmarks --json report/benchmarks.json $(DATA)
+
+performance: bench
+	$(BIN)/python -m benchmarks.performance report/benchmarks.json docs
 
 clean:
 	rm -rf $(VENV) $(VENV)-oldest report build dist .mypy_cache .pytest_cache .ruff_cache

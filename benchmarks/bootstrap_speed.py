@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from argparse import Namespace
 
 import numpy as np
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
+from benchmarks._figures import Figure, make_figure
 from omi_estimators.metrics import bootstrap_interval
 
 N_RECORDS = 20_000
@@ -19,8 +19,9 @@ LOOPED = {"roc_auc": roc_auc_score, "average_precision": average_precision_score
 ALONE = ("calibration_slope", "calibration_intercept", "expected_calibration_error")
 
 
-def run(data: Namespace) -> None:
-    """Print seconds, and how many times as long the loop would take."""
+def run(data: Namespace) -> list[Figure]:
+    """Print and return seconds, and how many times as long the loop would take."""
+    figures = []
     rng = np.random.default_rng(0)
     groups = rng.integers(14_000, size=N_RECORDS)
     y = (rng.random(14_000) < 0.07)[groups].astype(int)
@@ -37,10 +38,12 @@ def run(data: Namespace) -> None:
                 start = time.perf_counter()
                 resample(LOOPED[metric], y, prob, records_of, rng)
                 loop.append((time.perf_counter() - start) * N_RESAMPLES / N_LOOPED)
-        line = f"{metric:27} {statistics.median(ours):6.1f} s"
+        figures.append(make_figure(f"bootstrap of {metric}", "s", ours))
         if loop:
-            line += f", the loop {statistics.median(loop) / statistics.median(ours):.0f} times as long"
-        print(line, flush=True)
+            figures.append(
+                make_figure(f"bootstrap of {metric}: against the loop", "times", np.divide(loop, ours), ">= 30")
+            )
+    return figures
 
 
 def resample(metric, y: np.ndarray, prob: np.ndarray, records_of: list[np.ndarray], rng: np.random.Generator) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks._figures import Figure, make_figure
 from omi_estimators.datasets import make_omi_ecgs
 
 N_RECORDS = 10_000
@@ -26,11 +27,12 @@ KINDS = ("float32", "int16", "missing leads")
 MIB = 2**20
 
 
-def run(data: Namespace) -> None:
-    """Print the most that each transformer allocates."""
+def run(data: Namespace) -> list[Figure]:
+    """Print and return the most that each transformer allocates."""
+    figures: list[Figure] = []
     if not Path("/proc/self/status").exists():
         print("memory is watched through /proc, which this system does not have")
-        return
+        return figures
     source = make_omi_ecgs(n_patients=50, random_state=0).X.astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
         for kind in KINDS:
@@ -39,13 +41,13 @@ def run(data: Namespace) -> None:
             size = path.stat().st_size / MIB
             print(f"{N_RECORDS} records of {kind}, {size:.0f} MiB on disk: the most allocated, in MiB")
             for name in ("MedianBeat", "ECGFilter"):
-                print(f"  {name:16} {measure(path, name, N_RECORDS):5.0f}", flush=True)
+                figures.append(make_figure(f"{name}, {kind}", "MiB", [measure(path, name, N_RECORDS)]))
             few, more = (measure(path, "NeuroKitFeatures", n_records) for n_records in FEWER)
             growth = (more - few) / (FEWER[1] - FEWER[0])
-            print(
-                f"  NeuroKitFeatures {more:5.0f} with {FEWER[1]} records, {growth * 1024:+.1f} KiB for each further one"
-            )
+            figures.append(make_figure(f"NeuroKitFeatures, {kind}, {FEWER[1]} records", "MiB", [more]))
+            figures.append(make_figure(f"NeuroKitFeatures, {kind}, each further record", "KiB", [1024 * growth]))
             path.unlink()
+    return figures
 
 
 def write_records(path: Path, source: np.ndarray, kind: str) -> None:

@@ -18,6 +18,7 @@ import neurokit2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from benchmarks._figures import Figure, make_figure
 from omi_estimators import ECGFilter, MedianBeat, NeuroKitFeatures
 from omi_estimators.datasets import load_ptbxl, make_omi_ecgs
 from omi_estimators.features import delineate, measure_record
@@ -32,23 +33,38 @@ N_PARALLEL = 500
 REPEATS = 7
 
 
-def run(data: Namespace) -> None:
-    """Print times per record and ratios."""
+def run(data: Namespace) -> list[Figure]:
+    """Print and return times per record and ratios."""
     ecgs = make_omi_ecgs(n_patients=N_PARALLEL, random_state=0) if data.ptbxl is None else load_ptbxl(data.ptbxl)
     X = ecgs.X[:N_PARALLEL]
     print(f"{'simulated ECGs' if data.ptbxl is None else 'PTB-XL'}, 12 leads, 10 s, {SAMPLING_RATE} Hz, one thread")
     with threadpool_limits(1):
         times = time_records(X[:N_RECORDS])
-        naive = statistics.median(time_each(run_naively, X[:N_NAIVE]))
-    for name, seconds in times.items():
-        against = f"; naive loop takes {naive / seconds:.0f} times as long" if name.startswith("record") else ""
-        print(f"  {name:22} {seconds * 1000:6.2f} ms a record{against}")
-    print(f"  12 x ecg_process       {naive * 1000:6.0f} ms a record")
-    report_parallel(X)
+        naive = time_each(run_naively, X[:N_NAIVE])
+    figures = [make_figure(f"{name}", "ms a record", 1e3 * np.array(seconds)) for name, seconds in times.items()]
+    figures.append(make_figure("12 x ecg_process", "ms a record", 1e3 * np.array(naive)))
+    for name, wanted in (("record to beat", ">= 100"), ("record to all features", ">= 40")):
+        faster = statistics.median(naive) / np.array(times[name])
+        figures.append(make_figure(f"{name}: against 12 x ecg_process", "times", faster, wanted))
+    return figures + measure_bandwidth(times, X) + measure_parallel(X)
 
 
-def time_records(X: np.ndarray) -> dict[str, float]:
-    """Return the median time of each way from a record to something, in seconds."""
+def measure_bandwidth(times: dict[str, list[float]], X: np.ndarray) -> list[Figure]:
+    """Return how fast memory is copied here, and what share of that the filter reaches: once through, once out."""
+    source = np.ones(2**25)
+    copy = np.empty_like(source)
+    seconds = time_each(lambda _: np.copyto(copy, source), range(REPEATS + 1))[1:]
+    speed = 2 * source.nbytes / 1e9 / np.array(seconds)
+    moved = 2 * 8 * X[0].size / 1e9
+    share = 100 * moved / np.array(times["record to filtered"]) / np.median(speed)
+    return [
+        make_figure("copying memory, one thread", "GB/s", speed),
+        make_figure("record to filtered: share of that", "%", share),
+    ]
+
+
+def time_records(X: np.ndarray) -> dict[str, list[float]]:
+    """Return the median time of each way from a record to something, in seconds, for each repetition."""
     filtered = [filter_ecg(record, SAMPLING_RATE) for record in X]
     averages = [average_beats(record, SAMPLING_RATE, 0.45, 0.7) for record in filtered]
 
@@ -69,7 +85,7 @@ def time_records(X: np.ndarray) -> dict[str, float]:
     for _ in range(REPEATS):
         for name, (function, items) in sides.items():
             times[name].append(statistics.median(time_each(function, items)))
-    return {name: statistics.median(of_side) for name, of_side in times.items()}
+    return times
 
 
 def run_naively(record: np.ndarray) -> None:
@@ -95,8 +111,9 @@ def time_each(function: Callable, items) -> list[float]:
     return seconds
 
 
-def report_parallel(X: np.ndarray) -> None:
-    """Print how much faster two processes are than one, with records in memory and in a memory map."""
+def measure_parallel(X: np.ndarray) -> list[Figure]:
+    """Return how much faster two processes are than one, with records in memory and in a memory map."""
+    figures = []
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
         for name, transformer, signals in (
@@ -119,7 +136,7 @@ def report_parallel(X: np.ndarray) -> None:
                     if repeat:
                         seconds[side].append(time.perf_counter() - start)
             # Each against the run beside it: a shared machine drifts.
-            in_memory, mapped = (
-                statistics.median(np.divide(seconds["one"], seconds[side])) for side in ("two", "two, memory map")
-            )
-            print(f"  {name}: two processes {in_memory:.2f} times as fast as one, {mapped:.2f} from a memory map")
+            for side in ("two", "two, memory map"):
+                faster = np.divide(seconds["one"], seconds[side])
+                figures.append(make_figure(f"{name}: processes, {side} against one", "times", faster))
+    return figures
