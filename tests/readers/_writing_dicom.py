@@ -123,10 +123,10 @@ def _define_channel(
     channel.WaveformChannelNumber = number + 1
     source = _NUMBERS[lead]
     channel.ChannelSourceSequence = [_scheme_code(coding, f"5.6.3-9-{source}", f"2:{source}", _MEANINGS[lead])]
-    channel.ChannelSensitivity = f"{sensitivity:g}"
+    channel.ChannelSensitivity = f"{sensitivity:.8g}"
     channel.ChannelSensitivityUnitsSequence = [_code(unit, "UCUM", _UNITS[unit], "1.4")]
-    channel.ChannelSensitivityCorrectionFactor = f"{correction:g}"
-    channel.ChannelBaseline = f"{baseline:g}"
+    channel.ChannelSensitivityCorrectionFactor = f"{correction:.8g}"
+    channel.ChannelBaseline = f"{baseline:.8g}"
     channel.ChannelTimeSkew = "0"
     channel.WaveformBitsStored = 16
     channel.FilterLowFrequency = "0.05"

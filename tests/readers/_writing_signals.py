@@ -81,7 +81,11 @@ def write_edf(
         annotations=annotations,
     )
     edf.write(path)
-    return step / PER_MILLIVOLT[unit]
+    if not plus:
+        # The library marks every file as EDF+; the field is blank in plain EDF.
+        data = path.read_bytes()
+        path.write_bytes(data[:192] + b" " * 44 + data[236:])
+    return abs(step) / PER_MILLIVOLT[unit]
 
 
 def write_wfdb(
@@ -216,10 +220,11 @@ def write_npy(
     about: About = ABOUT,
     unit: str = "mV",
     dtype: str = "float32",
+    transpose: bool = False,
 ) -> float:
-    """Write a NumPy array, and return the step in mV that its rounding is below."""
+    """Write a NumPy array, leads in rows or columns, and return the step in mV that its rounding is below."""
     check_leads(signal, leads)
-    values = np.asarray(signal) * PER_MILLIVOLT[unit]
+    values = (signal.T if transpose else signal) * PER_MILLIVOLT[unit]
     with path.open("wb") as file:
         np.save(file, (np.rint(values) if np.dtype(dtype).kind == "i" else values).astype(dtype))
     return 1 / PER_MILLIVOLT[unit] if np.dtype(dtype).kind == "i" else 1e-5
