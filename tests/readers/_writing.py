@@ -46,11 +46,15 @@ class About:
 ABOUT = About()
 
 
-def to_counts(signal: ArrayLike, step: ArrayLike, zero: ArrayLike = 0) -> NDArray[np.int64]:
-    """Return the whole numbers that stand for `signal`, where `zero` counts are 0 mV and one count is `step` mV."""
+def to_counts(signal: ArrayLike, step: ArrayLike, zero: ArrayLike = 0, gap: int = 0) -> NDArray[np.int64]:
+    """Return the whole numbers that stand for `signal`, where `zero` counts are 0 mV and one count is `step` mV.
+
+    Where `signal` is NaN they are `gap`.
+    """
     signal = np.asarray(signal, dtype=np.float64)
     step, zero = (np.broadcast_to(value, len(signal))[:, np.newaxis] for value in (step, zero))
-    return np.rint(signal / step + zero).astype(np.int64)
+    counts = np.rint(np.nan_to_num(signal) / step + zero).astype(np.int64)
+    return np.where(np.isnan(signal), gap, counts)
 
 
 def make_decoy(n_leads: int, sampling_rate: float, duration: float = 1.2) -> NDArray[np.float64]:

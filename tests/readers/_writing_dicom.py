@@ -25,6 +25,8 @@ _MEANINGS = {
     "aVF": "aVF, augmented voltage, foot",
 } | {f"V{i}": f"Lead V{i}" for i in range(1, 7)}
 _UNITS = {"V": "volt", "mV": "millivolt", "uV": "microvolt"}
+# Stands for no sample.
+_PADDING = -32768
 # By coding scheme; P duration is global, so that its MDC code is that of CID 3689.
 _MEASUREMENTS = {
     "heart_rate": ("5.10.2.5-1", "2:16016", "Ventricular Heart Rate", "{H.B.}/min"),
@@ -59,7 +61,7 @@ def write_dicom(
     Parameters
     ----------
     path, signal, sampling_rate, leads, about
-        As for all writers.
+        As for all writers; NaN is written as padding.
     unit : {"uV", "mV", "V"}
         Of sensitivity and baseline.
     sensitivity, correction, baseline : float, or one for each lead
@@ -92,8 +94,11 @@ def write_dicom(
         group.WaveformBitsAllocated = 16
         group.WaveformSampleInterpretation = "SS"
         # All channels of one sample, then of the next.
-        group.WaveformData = to_counts(data, step, zero).T.astype("<i2").tobytes()
+        group.WaveformData = to_counts(data, step, zero, _PADDING).T.astype("<i2").tobytes()
         group["WaveformData"].VR = "OW"
+        if np.isnan(data).any():
+            group.WaveformPaddingValue = np.array(_PADDING, dtype="<i2").tobytes()
+            group["WaveformPaddingValue"].VR = "OW"
         groups.append(group)
     dataset = _describe(path, about, implicit)
     dataset.WaveformSequence = groups[::-1] if median_first else groups

@@ -108,7 +108,7 @@ def write_wfdb(
     path : Path
         The header; the signal files lie beside it.
     signal, sampling_rate, leads, about
-        As for all writers.
+        As for all writers; NaN is written as the value that stands for no sample.
     unit : {"mV", "uV"}
         The gain is in counts for one of these.
     storage : {"16", "212", "24", "mat"}
@@ -122,7 +122,9 @@ def write_wfdb(
     gain = np.broadcast_to(gain, len(leads)).astype(float)
     baseline = np.broadcast_to(baseline, len(leads)).astype(int)
     step = 1 / (gain * PER_MILLIVOLT[unit])
-    counts = to_counts(signal, step, baseline)
+    bits = {"212": 12, "24": 24}.get(storage, 16)
+    # The lowest number of a format stands for no sample.
+    counts = to_counts(signal, step, baseline, -(2 ** (bits - 1)))
     names = [f"{path.stem}_{lead}.dat" if file_per_lead else f"{path.stem}.dat" for lead in leads]
     if storage == "mat":
         names = [f"{path.stem}.mat"] * len(leads)
@@ -140,7 +142,7 @@ def write_wfdb(
         adc_gain=gain.tolist(),
         baseline=baseline.tolist(),
         units=[unit] * len(leads),
-        adc_res=[{"212": 12, "24": 24}.get(storage, 16)] * len(leads),
+        adc_res=[bits] * len(leads),
         adc_zero=[0] * len(leads),
         init_value=counts[:, 0].tolist(),
         block_size=[0] * len(leads),
@@ -173,7 +175,7 @@ def write_csv(
     Parameters
     ----------
     path, signal, sampling_rate, leads, about
-        As for all writers; a table says nothing `about` the patient.
+        As for all writers; a table says nothing `about` the patient, and NaN is an empty cell.
     unit : {"mV", "uV"}
         Of the values: millivolts with four decimals, or whole microvolts.
     separator, decimal : str
@@ -185,7 +187,9 @@ def write_csv(
     """
     check_leads(signal, leads)
     places = 4 if unit == "mV" else 0
-    columns = [[f"{value:.{places}f}" for value in row] for row in signal * PER_MILLIVOLT[unit]]
+    columns = [
+        ["" if np.isnan(value) else f"{value:.{places}f}" for value in row] for row in signal * PER_MILLIVOLT[unit]
+    ]
     names = list(leads)
     if time:
         columns.insert(0, [f"{i / sampling_rate:.4f}" for i in range(signal.shape[1])])

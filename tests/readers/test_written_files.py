@@ -244,6 +244,22 @@ def test_a_wfdb_record_is_found_by_each_of_its_names(name, tmp_path):
         np.testing.assert_array_equal(read_ecg(other).signal, expected)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["dicom", "dicom unequal", "wfdb 16", "wfdb 212", "wfdb 24", "wfdb mat", "csv", "csv semicolons", "npy"],
+)
+def test_gaps_are_nan(name, tmp_path):
+    case = CASES[name]
+    signal = simulate().copy()
+    signal[[0, 7], 1200:1300] = np.nan
+    path = tmp_path / f"ecg{case.suffix}"
+    step = case.write(path, signal, case.sampling_rate, **case.options)
+    record = read_ecg(path, **case.reading)
+    np.testing.assert_array_equal(np.isnan(record.signal), np.isnan(signal))
+    assert np.nanmax(np.abs(record.signal - signal)) <= step / 2 + 1e-6
+    assert record.derived_leads == record.missing_leads == ()
+
+
 @pytest.mark.parametrize("name", [name for name in CASES if CASES[name].write in (write_dicom, write_edf, write_wfdb)])
 def test_the_libraries_of_the_formats_read_what_was_written(name, tmp_path):
     case = CASES[name]
