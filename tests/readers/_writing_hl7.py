@@ -45,6 +45,7 @@ def write_hl7(
     prefix: str = "",
     measured_on: str = "series",
     one_lead_first: bool = False,
+    birth: bool = True,
 ) -> float:
     """Write an HL7 annotated ECG, and return its quantisation step in mV.
 
@@ -74,6 +75,8 @@ def write_hl7(
         Whether the annotations hang on the rhythm, or on the representative beat.
     one_lead_first : bool
         Whether a QT interval of lead II alone stands before the global one.
+    birth : bool
+        Whether the file tells the time of birth, or the reported age.
     """
     check_leads(signal, leads)
     step = scale / PER_MILLIVOLT[unit]
@@ -120,7 +123,8 @@ def write_hl7(
         element("code", code="93000", codeSystem="2.16.840.1.113883.6.12", codeSystemName="CPT-4"),
         element("effectiveTime", element("low", value=_stamp(low)), element("high", value=_stamp(high))),
         element("confidentialityCode", code="B", codeSystem="1.2.3.4.5"),
-        _subject(about),
+        _subject(about, birth),
+        *([] if birth else [_reported_age(about)]),
         element("component", series),
     )
     _name_space(root, prefix)
@@ -144,7 +148,7 @@ def _name_space(root: Element, prefix: str) -> None:
     root.set("type", "Observation")
 
 
-def _subject(about: About) -> Element:
+def _subject(about: About, birth: bool) -> Element:
     person = element(
         "subjectDemographicPerson",
         element("name", about.last_name),
@@ -154,7 +158,7 @@ def _subject(about: About) -> Element:
             codeSystem="2.16.840.1.113883.5.1",
             codeSystemName="AdministrativeGender",
         ),
-        element("birthTime", value=f"{about.birth_date:%Y%m%d}"),
+        *([element("birthTime", value=f"{about.birth_date:%Y%m%d}")] if birth else []),
     )
     subject = element(
         "trialSubject",
@@ -171,6 +175,12 @@ def _subject(about: About) -> Element:
         element("componentOf", assignment),
     )
     return element("componentOf", event)
+
+
+def _reported_age(about: About) -> Element:
+    code = element("code", code="21612-7", codeSystem="2.16.840.1.113883.6.1", codeSystemName="LOINC")
+    value = element("value", xsi_type="PQ", value=about.age, unit="a")
+    return element("controlVariable", element("relatedObservation", code, value))
 
 
 def _author() -> Element:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import wfdb
-from edfio import Edf, EdfAnnotation, EdfSignal, Patient, Recording
+from edfio import Bdf, BdfSignal, Edf, EdfAnnotation, EdfSignal, Patient, Recording
 from numpy.typing import ArrayLike, NDArray
 from readers._writing import ABOUT, PER_MILLIVOLT, About, check_leads, to_counts
 from scipy.io import savemat
@@ -27,8 +27,9 @@ def write_edf(
     physical: tuple[float, float] = (-8192, 8191.75),
     digital: tuple[int, int] = (-32768, 32767),
     plus: bool = False,
+    bits: int = 16,
 ) -> float:
-    """Write an EDF file, and return its quantisation step in mV.
+    """Write an EDF or BDF file, and return its quantisation step in mV.
 
     Parameters
     ----------
@@ -42,6 +43,8 @@ def write_edf(
         The ranges that stand for each other.
     plus : bool
         Whether it is EDF+, with annotations, and with a breathing signal of 25 Hz between the leads.
+    bits : {16, 24}
+        Of a sample: EDF has 16, BDF 24.
     """
     check_leads(signal, leads)
     (low, high), (least, most) = physical, digital
@@ -49,9 +52,10 @@ def write_edf(
     counts = to_counts(signal, step / PER_MILLIVOLT[unit], least - low / step)
     if counts.min() < least or counts.max() > most:
         raise ValueError("the signal leaves the physical range")
+    make_signal, make_file = (EdfSignal, Edf) if bits == 16 else (BdfSignal, Bdf)
     signals = [
-        EdfSignal.from_digital(
-            row.astype(np.int16),
+        make_signal.from_digital(
+            row.astype(np.int16 if bits == 16 else np.int32),
             sampling_rate,
             label=label.format(lead),
             transducer_type="AgAgCl electrode",
@@ -66,9 +70,11 @@ def write_edf(
     if plus:
         seconds = round(signal.shape[1] / sampling_rate)
         breathing = np.sin(np.arange(25 * seconds) / 25)
-        signals.insert(2, EdfSignal(breathing, 25, label="Resp chest", physical_dimension="%", physical_range=(-2, 2)))
+        signals.insert(
+            2, make_signal(breathing, 25, label="Resp chest", physical_dimension="%", physical_range=(-2, 2))
+        )
         annotations = [EdfAnnotation(1.5, None, "Chest pain"), EdfAnnotation(3, 2, "Movement")]
-    edf = Edf(
+    file = make_file(
         signals,
         patient=Patient(
             code=about.patient_id,
@@ -80,11 +86,11 @@ def write_edf(
         starttime=about.recording_time.time(),
         annotations=annotations,
     )
-    edf.write(path)
+    file.write(path)
     if not plus:
-        # The library marks every file as EDF+; the field is blank in plain EDF.
-        data = path.read_bytes()
-        path.write_bytes(data[:192] + b" " * 44 + data[236:])
+        # The library marks every file as EDF+ or BDF+; plain ones have this instead.
+        data, mark = path.read_bytes(), b"" if bits == 16 else b"24BIT"
+        path.write_bytes(data[:192] + mark.ljust(44) + data[236:])
     return abs(step) / PER_MILLIVOLT[unit]
 
 

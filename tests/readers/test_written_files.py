@@ -83,6 +83,7 @@ CASES = {
     "hl7 eight leads": hl7(leads=INDEPENDENT),
     "hl7 measured on beat": hl7(measured_on="derived series"),
     "hl7 one lead's QT first": hl7(one_lead_first=True),
+    "hl7 reported age": hl7(birth=False),
     "mortara": mortara(),
     "mortara 1000 Hz": mortara(units_per_mv=200, rate=1000, birth=False),
     "mortara eight leads": mortara(leads=INDEPENDENT),
@@ -106,6 +107,8 @@ CASES = {
     "edf inverted range": edf(physical=(8191.75, -8192)),
     "edf eight leads": edf(leads=INDEPENDENT, plus=True),
     "edf one limb lead": edf(leads=ONE_LIMB_LEAD),
+    "bdf": edf(bits=24, physical=(-262144, 262143), digital=(-8388608, 8388607)),
+    "bdf+": edf(bits=24, physical=(-262144, 262143), digital=(-8388608, 8388607), plus=True),
     "wfdb 16": wfdb_record(),
     "wfdb 212": wfdb_record(storage="212", gain=200, baseline=512),
     "wfdb 24": wfdb_record(storage="24", gain=24_000, baseline=-70_000),
@@ -271,7 +274,8 @@ def test_the_libraries_of_the_formats_read_what_was_written(name, tmp_path):
         values = dataset.waveform_array(group).T
     elif case.write is write_edf:
         unit = case.options.get("unit", "uV")
-        values = np.array([each.data for each in edfio.read_edf(path).signals if "Resp" not in each.label])
+        read = edfio.read_edf if case.options.get("bits", 16) == 16 else edfio.read_bdf
+        values = np.array([each.data for each in read(path).signals if "Resp" not in each.label])
     else:
         record = wfdb.rdrecord(str(path.with_suffix("")))
         unit, values = record.units[0], record.p_signal.T
