@@ -71,7 +71,7 @@ def test_predict_prints_a_line_for_each_file(model, folder, ecgs, tmp_path, caps
     assert main(["predict", str(model), *files, "--csv", str(table), *_PLAIN]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == files
-    rows = list(csv.DictReader(table.open()))
+    rows = list(csv.DictReader(table.read_text().splitlines()))
     expected = load(model).predict_proba(ecgs.X)[:, 1]
     assert np.allclose([float(row["probability"]) for row in rows], expected, atol=5.1e-5)
     assert [row["tier"] for row in rows] == load(model).predict_tier(ecgs.X).tolist()

@@ -21,6 +21,8 @@ _SUFFIX = re.compile(r"[ _\-]*(\(?(M|MICRO|U|\N{MICRO SIGN})V(OLTS?)?\)?|-?REF|L
 
 # Values are trusted to be millivolts between these, looking at the range that 99 % of samples of a lead keep to.
 _SMALLEST_RANGE, _LARGEST_RANGE = 0.01, 30.0
+# Millivolts by which lead III may miss II - I: the filters of recorders are not quite the same in each lead.
+_MOST_MISS = 0.1
 _LEAST_RATE, _MOST_RATE = 50.0, 50_000.0
 _LEAST_SECONDS = 0.5
 
@@ -68,7 +70,7 @@ def make_signal(
     missing : tuple of str
         Leads that are NaN.
     notes : tuple of str
-        Which signals were left out, being none of the twelve leads.
+        Which signals were left out, being none of the twelve leads; whether the limb leads contradict each other.
 
     Raises
     ------
@@ -102,8 +104,23 @@ def make_signal(
         signal = derive_limb_leads(signal[np.newaxis])[0]
         derived = tuple(LEADS[i] for i in np.flatnonzero(empty & ~np.isnan(signal).all(axis=1)))
     missing = tuple(LEADS[i] for i in np.flatnonzero(np.isnan(signal).all(axis=1)))
-    notes = (f"Left out, being none of the twelve leads: {', '.join(others)}.",) if others else ()
-    return signal, derived, missing, notes
+    notes = [f"Left out, being none of the twelve leads: {', '.join(others)}."] if others else []
+    miss = _einthoven_miss(signal)
+    if miss > _MOST_MISS:
+        notes.append(
+            f"Lead III is not II - I, by {miss:.2f} mV: limb leads of different gain or time, or mislabelled. "
+            "No lead was changed."
+        )
+    return signal, derived, missing, tuple(notes)
+
+
+def _einthoven_miss(signal: NDArray[np.float64]) -> float:
+    """Return by how many mV Einthoven's law is missed, in all but the worst hundredth of the samples."""
+    difference = signal[2] - (signal[1] - signal[0])
+    there = (
+        np.abs(difference - np.nanmedian(difference))[~np.isnan(difference)] if not np.isnan(difference).all() else ()
+    )
+    return float(np.percentile(there, 99)) if len(there) else 0.0
 
 
 def _sort_by_lead(
