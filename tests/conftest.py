@@ -125,6 +125,6 @@ def ludb_dir() -> Path:
 
 
 @pytest.fixture
-def muse_dir() -> Path:
-    """Return the folder of GE MUSE files, or skip."""
-    return _existing("vendor", "muse")
+def vendor_dir() -> Path:
+    """Return the folder of vendors' files, or skip."""
+    return _existing("vendor")

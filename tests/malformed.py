@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from malformed_files import KINDS, read_spoilt, spoilt_files
 from sklearn.ensemble import RandomForestClassifier
 from strategies import malformed_records, not_records, training_sets
 
@@ -38,6 +39,7 @@ from omi_estimators.datasets import make_omi_ecgs
 from omi_estimators.persistence import ModelFileError
 from omi_estimators.persistence._container import pack, seal, unpack
 from omi_estimators.preprocessing import BadLeadMasker, SignalQuality
+from omi_estimators.readers import ECGFileError
 
 LONGEST = 10.0
 TINY = {"width": 1, "blocks": (1, 1), "max_epochs": 1, "batch_size": 8, "n_threads": 1, "random_state": 0}
@@ -197,6 +199,7 @@ TARGETS: dict[str, Target] = {
     "predict_proba of the net's pipeline": Target(_raw_records(), _predict("net pipeline"), 40),
     "predict_proba of the forest's pipeline": Target(_raw_records(), _predict("forest pipeline"), 30),
     "load": Target(_spoilt_models(), _load, 60, (ModelFileError,)),
+    **{f"read_ecg, {kind}": Target(spoilt_files(kind), read_spoilt(kind), 20, (ECGFileError,)) for kind in KINDS},
 }
 
 

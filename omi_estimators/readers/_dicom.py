@@ -51,12 +51,19 @@ def read(source: Source) -> ECGRecord:
             "Reading DICOM files needs the package pydicom, which is not installed; "
             "install it with: pip install omi-estimators[io]"
         ) from error
-    dataset = pydicom.dcmread(io.BytesIO(source.data), force=source.data[128:132] != b"DICM")
+    try:
+        return _read(pydicom.dcmread(io.BytesIO(source.data), force=source.data[128:132] != b"DICM"), source.unit)
+    except (pydicom.errors.BytesLengthException, pydicom.errors.InvalidDicomError) as error:
+        raise ECGFileError(f"it is damaged ({' '.join(str(error).split())[:150]})") from error
+
+
+def _read(dataset: Any, unit: str | None) -> ECGRecord:
+    """Return the record of a data set, whose elements are decoded as they are looked at."""
     group = _choose_group(dataset)
     rate = float(group.SamplingFrequency)
     counts = _read_counts(group, _is_little_endian(dataset))
     named = [
-        (_name(channel), _calibrate(channel, row, source.unit))
+        (_name(channel), _calibrate(channel, row, unit))
         for channel, row in zip(group.ChannelDefinitionSequence, counts, strict=True)
     ]
     signal, derived, missing, notes = make_signal(named, rate)

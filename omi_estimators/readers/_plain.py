@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import math
-import struct
+import tokenize
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from omi_estimators.readers._csv import parse_csv
 from omi_estimators.readers._detect import detect_binary_format
 from omi_estimators.readers._errors import ECGFileError
 from omi_estimators.readers._leads import find_lead, make_signal
+from omi_estimators.readers._mat import read_arrays
 from omi_estimators.readers._record import ECGRecord
 from omi_estimators.readers._units import to_millivolts
 
@@ -83,7 +84,10 @@ def _read_npy(data: bytes) -> NDArray[Any]:
     if version not in ((1, 0), (2, 0)):
         raise ECGFileError(f"it is an .npy file of version {version}, which holds no plain numbers")
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = header(stream)
+    try:
+        shape, _, dtype = header(stream)
+    except (SyntaxError, tokenize.TokenError) as error:  # NumPy reads it as Python's literals
+        raise ECGFileError(f"its header is not that of an .npy file ({error}); it is damaged") from error
     if dtype.hasobject or dtype.kind not in "iuf":
         raise ECGFileError(f"it holds values of type {dtype}, not numbers")
     needed = math.prod(shape) * dtype.itemsize
@@ -113,44 +117,10 @@ def _read_npz(data: bytes) -> NDArray[Any]:
 
 def _read_mat(data: bytes) -> NDArray[Any]:
     """Return the array of a MAT file that is the ECG."""
-    from scipy.io import loadmat, whosmat
-
-    _check_mat_sizes(data)
-    found = {name: shape for name, shape, kind in whosmat(io.BytesIO(data)) if _is_array(shape, kind)}
-    if not found:
+    arrays = {name: array for name, array in read_arrays(data).items() if array.ndim <= 3 and max(array.shape) > 9}
+    if not arrays:
         raise ECGFileError("it is a MAT file without an array of numbers of two dimensions")
-    name = _choose(list(found))
-    content: Mapping[str, Any] = loadmat(io.BytesIO(data), variable_names=[name])
-    array: NDArray[Any] = content[name]
-    if array.dtype.kind not in "iuf":
-        raise ECGFileError(f"its variable {name} holds {array.dtype}, not numbers")
-    return array
-
-
-def _is_array(shape: tuple[int, ...], kind: str) -> bool:
-    """Return whether a variable of a MAT file may be an ECG: numbers, two axes or three, more than a few."""
-    return (
-        (kind.startswith(("int", "uint")) or kind in ("double", "single")) and 2 <= len(shape) <= 3 and max(shape) > 9
-    )
-
-
-def _check_mat_sizes(data: bytes) -> None:
-    """Raise an ECGFileError if compressed variables of a MAT file are far larger unpacked than any ECG."""
-    import zlib
-
-    order = ">" if data[126:128] == b"MI" else "<"
-    position, left = 128, _LARGEST
-    while position + 8 <= len(data):
-        kind, size = struct.unpack_from(f"{order}II", data, position)
-        if kind == 15:
-            unpacker = zlib.decompressobj()
-            chunk = data[position + 8 : position + 8 + size]
-            while chunk and left > 0:
-                left -= len(unpacker.decompress(chunk, 2**20))
-                chunk = unpacker.unconsumed_tail
-            if left <= 0:
-                raise ECGFileError("its variables have more than 1 GiB unpacked; no ECG has that")
-        position += 8 + size
+    return arrays[_choose(list(arrays))]
 
 
 def _choose(names: Sequence[str]) -> str:

@@ -49,7 +49,7 @@ def read(source: Source) -> ECGRecord:
     """
     wfdb = _import_wfdb()
     if source.path.suffix == ".hea":
-        record, calibrated = _read_record(wfdb, source.path)
+        record, calibrated, damaged = _read_record(wfdb, source.path)
     else:
         # The library finds a header by its suffix only.
         with tempfile.TemporaryDirectory(prefix="omi-estimators-") as folder:
@@ -57,9 +57,11 @@ def read(source: Source) -> ECGRecord:
             header.write_bytes(source.data)
             for name in _signal_files(wfdb, header, source.path.parent):
                 shutil.copy(source.path.parent / name, folder)
-            record, calibrated = _read_record(wfdb, header)
+            record, calibrated, damaged = _read_record(wfdb, header)
     named, rate = _calibrate(record, calibrated, source.unit)
     signal, derived, missing, notes = make_signal(named, rate)
+    if damaged:
+        notes += (f"The checksum in the header is not that of the samples: {', '.join(damaged)}. Damaged or edited?",)
     comments = "\n".join(str(comment) for comment in record.comments or ())
     age, age_notes = to_age(_first(_AGE, comments))
     return ECGRecord(
@@ -106,14 +108,16 @@ def _signal_files(wfdb: ModuleType, header: Path, folder: Path) -> list[str]:
     return unique
 
 
-def _read_record(wfdb: ModuleType, header: Path) -> tuple[Any, list[bool]]:
-    """Return the record of a header, and which signals have a gain."""
+def _read_record(wfdb: ModuleType, header: Path) -> tuple[Any, list[bool], list[str]]:
+    """Return the record of a header, which signals have a gain, and the names of those that are damaged."""
     _signal_files(wfdb, header, header.parent)
     name = str(header)[: -len(".hea")]
     stated = wfdb.rdheader(name)
     if stated.sig_len and stated.sig_len * stated.n_sig > 2**31:
         raise ECGFileError(f"its header says {stated.sig_len} samples of {stated.n_sig} signals, more than any ECG has")
-    record = wfdb.rdrecord(name, smooth_frames=False)
+    record = wfdb.rdrecord(name, smooth_frames=False, physical=False)
+    damaged = _find_damaged(record, stated.checksum)
+    record.e_p_signal = record.dac(expanded=True)
     expected = stated.sig_len
     for signal, per_frame in zip(record.e_p_signal, record.samps_per_frame, strict=True):
         if expected and len(signal) != expected * per_frame:
@@ -122,7 +126,15 @@ def _read_record(wfdb: ModuleType, header: Path) -> tuple[Any, list[bool]]:
             )
     lines = [line for line in header.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     lines = [line for line in lines if not line.lstrip().startswith("#")][1 : 1 + record.n_sig]
-    return record, [_has_gain(line) for line in lines]
+    return record, [_has_gain(line) for line in lines], damaged
+
+
+def _find_damaged(record: Any, checksums: list[int | None] | None) -> list[str]:
+    """Return the names of signals whose samples do not have the checksum of the header, where it has one."""
+    if not checksums:
+        return []
+    found = zip(record.sig_name, record.calc_checksum(expanded=True), checksums, strict=True)
+    return [str(name) for name, ours, theirs in found if theirs is not None and (int(ours) - int(theirs)) % 65536]
 
 
 def _has_gain(line: str) -> bool:
