@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
         "_ptbxl": ["load_ptbxl"],
+        "_ptbxl_fetch": ["fetch_ptbxl"],
         "_simulator": ["make_omi_ecgs"],
     },
 )

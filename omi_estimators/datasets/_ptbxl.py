@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
+from omi_estimators.datasets._ptbxl_labels import SUPERCLASSES, TASKS, check_classes, label_records, parse_codes
 from omi_estimators.datasets._wfdb import DAMAGED_RECORD_ERRORS, import_wfdb, read_header_rate, read_records
 from omi_estimators.leads import LEADS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# The class names of each task, class 0 first.
-_TASKS = {
-    "mi_vs_norm": ("normal", "MI"),
-    "mi_vs_rest": ("no MI", "MI"),
-}
 _FILENAME_COLUMN = {100: "filename_lr", 500: "filename_hr"}
 _DURATION = 10  # seconds; every PTB-XL record has it
 _OVER_89 = 90.0
@@ -51,6 +46,7 @@ def load_ptbxl(
     min_likelihood: float = 0.0,
     n_jobs: int | None = None,
     on_error: str = "warn",
+    mmap_path: str | os.PathLike[str] | None = None,
 ) -> Bunch:
     """Read PTB-XL [1]_ from its folder: ECGs, MI labels, patients and official folds.
 
@@ -62,9 +58,13 @@ def load_ptbxl(
     data_dir : path-like
         The unpacked PTB-XL folder, with `ptbxl_database.csv`, `scp_statements.csv` and
         `records500/` or `records100/`.
-    task : {"mi_vs_norm", "mi_vs_rest"}, default="mi_vs_norm"
+    task : {"mi_vs_norm", "mi_vs_rest", "acute_mi_vs_rest", "superclasses"}, default="mi_vs_norm"
         - `"mi_vs_norm"`: MI against entirely normal ECGs; all other records are left out.
         - `"mi_vs_rest"`: MI against every other record.
+        - `"acute_mi_vs_rest"`: MI whose stage is noted as I or I-II against records without MI and MI of a later
+          stage. MI without a noted stage, the most of them, is left out.
+        - `"superclasses"`: NORM, MI, STTC, CD and HYP as five columns of 0 and 1; records without a diagnostic
+          statement are left out.
     sampling_rate : {500, 100}, default=500
         Which of the two published versions to read, in Hz.
     min_likelihood : float, default=0
@@ -74,6 +74,8 @@ def load_ptbxl(
     on_error : {"warn", "raise"}, default="warn"
         Damaged records (absent, truncated, of another rate or length) are skipped with one warning
         that names them, or end the reading with a ValueError at once.
+    mmap_path : path-like, optional
+        An .npy file to be written, of which `X` is then a memory map. The whole of PTB-XL at 500 Hz takes 5.2 GB.
 
     Returns
     -------
@@ -82,13 +84,13 @@ def load_ptbxl(
 
         - `X` : ndarray of shape (n_records, 12, n_samples), float32 millivolts, leads in the order
           of `LEADS`; a lead that a record lacks is NaN.
-        - `y` : int ndarray of shape (n_records,), 1 for MI.
+        - `y` : int ndarray of shape (n_records,), 1 for MI; of shape (n_records, 5) for "superclasses".
         - `groups` : int ndarray of shape (n_records,), the patient of each record.
         - `age` : float ndarray of shape (n_records,), years; 90 stands for "over 89", which PTB-XL
           hides as 300; NaN where missing.
         - `sex` : float ndarray of shape (n_records,), 0 male, 1 female, NaN where missing.
         - `fold` : int ndarray of shape (n_records,), the official patient-disjoint fold, 1 to 10
-          (9 and 10 are meant for validation and test).
+          (9 and 10 are meant for validation and test); see `omi_estimators.splits.OfficialFolds`.
         - `record_ids` : int ndarray of shape (n_records,), `ecg_id` of the database.
         - `target_names`, `leads`, `sampling_rate`, `DESCR`.
         - `skipped` : list of (record id, reason), and their number `n_skipped`.
@@ -113,7 +115,12 @@ def load_ptbxl(
     PTB-XL writes 0 for an unknown likelihood. At the default `min_likelihood=0` such statements
     count, as they do in the published benchmarks. With a larger value they do not, and a record whose
     MI statements all fall short is uncertain: it is left out of both classes, rather than called
-    free of MI.
+    free of MI. So is, for "superclasses", every record with a statement that falls short.
+
+    See Also
+    --------
+    fetch_ptbxl : Downloads the folder.
+    omi_estimators.splits.OfficialFolds : The official folds as a splitter.
 
     References
     ----------
@@ -133,12 +140,17 @@ def load_ptbxl(
     folder = Path(data_dir)
     _check_folder(folder, sampling_rate)
     import_wfdb()
-    table = _label(_read_database(folder, sampling_rate), _read_superclasses(folder), task, min_likelihood)
-    _check_classes(table["y"].to_numpy(), task, "with these labels")
+    table, y = label_records(
+        _read_database(folder, sampling_rate, task), _read_superclasses(folder), task, min_likelihood
+    )
+    check_classes(y, task, "with these labels")
     paths = [folder / str(name) for name in table[_FILENAME_COLUMN[sampling_rate]]]
     _check_first_header(paths, sampling_rate)
 
-    X, errors = read_records(paths, sampling_rate=sampling_rate, n_samples=_DURATION * sampling_rate, n_jobs=n_jobs)
+    n_samples = _DURATION * sampling_rate
+    X, errors = read_records(
+        paths, sampling_rate=sampling_rate, n_samples=n_samples, n_jobs=n_jobs, mmap_path=mmap_path
+    )
     ids = table.index.to_numpy()
     skipped = [(int(ids[position]), _reason(error)) for position, error in errors.items()]
     if errors:
@@ -147,15 +159,15 @@ def load_ptbxl(
             raise ValueError(f"Record {record} of PTB-XL is damaged: {reason}.") from next(iter(errors.values()))
         warnings.warn(_skip_message(skipped, len(ids)), UserWarning, stacklevel=2)
         kept = [position for position in range(len(ids)) if position not in errors]
-        X, table = _take_in_place(X, kept), table.iloc[kept]
-        _check_classes(table["y"].to_numpy(), task, "after the damaged records were skipped")
-    return _make_bunch(X, table, task, sampling_rate, skipped)
+        X, table, y = _take_in_place(X, kept), table.iloc[kept], y[kept]
+        check_classes(y, task, "after the damaged records were skipped")
+    return _make_bunch(X, y, table, task, sampling_rate, skipped)
 
 
 def _check_arguments(task: str, sampling_rate: int, min_likelihood: float, on_error: str) -> None:
     """Raise a ValueError for an argument that is not one of those documented."""
-    if task not in _TASKS:
-        raise ValueError(f"Unknown task {task!r}; the tasks are {', '.join(map(repr, _TASKS))}.")
+    if task not in TASKS:
+        raise ValueError(f"Unknown task {task!r}; the tasks are {', '.join(map(repr, TASKS))}.")
     if sampling_rate not in _FILENAME_COLUMN:
         raise ValueError(
             f"PTB-XL is published at 100 and 500 Hz; got sampling_rate={sampling_rate!r}. "
@@ -205,11 +217,13 @@ def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
     return table[columns]
 
 
-def _read_database(folder: Path, sampling_rate: int) -> pd.DataFrame:
+def _read_database(folder: Path, sampling_rate: int, task: str) -> pd.DataFrame:
     """Return the table of records, with `scp_codes` parsed into dictionaries."""
     import pandas as pd
 
     columns = ["patient_id", "age", "sex", "scp_codes", "strat_fold", _FILENAME_COLUMN[sampling_rate]]
+    if task == "acute_mi_vs_rest":
+        columns += ["infarction_stadium1", "infarction_stadium2"]
     table = _read_csv(folder / "ptbxl_database.csv", columns)
     if table.empty:
         raise ValueError("ptbxl_database.csv names no record; fetch it again.")
@@ -220,55 +234,14 @@ def _read_database(folder: Path, sampling_rate: int) -> pd.DataFrame:
         if table[column].isna().any():
             record = table.index[table[column].isna()][0]
             raise ValueError(f"ptbxl_database.csv has no {column} for record {record}; fetch the table again.")
-    codes = [_parse_codes(record, text) for record, text in table["scp_codes"].items()]
+    codes = [parse_codes(record, text) for record, text in table["scp_codes"].items()]
     return table.assign(scp_codes=pd.Series(codes, index=table.index, dtype=object))
-
-
-def _parse_codes(record: Any, text: Any) -> dict[str, float]:
-    """Return the SCP statements of one record as a dictionary from statement to likelihood."""
-    try:
-        return {str(code): float(likelihood) for code, likelihood in ast.literal_eval(text).items()}
-    except (ValueError, SyntaxError, AttributeError, TypeError) as error:
-        raise ValueError(
-            f"ptbxl_database.csv has scp_codes {text!r} for record {record}; expected a dictionary such as "
-            "{'NORM': 100.0}. Fetch the table again."
-        ) from error
 
 
 def _read_superclasses(folder: Path) -> dict[str, str]:
     """Return the diagnostic superclass of every diagnostic SCP statement."""
     table = _read_csv(folder / "scp_statements.csv", ["diagnostic_class"])
     return {str(code): str(name) for code, name in table["diagnostic_class"].dropna().items()}
-
-
-def _label(table: pd.DataFrame, superclass: dict[str, str], task: str, min_likelihood: float) -> pd.DataFrame:
-    """Return the rows of `table` that belong to `task`, with a column `y`."""
-    likelihood = [_superclass_likelihood(codes, superclass) for codes in table["scp_codes"]]
-    is_mi = np.array([found.get("MI", -1.0) >= min_likelihood for found in likelihood], dtype=bool)
-    if task == "mi_vs_norm":
-        is_negative = [set(found) == {"NORM"} and found["NORM"] >= min_likelihood for found in likelihood]
-    else:
-        is_negative = ["MI" not in found for found in likelihood]
-    return table.assign(y=is_mi.astype(np.int64))[is_mi | np.array(is_negative, dtype=bool)]
-
-
-def _superclass_likelihood(codes: dict[str, float], superclass: dict[str, str]) -> dict[str, float]:
-    """Return the largest likelihood of each diagnostic superclass among the statements `codes`."""
-    found: dict[str, float] = {}
-    for code, likelihood in codes.items():
-        if code in superclass:
-            found[superclass[code]] = max(likelihood, found.get(superclass[code], 0.0))
-    return found
-
-
-def _check_classes(y: NDArray[np.int64], task: str, when: str) -> None:
-    """Raise a ValueError if a class of `task` has no record."""
-    for label, name in enumerate(_TASKS[task]):
-        if not (y == label).any():
-            raise ValueError(
-                f"Task {task!r} needs records of both classes, but {when} none of the {len(y)} left is {name!r}. "
-                "Lower min_likelihood, choose another task, or give more of PTB-XL."
-            )
 
 
 def _check_first_header(paths: list[Path], sampling_rate: int) -> None:
@@ -308,10 +281,14 @@ def _take_in_place(X: NDArray[np.float32], kept: list[int]) -> NDArray[np.float3
 
 
 def _make_bunch(
-    X: NDArray[np.float32], table: pd.DataFrame, task: str, sampling_rate: int, skipped: list[tuple[int, str]]
+    X: NDArray[np.float32],
+    y: NDArray[np.int64],
+    table: pd.DataFrame,
+    task: str,
+    sampling_rate: int,
+    skipped: list[tuple[int, str]],
 ) -> Bunch:
     """Return the data set as a Bunch."""
-    y = table["y"].to_numpy()
     groups = table["patient_id"].to_numpy().astype(np.int64)
     age = table["age"].to_numpy(dtype=np.float64, copy=True)
     age[age > 89] = _OVER_89
@@ -323,7 +300,7 @@ def _make_bunch(
         sex=table["sex"].to_numpy(dtype=np.float64, copy=True),
         fold=table["strat_fold"].to_numpy().astype(np.int64),
         record_ids=table.index.to_numpy(),
-        target_names=list(_TASKS[task]),
+        target_names=list(TASKS[task]),
         leads=LEADS,
         sampling_rate=sampling_rate,
         skipped=skipped,
@@ -333,7 +310,7 @@ def _make_bunch(
             sampling_rate=sampling_rate,
             n_records=len(y),
             n_patients=len(np.unique(groups)),
-            n_positive=int(y.sum()),
+            n_positive=int((y[:, SUPERCLASSES.index("MI")] if y.ndim == 2 else y).sum()),
             n_skipped=len(skipped),
         ),
     )

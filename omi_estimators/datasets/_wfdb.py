@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -47,7 +48,12 @@ def read_header_rate(path: Path) -> float:
 
 
 def read_records(
-    paths: Sequence[Path], *, sampling_rate: int, n_samples: int, n_jobs: int | None
+    paths: Sequence[Path],
+    *,
+    sampling_rate: int,
+    n_samples: int,
+    n_jobs: int | None,
+    mmap_path: str | os.PathLike[str] | None = None,
 ) -> tuple[NDArray[np.float32], dict[int, Exception]]:
     """Read WFDB records of one rate and length into one array.
 
@@ -62,6 +68,8 @@ def read_records(
     n_jobs : int or None
         Number of threads, in joblib's meaning. Reading waits on the disk, and threads fill the one
         array in place, so nothing is copied between processes.
+    mmap_path : path-like, optional
+        An .npy file to be written, which the array then is a memory map of.
 
     Returns
     -------
@@ -73,7 +81,12 @@ def read_records(
     """
     # Imported once here: threads that import the same package at once can meet it half-made.
     import_wfdb()
-    X = np.empty((len(paths), len(LEADS), n_samples), dtype=np.float32)
+    shape = (len(paths), len(LEADS), n_samples)
+    X: NDArray[np.float32]
+    if mmap_path is None:
+        X = np.empty(shape, dtype=np.float32)
+    else:
+        X = np.lib.format.open_memmap(mmap_path, mode="w+", dtype=np.float32, shape=shape)
     outcomes = Parallel(n_jobs=n_jobs, require="sharedmem")(
         delayed(_try_fill)(X[position], path, sampling_rate) for position, path in enumerate(paths)
     )

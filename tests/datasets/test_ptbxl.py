@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.model_selection import cross_val_score
 
 from omi_estimators.datasets import load_ptbxl
 from omi_estimators.leads import LEADS
+from omi_estimators.splits import OfficialFolds
 
 wfdb = pytest.importorskip("wfdb")
 
@@ -111,6 +114,71 @@ def test_mi_vs_rest_takes_every_record(mini):
 def test_uncertain_mi_is_in_neither_class(mini):
     assert load_ptbxl(mini, "mi_vs_rest", min_likelihood=50).record_ids.tolist() == [1, 2, 4, 6, 7]
     assert load_ptbxl(mini, "mi_vs_norm", min_likelihood=80).record_ids.tolist() == [1, 2]
+
+
+def test_superclasses_are_columns(mini):
+    ptbxl = load_ptbxl(mini, "superclasses")
+    assert ptbxl.target_names == ["NORM", "MI", "STTC", "CD", "HYP"]
+    assert ptbxl.record_ids.tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert ptbxl.y[[0, 2, 3, 7]].tolist() == [[1, 0, 0, 0, 0], [0, 1, 0, 0, 1], [1, 0, 0, 1, 0], [1, 1, 0, 0, 0]]
+    # Records 3, 5, 6 and 8 have a statement below 60, which is neither there nor absent.
+    assert load_ptbxl(mini, "superclasses", min_likelihood=60).record_ids.tolist() == [1, 2, 4, 7]
+
+
+def test_acute_mi_by_the_noted_stage(mini):
+    stages = ["", "Stadium I", "Stadium III", "", "unknown", "", "Stadium I", "Stadium II"]
+    later = ["", "", "Stadium I-II", "", "", "", "", "Stadium III"]
+    _edit_database(mini, lambda table: table.assign(infarction_stadium1=stages, infarction_stadium2=later))
+    ptbxl = load_ptbxl(mini, "acute_mi_vs_rest")
+    # 5 is an MI of unknown stage; 7 has a stage, but no MI.
+    assert ptbxl.record_ids.tolist() == [1, 2, 3, 4, 6, 7, 8]
+    assert ptbxl.y.tolist() == [0, 1, 1, 0, 0, 0, 0]
+    assert ptbxl.target_names == ["no acute MI", "acute MI"]
+
+
+def test_acute_mi_needs_the_stages(mini):
+    with pytest.raises(ValueError, match="infarction_stadium1, infarction_stadium2"):
+        load_ptbxl(mini, "acute_mi_vs_rest")
+
+
+def test_a_memory_map_holds_the_same(mini, tmp_path):
+    path = mini / "records500" / "00000" / "00002_hr.dat"
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.warns(UserWarning, match="Skipped 1"):
+        mapped = load_ptbxl(mini, mmap_path=tmp_path / "X.npy").X
+    with pytest.warns(UserWarning, match="Skipped 1"):
+        X = load_ptbxl(mini).X
+    assert isinstance(mapped, np.memmap)
+    np.testing.assert_array_equal(mapped, X)
+
+
+def test_the_official_folds_as_a_splitter(mini):
+    ptbxl = load_ptbxl(mini, "mi_vs_rest")
+    splits = list(OfficialFolds(ptbxl.fold).split(ptbxl.X, groups=ptbxl.groups))
+    assert len(splits) == OfficialFolds(ptbxl.fold).get_n_splits() == 6
+    assert sorted(np.concatenate([test for _, test in splits]).tolist()) == list(range(8))
+    [(train, test)] = OfficialFolds(ptbxl.fold, test=[6], leave_out=[5]).split(ptbxl.X)
+    assert ptbxl.fold[test].tolist() == [6, 6]
+    assert set(ptbxl.fold[train].tolist()) == {1, 2, 3, 4}
+    scores = cross_val_score(
+        DummyClassifier(), np.zeros((8, 1)), ptbxl.y, cv=OfficialFolds(ptbxl.fold, test=[2, 6]), groups=ptbxl.groups
+    )
+    assert scores.shape == (1,)
+
+
+@pytest.mark.parametrize(
+    ("given", "groups", "message"),
+    [
+        ({"fold": [1, 2, 3]}, None, "there are 4 records"),
+        ({"fold": [1, 1, 2, 2], "test": [3]}, None, "fold 3 has no record; there are 1, 2"),
+        ({"fold": [1, 1, 2, 2], "test": [2], "leave_out": [2]}, None, "both tested and left out"),
+        ({"fold": [1, 1, 2, 2], "test": [2], "leave_out": [1]}, None, "none is there for training"),
+        ({"fold": [1, 1, 2, 2]}, [7, 8, 8, 9], "has 1 patients in training and test, the first 8"),
+    ],
+)
+def test_folds_that_are_none(given, groups, message):
+    with pytest.raises(ValueError, match=message):
+        list(OfficialFolds(**given).split(np.zeros(4), groups=groups))
 
 
 def test_n_jobs_changes_nothing(mini):
