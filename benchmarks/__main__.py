@@ -24,7 +24,7 @@ SPEED = (
     "memory",
 )
 ACCURACY = ("delineation", "quality", "pacing", "features", "coverage")
-SLOW = ("prior_correction", "recipe", "faults")
+SLOW = ("ptbxl_whole", "prior_correction", "recipe", "faults")
 
 
 def main() -> None:
