@@ -1,0 +1,316 @@
+"""Bad files, each in its way: a clear error or a note, never a wrong number."""
+
+from __future__ import annotations
+
+import io
+import random
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from malformed_files import check_record
+from readers.writers import (
+    INDEPENDENT,
+    write_csv,
+    write_dicom,
+    write_edf,
+    write_hl7,
+    write_mortara,
+    write_muse,
+    write_npy,
+    write_philips,
+    write_wfdb,
+)
+
+from omi_estimators.datasets import make_omi_ecgs
+from omi_estimators.leads import LEADS
+from omi_estimators.readers import ECGFileError, read_ecg
+from omi_estimators.readers._leads import find_lead
+from omi_estimators.readers._units import to_millivolts
+
+PLAIN = {"sampling_rate": 500, "unit": "mV"}
+
+
+@pytest.fixture(scope="module")
+def ecg() -> np.ndarray:
+    """Return 2 s of an ECG of twelve leads in mV."""
+    return make_omi_ecgs(1, records_per_patient=1, noise=0, duration=2, random_state=3).X[0].astype(np.float64)
+
+
+@pytest.fixture
+def xml(tmp_path, ecg):
+    """Return a function that writes an XML file, changes its text, and reads it."""
+
+    def change(write, old: str, new: str, encoding: str = "utf-8", **options):
+        path = tmp_path / "ecg.xml"
+        rows = [LEADS.index(lead) for lead in options.get("leads", LEADS)]
+        write(path, ecg[rows], 500, **options)
+        text = path.read_bytes().decode(encoding)
+        assert old in text
+        path.write_bytes(text.replace(old, new, 1).encode(encoding))
+        return read_ecg(path)
+
+    return change
+
+
+MUSE = {"leads": INDEPENDENT, "encoding": "latin-1"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "it is empty"),
+        (b"%PDF-1.7 ...", "PDF, a picture"),
+        (b"\x89PNG\r\n\x1a\n....", "it is a picture"),
+        (b"\x1f\x8b\x08....", "compressed by gzip"),
+        (b"\x00" * 16 + b"SCPECG" + b"\x00" * 50, "SCP-ECG file"),
+        (b"ISHNE1.0" + b"\x00" * 500, "ISHNE Holter"),
+        (b"\x89HDF\r\n\x1a\n" + b"\x00" * 50, "save it as -v7"),
+        (b"\x00\x01\x02\x03" * 100, "no known format"),
+        (b"<html><body>Login</body></html>", "root 'html'"),
+        (b"<?xml version='1.0'?><ECG></ECG>", "no CHANNEL"),
+        (b"<?xml version='1.0'?><RestingECG><a></RestingECG>", "not well-formed"),
+        (b"Dear colleague,\nplease find the ECG below.\n", "sampling_rate"),
+    ],
+)
+def test_what_is_no_ecg(content, message, tmp_path):
+    path = tmp_path / "ecg.dcm"
+    path.write_bytes(content)
+    with pytest.raises(ECGFileError, match=rf"^ecg\.dcm: .*{message}"):
+        read_ecg(path)
+
+
+def test_a_folder_and_nothing(tmp_path):
+    with pytest.raises(ECGFileError, match="it is a folder"):
+        read_ecg(tmp_path)
+    with pytest.raises(ECGFileError, match="there is no such file"):
+        read_ecg(tmp_path / "none.xml")
+
+
+def test_an_entity_bomb_is_refused_at_once(tmp_path):
+    entities = "".join(f'<!ENTITY a{i} "{f"&a{i - 1};" * 10}">' for i in range(1, 20))
+    path = tmp_path / "bomb.xml"
+    path.write_text(f'<?xml version="1.0"?><!DOCTYPE r [<!ENTITY a0 "x">{entities}]><RestingECG>&a19;</RestingECG>')
+    with pytest.raises(ECGFileError, match="defines XML entities"):
+        read_ecg(path)
+
+
+def test_no_other_file_is_read_into_xml(tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    path = tmp_path / "ecg.xml"
+    path.write_text(
+        f'<!DOCTYPE r [<!ENTITY x SYSTEM "file://{tmp_path}/secret">]><RestingECG><Waveform>&x;</Waveform></RestingECG>'
+    )
+    with pytest.raises(ECGFileError, match="defines XML entities"):
+        read_ecg(path)
+
+
+@pytest.mark.parametrize(
+    ("write", "old", "new", "options", "message"),
+    [
+        (write_philips, 'dataencoding="Plain"', 'dataencoding="Hex"', {}, "encoded as 'hex'"),
+        (
+            write_philips,
+            'durationperchannel="2000"',
+            'durationperchannel="9000"',
+            {},
+            "not 12 leads x 4500",
+        ),
+        (write_philips, 'resolution="5"', 'resolution="5000"', {}, "the unit or the gain"),
+        (write_philips, 'numberofleads="12"', 'numberofleads="400"', {}, "names 12"),
+        (
+            write_muse,
+            "<LeadAmplitudeUnits>MICROVOLTS",
+            "<LeadAmplitudeUnits>BANANAS",
+            MUSE | {"median": False},
+            "'BANANAS'",
+        ),
+        (write_muse, "<WaveformType>Rhythm", "<WaveformType>Average", MUSE, "0 waveforms of the rhythm"),
+        (write_muse, "<WaveformType>Median", "<WaveformType>Rhythm", MUSE, "2 waveforms of the rhythm"),
+        (write_muse, "<SampleBase>500", "<SampleBase>5", MUSE | {"median": False}, "sampling rate is 5 Hz"),
+        (write_muse, "<LeadSampleCountTotal>1000", "<LeadSampleCountTotal>5000", MUSE | {"median": False}, "damaged"),
+        (write_muse, "<LeadID>II<", "<LeadID>I<", MUSE | {"median": False}, "lead I twice"),
+        (write_hl7, 'unit="uV"', 'unit="mm"', {}, "'mm'"),
+        (write_hl7, 'increment value="0.002"', 'increment value="-1"', {}, "sampling period is '-1'"),
+        (write_mortara, 'SAMPLE_FREQ="500"', 'SAMPLE_FREQ="250"', {}, "same SAMPLE_FREQ"),
+        (write_mortara, 'DURATION="1000"', 'DURATION="9999"', {}, "says 9999"),
+        (write_mortara, 'ENCODING="BASE64" DATA', 'ENCODING="HEX" DATA', {}, "ENCODING 'HEX'"),
+    ],
+)
+def test_xml_that_contradicts_itself(write, old, new, options, message, xml):
+    with pytest.raises(ECGFileError, match=message):
+        xml(write, old, new, **options)
+
+
+def test_a_changed_sample_of_muse_is_noticed(tmp_path, ecg):
+    path = tmp_path / "ecg.xml"
+    write_muse(path, ecg[[LEADS.index(lead) for lead in INDEPENDENT]], 500, median=False)
+    content = path.read_bytes()
+    at = content.index(b"<WaveFormData>") + 200
+    path.write_bytes(content[:at] + (b"A" if content[at : at + 1] != b"A" else b"B") + content[at + 1 :])
+    with pytest.raises(ECGFileError, match="checksum of I is not that of its samples"):
+        read_ecg(path)
+
+
+def test_a_changed_sample_of_wfdb_is_noted(tmp_path, ecg):
+    path = tmp_path / "ecg.hea"
+    write_wfdb(path, ecg, 500)
+    assert read_ecg(path).notes == ()
+    data = bytearray(path.with_suffix(".dat").read_bytes())
+    data[240] ^= 1
+    path.with_suffix(".dat").write_bytes(data)
+    assert "checksum in the header is not that of the samples: I." in read_ecg(path).notes[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("1000.0(0)/mV", "0(0)/mV", "has no gain"),
+        ("1000.0(0)/mV", "1000.0(0)/mmHg", "'mmHg'"),
+        ("ecg.dat", "../secret.dat", "outside its folder|invalid syntax"),
+        ("ecg.dat", "other.dat", "other.dat is absent"),
+        ("ecg 12 500 1000", "ecg 12 500 4000", "it is damaged"),
+        ("ecg 12 500 1000", "ecg 12 5 1000", "sampling rate is 5 Hz"),
+    ],
+)
+def test_wfdb_headers(old, new, message, tmp_path, ecg):
+    path = tmp_path / "ecg.hea"
+    write_wfdb(path, ecg, 500)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(ECGFileError, match=message):
+        read_ecg(path)
+
+
+def test_uncalibrated_wfdb_with_a_unit_from_the_caller(tmp_path, ecg):
+    path = tmp_path / "ecg.hea"
+    write_wfdb(path, ecg, 500)
+    path.write_text(path.read_text().replace("1000.0(0)/mV", "0"))
+    assert np.abs(read_ecg(path, unit="uV").signal - ecg).max() < 0.0006
+
+
+def test_nine_leads_and_an_odd_name(tmp_path, ecg):
+    names = ["Lead I", "DII", "V1", "V2", "V3", "V4", "V5", "V6", "-aVR", "Resp"]
+    rows = [*(ecg[LEADS.index(lead)] for lead in ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")), -ecg[3], ecg[0]]
+    write_csv(tmp_path / "a.csv", np.array(rows), 500, leads=names)
+    record = read_ecg(tmp_path / "a.csv", **PLAIN)
+    assert record.derived_leads == ("III", "aVL", "aVF")
+    assert record.missing_leads == ()
+    assert np.abs(record.signal - ecg).max() < 0.0011
+    assert record.notes == ("Left out, being none of the twelve leads: Resp.",)
+
+
+def test_microvolts_taken_for_millivolts(tmp_path, ecg):
+    write_npy(tmp_path / "a.npy", ecg, 500, unit="uV")
+    with pytest.raises(ECGFileError, match="the unit or the gain that it states is wrong"):
+        read_ecg(tmp_path / "a.npy", **PLAIN)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+def test_a_rate_or_unit_that_contradicts_the_file(factor, tmp_path, ecg):
+    write_dicom(tmp_path / "a.dcm", ecg, 500)
+    with pytest.raises(ECGFileError, match=r"its sampling rate is 500 Hz, but sampling_rate=250 was given"):
+        read_ecg(tmp_path / "a.dcm", sampling_rate=250)
+    write_npy(tmp_path / "b.npy", ecg * factor, 500)
+    with pytest.raises(ECGFileError, match="the unit or the gain"):
+        read_ecg(tmp_path / "b.npy", **PLAIN)
+
+
+def test_leads_given_where_the_file_names_them(tmp_path, ecg):
+    write_edf(tmp_path / "a.edf", ecg, 500)
+    with pytest.raises(ECGFileError, match="leave out leads="):
+        read_ecg(tmp_path / "a.edf", leads=LEADS)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((12, 12)), "which axis is the leads'"),
+        (np.zeros((7, 5000)), "neither axis is"),
+        (np.zeros((3, 12, 5000)), "3 records"),
+        (np.zeros(5000), "an ECG has"),
+        (np.zeros((12, 100)), "less than 0.5 s"),
+        (np.full((12, 5000), np.nan), "no valid sample"),
+        (np.full((12, 5000), np.inf), "infinite"),
+        (np.array([["a"] * 12] * 20), "not numbers"),
+        (np.array([{"pickled": 1}] * 12, dtype=object), "not numbers"),
+    ],
+)
+def test_arrays_that_are_no_ecg(array, message, tmp_path):
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(ECGFileError, match=message):
+        read_ecg(tmp_path / "a.npy", **PLAIN)
+
+
+def test_archives(tmp_path, ecg):
+    np.savez(tmp_path / "a.npz", signal=ecg, other=np.zeros(3))
+    assert np.array_equal(read_ecg(tmp_path / "a.npz", **PLAIN).signal, ecg)
+    np.savez(tmp_path / "b.npz", one=ecg, two=ecg)
+    with pytest.raises(ECGFileError, match="several arrays"):
+        read_ecg(tmp_path / "b.npz", **PLAIN)
+    with zipfile.ZipFile(tmp_path / "c.npz", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.npy", "w") as file:
+        buffer = io.BytesIO()
+        np.lib.format.write_array_header_1_0(buffer, {"descr": "<f8", "fortran_order": False, "shape": (12, 10**9)})
+        file.write(buffer.getvalue() + bytes(10**6))
+    with pytest.raises(ECGFileError, match="it is cut"):
+        read_ecg(tmp_path / "c.npz", **PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("name", "lead"),
+    [
+        ("AVR", ("aVR", 1.0)),
+        ("Lead II", ("II", 1.0)),
+        ("MDC_ECG_LEAD_V1", ("V1", 1.0)),
+        ("ECG I", ("I", 1.0)),
+        ("-aVR", ("aVR", -1.0)),
+        ("v3 (mV)", ("V3", 1.0)),
+        ("C4", ("V4", 1.0)),
+        ("DIII", ("III", 1.0)),
+        (" V 5", None),
+        ("V3R", None),
+        ("V7", None),
+        ("Resp", None),
+        ("", None),
+        ("IV", None),
+    ],
+)
+def test_names_of_leads(name, lead):
+    assert find_lead(name) == lead
+
+
+def test_units():
+    factors = {
+        "mV": 1,
+        "uV": 1e-3,
+        "\N{MICRO SIGN}V": 1e-3,
+        "\N{GREEK SMALL LETTER MU}V": 1e-3,
+        "V": 1e3,
+        "MICROVOLTS": 1e-3,
+    }
+    assert {unit: to_millivolts(unit) for unit in factors} == factors
+    for wrong in ("", "mm", None, "mmHg"):
+        with pytest.raises(ECGFileError, match="not in one of"):
+            to_millivolts(wrong)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["muse/muse_1.xml", "philips/sierra_1_03.xml", "philips/sierra_1_04.xml"])
+def test_flipped_bytes_in_real_files(name, vendor_dir, tmp_path):
+    content = (vendor_dir / name).read_bytes()
+    rng = random.Random(0)
+    path = tmp_path / Path(name).name
+    outcomes = set()
+    for _ in range(300):
+        spoilt = bytearray(content)
+        for _ in range(rng.choice([1, 1, 3, 30])):
+            spoilt[rng.randrange(len(spoilt))] = rng.randrange(256)
+        path.write_bytes(spoilt if rng.random() < 0.8 else spoilt[: rng.randrange(len(spoilt))])
+        try:
+            check_record(read_ecg(path))
+            outcomes.add("record")
+        except ECGFileError:
+            outcomes.add("error")
+    assert outcomes == {"record", "error"}
