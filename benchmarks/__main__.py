@@ -15,8 +15,9 @@ QUICK = (
     "features",
     "coverage",
     "bootstrap_speed",
+    "simulator",
 )
-SLOW = ("prior_correction", "recipe", "faults")
+SLOW = ("prior_correction", "recipe", "faults", "fit_simulator", "transfer")
 
 
 def main() -> None:
@@ -26,6 +27,8 @@ def main() -> None:
     parser.add_argument("--ptbxl", metavar="DIR", help="folder of PTB-XL, for the measurements on real ECGs")
     parser.add_argument("--ludb", metavar="DIR", help="folder of LUDB, for delineation, quality and pacing")
     parser.add_argument("--vendor", metavar="DIR", help="folder that holds muse/, files of GE MUSE, for delineation")
+    parser.add_argument("--staff", metavar="CSV", help="ST60 by lead before and during occlusion, STAFF III")
+    parser.add_argument("--out", metavar="CSV", help="where fit_simulator writes the population of normal hearts")
     args = parser.parse_args()
     unknown = set(args.names) - {*QUICK, *SLOW}
     if unknown:

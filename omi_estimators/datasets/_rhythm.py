@@ -13,6 +13,9 @@ SINUS, ATRIAL_ECTOPIC, VENTRICULAR_ECTOPIC = 0, 1, 2
 _SHARE_FIBRILLATION, _SHARE_ATRIAL, _SHARE_VENTRICULAR = 0.04, 0.05, 0.05
 
 
+RHYTHMS = ("sinus", "atrial ectopics", "ventricular ectopics")
+
+
 @dataclass
 class Rhythm:
     """The beats of one record.
@@ -36,6 +39,11 @@ class Rhythm:
     kinds: NDArray[np.int64]
     fibrillation: bool
     breath: Array
+
+    @property
+    def name(self) -> str:
+        """What a reader would call it."""
+        return "atrial fibrillation" if self.fibrillation else RHYTHMS[self.kinds.max()]
 
 
 def draw_rhythm(heart_rate: float, age: float, duration: float, rng: np.random.Generator) -> Rhythm:

@@ -1,0 +1,148 @@
+"""The simulator's population of normal hearts, fitted to the normal ECGs of PTB-XL, as the table that it reads.
+
+Every normal record's median beat is written as the sum of the simulator's Gaussians, by ridge regression. Over the
+records, the weights and the logarithms of the intervals are regressed on age and sex, and what is left is reduced to
+its principal components. The table goes to the file named by ``--out``; without it, only figures are printed.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import Bunch
+
+from omi_estimators.datasets import load_ptbxl
+from omi_estimators.datasets._heart import CENTERS, INDEPENDENT_LEADS, QRS, ST_T, WIDTHS, P
+from omi_estimators.features._beat import DelineatedBeat
+from omi_estimators.features._measure import delineate_average
+from omi_estimators.leads import LEADS
+from omi_estimators.preprocessing import filter_ecg
+from omi_estimators.preprocessing._average import average_beats
+
+SAMPLING_RATE = 500
+N_COMPONENTS, N_DETAILS = 45, 25  # of the whole heart, and of QRS alone
+RIDGE = 0.01  # against a Gaussian's energy, which is some 10 to 100 samples: too little to bend a wave
+TIMES = ("log_size", "log_qrs", "log_jtc", "log_pr", "log_p", "log_heart_rate")
+# The share of the variance that the components see in each part of the heart, whatever its size in millivolts.
+SHARES = {"QRS": (QRS, 1.0), "ST-T": (ST_T, 1.0), "P": (P, 0.6)}
+SHARE_OF_TIMES = 0.6
+
+
+def run(data: Namespace) -> None:
+    """Fit, print what the fit leaves, and write the table if asked."""
+    if data.ptbxl is None:
+        print("PTB-XL is needed: give its folder with --ptbxl DIR")
+        return
+    ecgs = load_ptbxl(data.ptbxl, task="mi_vs_norm", sampling_rate=SAMPLING_RATE)
+    states, known, misfit = fit_hearts(ecgs)
+    print(f"{len(states)} normal hearts; unexplained, median RMS in microvolts: {misfit}")
+    table = fit_population(states, known)
+    if data.out is not None:
+        write_table(Path(data.out), table)
+
+
+def fit_hearts(ecgs: Bunch) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+    """Return the state of each normal heart, its constant, sex and decade, and the misfit of each wave in words."""
+    states, known, errors = [], [], []
+    for record, age, sex in zip(*(ecgs[name][ecgs.y == 0] for name in ("X", "age", "sex")), strict=True):
+        # 150 Hz keeps what the recorders kept; the simulator's own noise comes on top.
+        filtered = filter_ecg(record.astype(np.float64), SAMPLING_RATE, lowpass=150, notch=(50,))
+        beat = delineate_average(average_beats(filtered, SAMPLING_RATE, 0.45, 0.7), SAMPLING_RATE)
+        if np.isnan(beat.points).any() or not np.isfinite(age + sex):
+            continue
+        weights, error = fit_gaussians(beat)
+        size = np.linalg.norm(weights[QRS])
+        points = beat.points
+        seconds = np.array(
+            (
+                points.qrs_offset - points.qrs_onset,
+                (points.t_latest - points.qrs_offset) / np.cbrt(beat.rr),
+                points.qrs_onset - points.p_onset,
+                points.p_offset - points.p_onset,
+            )
+        )
+        times = np.log([size, *(seconds / SAMPLING_RATE), 60 / beat.rr])
+        states.append(np.concatenate([(weights / size).ravel(), times]))
+        known.append((1.0, 0.5 - sex, (age - 50) / 10))
+        errors.append(error)
+    misfit = ", ".join(f"{name} {value:.1f}" for name, value in zip(SHARES, np.median(errors, axis=0), strict=True))
+    return np.array(states), np.array(known), misfit
+
+
+def fit_gaussians(beat: DelineatedBeat) -> tuple[NDArray[np.float64], list[float]]:
+    """Return the weights of the Gaussians in leads I, II, V1 to V6, and the RMS they leave in each wave, in microvolts."""
+    leads = beat.leads[[LEADS.index(lead) for lead in INDEPENDENT_LEADS]]
+    points = beat.points
+    bounds = {
+        "QRS": (points.qrs_onset, points.qrs_offset),
+        "ST-T": (points.qrs_offset, points.t_latest),
+        "P": (points.p_onset, points.p_offset),
+    }
+    centers, widths = CENTERS.copy(), WIDTHS.copy()
+    for name, (start, end) in bounds.items():
+        wave = SHARES[name][0]
+        centers[wave] = start + centers[wave] * (end - start)
+        widths[wave] *= end - start
+    margin = 0.05 * SAMPLING_RATE
+    times = np.arange(max(0, int(points.p_onset - margin)), min(leads.shape[1], int(points.t_latest + margin)))
+    bells = np.exp(-0.5 * ((times[:, None] - centers) / widths) ** 2)
+    weights = np.linalg.solve(bells.T @ bells + RIDGE * np.eye(len(centers)), bells.T @ leads[:, times].T)
+    left = leads[:, times].T - bells @ weights
+    within = [(times >= start) & (times <= end) for start, end in bounds.values()]
+    return weights, [1000 * float(np.sqrt(np.mean(left[inside] ** 2))) for inside in within]
+
+
+def fit_population(states: NDArray[np.float64], known: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return mean, effects of sex and age, and scaled components of `states`, one row for each of its columns.
+
+    Some components span the whole heart. What they leave of P and ST-T is mostly the noise of a median beat, and what
+    they leave of QRS are notches: those get components of their own.
+    """
+    effects = np.linalg.lstsq(known, states, rcond=None)[0]
+    left = states - known @ effects
+    scale = balance(left)
+    of_heart, left_over = find_components(left * scale, N_COMPONENTS)
+    details = np.zeros_like(left)
+    columns = slice(len(INDEPENDENT_LEADS) * QRS.stop)
+    details[:, columns] = left_over[:, columns]
+    of_qrs, _ = find_components(details, N_DETAILS)
+    components = np.concatenate([of_heart, of_qrs]) / scale
+    print(f"explained of what age and sex leave: {np.sum((components * scale) ** 2) / np.sum((left * scale).var(axis=0)):.1%}")
+    return np.column_stack([*effects, *components])
+
+
+def balance(left: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the factors, one for each column, that make waves count by their shares and leads alike.
+
+    By their size in millivolts, V2 would decide, and I and II be lost.
+    """
+    scale = np.empty(left.shape[1])
+    n_leads = len(INDEPENDENT_LEADS)
+    for wave, share in SHARES.values():
+        columns = slice(n_leads * wave.start, n_leads * wave.stop)
+        spread = left[:, columns].reshape(len(left), -1, n_leads).std(axis=0)
+        scale[columns] = np.tile(np.sqrt(share / n_leads / np.sum(spread**2, axis=0)), len(spread))
+    scale[-len(TIMES) :] = np.sqrt(SHARE_OF_TIMES / len(TIMES)) / left[:, -len(TIMES) :].std(axis=0)
+    return scale
+
+
+def find_components(left: NDArray[np.float64], n_components: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return principal components (n_components, n_columns), as large as one standard deviation, and what they leave."""
+    projections, values, directions = np.linalg.svd(left, full_matrices=False)
+    found = values[:n_components, None] * directions[:n_components]
+    return found / np.sqrt(len(left)), left - projections[:, :n_components] @ found
+
+
+def write_table(path: Path, table: NDArray[np.float64]) -> None:
+    """Write the population as comma-separated text, in ten-thousandths: whole numbers make it a third smaller."""
+    names = [f"{lead}_{gaussian}" for gaussian in range(len(CENTERS)) for lead in INDEPENDENT_LEADS]
+    header = ["quantity", "mean", "male", "decade", *(f"pc{i + 1}" for i in range(N_COMPONENTS + N_DETAILS))]
+    rows = [
+        ",".join([name, *(str(round(10_000 * value)) for value in row)])
+        for name, row in zip([*names, *TIMES], table, strict=True)
+    ]
+    path.write_text("\n".join([",".join(header), *rows]) + "\n", encoding="utf-8")
+    print(f"written to {path}")
