@@ -39,7 +39,7 @@ INDEPENDENT_LEADS = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
 N_QRS, N_ST_T, N_P = 20, 12, 5
 QRS, ST_T, P = slice(0, 20), slice(20, 32), slice(32, 37)
 CENTERS = np.concatenate([np.linspace(0.0, 1.0, N_QRS), np.linspace(0.0, 1.1, N_ST_T), np.linspace(0.1, 0.9, N_P)])
-WIDTHS = np.repeat((0.8 / 19, 0.1, 0.2), (N_QRS, N_ST_T, N_P))
+WIDTHS = np.repeat((0.8 / 19, 0.1, 0.16), (N_QRS, N_ST_T, N_P))
 # What equal weights of 1 add up to: the integral of a Gaussian over the distance to the next.
 _QRS_SUM, _ST_T_SUM = np.sqrt(2.0 * np.pi) * 0.8, np.sqrt(2.0 * np.pi)
 
@@ -49,6 +49,7 @@ _ST_LEVEL = np.interp(CENTERS[ST_T], _KNOTS, (1.0, 1.0, 1.0, 1.0, 0.8, 0.4, 0.0)
 _T_WAVE = np.interp(CENTERS[ST_T], _KNOTS, (0.0, 0.0, 0.1, 0.5, 1.1, 1.0, 0.1)) / _ST_T_SUM
 
 _MAX_SCORE = 2.5  # a population's tails, cut where a linear model would leave what hearts can do
+_NOTCHING = 0.5  # spread of how notched QRS complexes are, in units of its logarithm
 
 
 @dataclass
@@ -133,19 +134,21 @@ class Heart:
 
 
 @cache
-def _population() -> Array:
-    """Return the population of normal hearts, one row for each quantity.
+def _population() -> tuple[Array, Array, Array]:
+    """Return the population of normal hearts: effects, components of the whole heart, and details of QRS.
 
-    The rows are the weights of the Gaussians in the leads as parts of the QRS complex's size, Gaussian by Gaussian,
-    and the logarithms of that size and of QRS, JTc, PR, P and heart rate. The columns are the mean in people
-    of 50, the effect of male sex, of ten years of age, and the components in units of one standard deviation,
-    all times 10,000.
+    Of each, the rows are the weights of the Gaussians in the leads as parts of the QRS complex's size, Gaussian by Gaussian,
+    and the logarithms of that size and of QRS, JTc, PR, P and heart rate. The effects are the mean in people
+    of 50, that of male sex and of ten years of age; components and details are in units of one standard deviation.
+    The file holds them times 10,000.
     ``python -m benchmarks fit_simulator`` fitted them to normal ECGs of PTB-XL (Wagner et al. 2020,
     doi:10.1038/s41597-020-0495-6, CC BY 4.0).
     """
     path = resources.files("omi_estimators.datasets") / "data" / "normal_hearts.csv"
-    lines = path.read_text(encoding="utf-8").split()
-    return np.array([line.split(",")[1:] for line in lines[1:]], dtype=np.float64) / 10_000
+    header, *rows = (line.split(",")[1:] for line in path.read_text(encoding="utf-8").split())
+    table = np.array(rows, dtype=np.float64) / 10_000
+    first = header.index("detail1")
+    return table[:, :3], table[:, 3:first], table[:, first:]
 
 
 def draw_hearts(age: Array, male: NDArray[np.bool_], rng: np.random.Generator) -> list[Heart]:
@@ -164,10 +167,13 @@ def draw_hearts(age: Array, male: NDArray[np.bool_], rng: np.random.Generator) -
     -------
     list of Heart of length n_patients
     """
-    table = _population()
-    mean, of_male, of_decade, components = *table[:, :3].T, table[:, 3:]
+    effects, components, details = _population()
+    known = np.stack([np.ones(len(age)), male - 0.5, (age - 50.0) / 10.0], axis=1)
     scores = rng.standard_normal((len(age), components.shape[1])).clip(-_MAX_SCORE, _MAX_SCORE)
-    state = mean + np.outer(male - 0.5, of_male) + np.outer((age - 50.0) / 10.0, of_decade) + scores @ components.T
+    notches = rng.standard_normal((len(age), details.shape[1])).clip(-_MAX_SCORE, _MAX_SCORE)
+    # Few hearts have much of the notching and many have little; its mean square stays 1.
+    notches *= rng.lognormal(-(_NOTCHING**2), _NOTCHING, size=(len(age), 1))
+    state = known @ effects.T + scores @ components.T + notches @ details.T
     times = np.exp(state[:, -6:])
     weights = state[:, :-6].reshape(len(age), len(CENTERS), len(DOWER)) * times[:, :1, None]
     return [_make_heart(of_one, *row.tolist()) for of_one, row in zip(weights, times[:, 1:], strict=True)]

@@ -41,10 +41,12 @@ def _beat_gaussians(
         vectors[:, P], near[:, P] = 0.0, 0.0
     vectors[rhythm.kinds == ATRIAL_ECTOPIC, P] *= (0.8, -0.6, 1.2)
     # Breathing swings the heart in the chest by a few degrees and changes how much of it the leads see.
-    swing = rng.normal(0.0, 0.04, size=3)
-    turn = rhythm.breath[:, None] * swing + rng.normal(0.0, 0.01, size=(len(qrs), 3))
+    swing = rng.normal(0.0, 0.02, size=3)
+    turn = rhythm.breath[:, None] * swing + rng.normal(0.0, 0.006, size=(len(qrs), 3))
     vectors = vectors + np.cross(turn[:, None, :], vectors)
-    size = 1.0 + rng.normal(0.0, 0.03) * rhythm.breath + rng.normal(0.0, 0.012, size=len(qrs))
+    # Activation takes a slightly other course in every beat.
+    vectors[:, QRS] += np.cross(rng.normal(0.0, (0.026, 0.034, 0.016), size=(len(qrs), 1, 3)), vectors[:, QRS])
+    size = 1.0 + rng.normal(0.0, 0.025) * rhythm.breath + rng.normal(0.0, 0.01, size=len(qrs))
     leads = vectors @ heart.field.T + near
     return centers, widths, leads * size[:, None, None]
 
