@@ -9,23 +9,23 @@ import numpy as np
 from omi_estimators.datasets._heart import QRS, ST_T, Heart, P
 
 # The injury dipole (mV; x left, y feet, z back) with which the simulated occlusions of each artery
-# change ST60, in the median, as the balloon occlusions of the STAFF III study did: fitted to the
-# published medians over the leads, through the mean chest.
+# change ST60, in the median, 1.2 times as the balloon occlusions of the STAFF III study did: fitted to the
+# published medians over the leads, through the mean chest, by ``python -m benchmarks fit_simulator``.
 # Martinez J. P. et al., "The STAFF III database: ECGs recorded during acutely induced myocardial
 # ischemia", Comput. Cardiol. 44 (2017), doi:10.22489/CinC.2017.266-133.
 INJURY = {
-    "LAD": np.array((0.063, -0.081, -0.180)),
-    "RCA": np.array((-0.048, 0.087, 0.079)),
-    "LCX": np.array((0.008, 0.023, 0.093)),
+    "LAD": np.array((0.067, -0.109, -0.193)),
+    "RCA": np.array((-0.033, 0.061, 0.071)),
+    "LCX": np.array((0.006, 0.034, 0.098)),
 }
 # What these medians leave in leads I, II, V1..V6 that one dipole does not explain (mV).
 NEAR_FIELD = {
-    "LAD": np.array((0.013, 0.004, -0.026, -0.017, 0.035, 0.000, -0.022, -0.036)),
-    "RCA": np.array((-0.029, -0.028, -0.015, -0.013, 0.008, 0.035, 0.019, -0.001)),
-    "LCX": np.array((-0.015, -0.005, 0.000, 0.018, -0.019, -0.007, 0.009, 0.030)),
+    "LAD": np.array((0.005, 0.015, -0.014, -0.016, 0.022, 0.002, -0.004, -0.035)),
+    "RCA": np.array((-0.023, -0.002, -0.013, -0.008, 0.009, 0.012, -0.004, -0.006)),
+    "LCX": np.array((-0.016, -0.013, -0.001, 0.016, -0.015, -0.006, 0.010, 0.026)),
 }
-# Severity of an occlusion, Gamma-distributed: a tenth stay under half of the STAFF III median change and a
-# tenth pass twice of it. Its median is 1.1, for a clinical occlusion outlasts a balloon's few minutes.
+# Severity of an occlusion, Gamma-distributed with a median of 1.1: a tenth stay under half of that, and a tenth
+# pass twice of it.
 _SEVERITY_SHAPE = 3.0
 _SEVERITY_SCALE = 1.0 / 2.4
 _SCATTER = 0.20  # off the territory's direction, per axis, relative to the injury

@@ -20,10 +20,10 @@ ELECTRODES_TO_LEADS[2:, 3:] = np.eye(6)
 # spectra are by hand, after what the median beat leaves of normal records of PTB-XL: noise of leads I and II above
 # 25 Hz comes from the arms, and that of V1 to V6 is a ninth of it, which is what Wilson's terminal passes on.
 _WANDER = np.array((0.4, 0.6, 1.1, *np.ones(6)))
-_MOVEMENT = np.array((0.3, 0.3, 0.65, 0.75, 1.0, 1.0, 0.95, 0.85, 0.8))
+_MOVEMENT = np.array((0.3, 0.3, 0.6, 0.85, 1.05, 0.95, 0.9, 0.8, 0.75))
 _MUSCLE = np.array((1.0, 1.17, 0.1, 0.1, 0.35, 0.3, 0.2, 0.1, 0.1))
 _MOVEMENT_AT_20_HZ = 0.00026  # mV per square root of Hz
-_MUSCLE_AT_60_HZ = 0.00026
+_MUSCLE_AT_60_HZ = 0.00022
 _RECORDER_LOWPASS = 150.0  # Hz
 _STEP = 0.005  # mV, the least difference that the recorder stores
 _SMOOTHING = 0.25  # the part of it that goes to each neighbour
@@ -47,12 +47,12 @@ def _wander_and_muscle(sampling_rate: float, n_samples: int, rng: np.random.Gene
     """Return baseline wander, movement and muscle noise at the nine electrodes, (9, n_samples)."""
     frequency = fft.rfftfreq(n_samples, 1.0 / sampling_rate)
     wander = rng.lognormal(np.log(0.028), 0.5) * rng.lognormal(0.0, 0.5, size=9) * _WANDER
-    movement = rng.lognormal(np.log(_MOVEMENT_AT_20_HZ), 0.38) * rng.lognormal(0.0, 0.4, size=9) * _MOVEMENT
+    movement = rng.lognormal(np.log(_MOVEMENT_AT_20_HZ), 0.4) * rng.lognormal(0.0, 0.45, size=9) * _MOVEMENT
     muscle = rng.lognormal(np.log(_MUSCLE_AT_60_HZ), 0.4) * rng.lognormal(0.0, 0.4, size=9) * _MUSCLE
     slow = _unit_power(np.where(frequency > 0, 1.0 / (1.0 + (frequency / 0.3) ** 3), 0.0))
     density = sampling_rate / n_samples
     moved = density * np.maximum(frequency / 20.0, 0.05) ** -2.5 / (1.0 + (frequency / 35.0) ** 4)
-    worked = density * np.maximum(frequency / 60.0, 0.15) ** -rng.normal(1.75, 0.15)
+    worked = density * np.maximum(frequency / 60.0, 0.15) ** -rng.normal(1.65, 0.15)
     worked /= 1.0 + (frequency / _RECORDER_LOWPASS) ** 4
     noise = _shape_noise(np.outer(muscle**2, worked), n_samples, rng)
     noise *= _draw_envelopes(n_samples / sampling_rate, n_samples, rng)

@@ -45,7 +45,7 @@ def _beat_gaussians(
     turn = rhythm.breath[:, None] * swing + rng.normal(0.0, 0.006, size=(len(qrs), 3))
     vectors = vectors + np.cross(turn[:, None, :], vectors)
     # Activation takes a slightly other course in every beat.
-    vectors[:, QRS] += np.cross(rng.normal(0.0, (0.026, 0.034, 0.016), size=(len(qrs), 1, 3)), vectors[:, QRS])
+    vectors[:, QRS] += np.cross(rng.normal(0.0, (0.026, 0.04, 0.014), size=(len(qrs), 1, 3)), vectors[:, QRS])
     size = 1.0 + rng.normal(0.0, 0.025) * rhythm.breath + rng.normal(0.0, 0.01, size=len(qrs))
     leads = vectors @ heart.field.T + near
     return centers, widths, leads * size[:, None, None]
