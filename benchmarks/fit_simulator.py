@@ -39,10 +39,10 @@ from omi_estimators.preprocessing._average import average_beats
 SAMPLING_RATE = 500
 N_COMPONENTS, N_DETAILS = 42, 50  # of the whole heart, and of QRS alone
 RIDGE = 0.01  # against a Gaussian's energy, which is some 10 to 100 samples: too little to bend a wave
-TIMES = ("log_size", "log_qrs", "log_jtc", "log_pr", "log_p", "log_heart_rate")
+LOGARITHMS = ("log_qrs_size", "log_p_size", "log_qrs", "log_jtc", "log_pr", "log_p", "log_heart_rate")
 # The share of the variance that the components see in each part of the heart, whatever its size in millivolts.
 SHARES = {"QRS": (QRS, 1.0), "ST-T": (ST_T, 1.0), "P": (P, 0.6)}
-SHARE_OF_TIMES = 0.6
+SHARE_OF_LOGARITHMS = 0.6
 N_PATTERNS = 4
 SEVERITY = 1.2  # so that the largest |ST60| over leads is as large as there, where each patient has a direction of his own
 N_ROUNDS = 4
@@ -95,7 +95,9 @@ def fit_hearts(ecgs: Bunch) -> tuple[NDArray[np.float64], NDArray[np.float64], s
         if np.isnan(beat.points).any() or not np.isfinite(age + sex):
             continue
         weights, error = fit_gaussians(beat)
-        size = np.linalg.norm(weights[QRS])
+        sizes = [np.linalg.norm(weights[wave]) for wave in (QRS, P)]
+        weights[: P.start] /= sizes[0]
+        weights[P] /= sizes[1]
         points = beat.points
         seconds = np.array(
             (
@@ -105,8 +107,8 @@ def fit_hearts(ecgs: Bunch) -> tuple[NDArray[np.float64], NDArray[np.float64], s
                 points.p_offset - points.p_onset,
             )
         )
-        times = np.log([size, *(seconds / SAMPLING_RATE), 60 / beat.rr])
-        states.append(np.concatenate([(weights / size).ravel(), times]))
+        logarithms = np.log([*sizes, *(seconds / SAMPLING_RATE), 60 / beat.rr])
+        states.append(np.concatenate([weights.ravel(), logarithms]))
         known.append((1.0, 0.5 - sex, (age - 50) / 10))
         errors.append(error)
     misfit = ", ".join(f"{name} {value:.1f}" for name, value in zip(SHARES, np.median(errors, axis=0), strict=True))
@@ -172,7 +174,7 @@ def balance(left: NDArray[np.float64]) -> NDArray[np.float64]:
         columns = slice(n_leads * wave.start, n_leads * wave.stop)
         spread = left[:, columns].reshape(len(left), -1, n_leads).std(axis=0)
         scale[columns] = np.tile(np.sqrt(share / n_leads / np.sum(spread**2, axis=0)), len(spread))
-    scale[-len(TIMES) :] = np.sqrt(SHARE_OF_TIMES / len(TIMES)) / left[:, -len(TIMES) :].std(axis=0)
+    scale[-len(LOGARITHMS) :] = np.sqrt(SHARE_OF_LOGARITHMS / len(LOGARITHMS)) / left[:, -len(LOGARITHMS) :].std(axis=0)
     return scale
 
 
@@ -190,7 +192,7 @@ def write_table(path: Path, table: NDArray[np.float64]) -> None:
     header += [f"detail{i + 1}" for i in range(N_DETAILS)]
     rows = [
         ",".join([name, *(str(round(10_000 * value)) for value in row)])
-        for name, row in zip([*names, *TIMES], table, strict=True)
+        for name, row in zip([*names, *LOGARITHMS], table, strict=True)
     ]
     path.write_text("\n".join([",".join(header), *rows]) + "\n", encoding="utf-8")
     print(f"written to {path}")

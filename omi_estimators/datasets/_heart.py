@@ -49,6 +49,7 @@ _ST_LEVEL = np.interp(CENTERS[ST_T], _KNOTS, (1.0, 1.0, 1.0, 1.0, 0.8, 0.4, 0.0)
 _T_WAVE = np.interp(CENTERS[ST_T], _KNOTS, (0.0, 0.0, 0.1, 0.5, 1.1, 1.0, 0.1)) / _ST_T_SUM
 
 _MAX_SCORE = 2.5  # a population's tails, cut where a linear model would leave what hearts can do
+_N_LOGARITHMS = 7
 _NOTCHING = 0.5  # spread of how notched QRS complexes are, in units of its logarithm
 
 
@@ -137,8 +138,8 @@ class Heart:
 def _population() -> tuple[Array, Array, Array]:
     """Return the population of normal hearts: effects, components of the whole heart, and details of QRS.
 
-    Of each, the rows are the weights of the Gaussians in the leads as parts of the QRS complex's size, Gaussian by Gaussian,
-    and the logarithms of that size and of QRS, JTc, PR, P and heart rate. The effects are the mean in people
+    Of each, the rows are the weights of the Gaussians in the leads, Gaussian by Gaussian, as parts of the size of the QRS
+    complex (those of the P wave: of the P wave), and the logarithms of both sizes and of QRS, JTc, PR, P and heart rate. The effects are the mean in people
     of 50, that of male sex and of ten years of age; components and details are in units of one standard deviation.
     The file holds them times 10,000.
     ``python -m benchmarks fit_simulator`` fitted them to normal ECGs of PTB-XL (Wagner et al. 2020,
@@ -174,9 +175,11 @@ def draw_hearts(age: Array, male: NDArray[np.bool_], rng: np.random.Generator) -
     # Few hearts have much of the notching and many have little; its mean square stays 1.
     notches *= rng.lognormal(-(_NOTCHING**2), _NOTCHING, size=(len(age), 1))
     state = known @ effects.T + scores @ components.T + notches @ details.T
-    times = np.exp(state[:, -6:])
-    weights = state[:, :-6].reshape(len(age), len(CENTERS), len(DOWER)) * times[:, :1, None]
-    return [_make_heart(of_one, *row.tolist()) for of_one, row in zip(weights, times[:, 1:], strict=True)]
+    weights = state[:, :-_N_LOGARITHMS].reshape(len(age), len(CENTERS), len(DOWER))
+    qrs_size, p_size, *times = np.exp(state[:, -_N_LOGARITHMS:]).T
+    weights[:, : P.start] *= qrs_size[:, None, None]
+    weights[:, P] *= p_size[:, None, None]
+    return [_make_heart(of_one, *row) for of_one, row in zip(weights, np.transpose(times).tolist(), strict=True)]
 
 
 def _make_heart(weights: Array, qrs: float, jtc: float, pr: float, p: float, heart_rate: float) -> Heart:
