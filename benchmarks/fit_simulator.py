@@ -44,7 +44,9 @@ LOGARITHMS = ("log_qrs_size", "log_p_size", "log_qrs", "log_jtc", "log_pr", "log
 SHARES = {"QRS": (QRS, 1.0), "ST-T": (ST_T, 1.0), "P": (P, 0.6)}
 SHARE_OF_LOGARITHMS = 0.6
 N_PATTERNS = 4
-SEVERITY = 1.2  # so that the largest |ST60| over leads is as large as there, where each patient has a direction of his own
+SEVERITY = (
+    1.2  # so that the largest |ST60| over leads is as large as there, where each patient has a direction of his own
+)
 N_ROUNDS = 4
 
 
@@ -159,7 +161,9 @@ def fit_population(states: NDArray[np.float64], known: NDArray[np.float64]) -> N
     details[:, columns] = (of_leads @ patterns.T @ patterns).reshape(len(left), -1)
     of_qrs, _ = find_components(details, N_DETAILS)
     components = np.concatenate([of_heart, of_qrs]) / scale
-    print(f"explained of what age and sex leave: {np.sum((components * scale) ** 2) / np.sum((left * scale).var(axis=0)):.1%}")
+    print(
+        f"explained of what age and sex leave: {np.sum((components * scale) ** 2) / np.sum((left * scale).var(axis=0)):.1%}"
+    )
     return np.column_stack([*effects, *components])
 
 

@@ -138,9 +138,10 @@ class Heart:
 def _population() -> tuple[Array, Array, Array]:
     """Return the population of normal hearts: effects, components of the whole heart, and details of QRS.
 
-    Of each, the rows are the weights of the Gaussians in the leads, Gaussian by Gaussian, as parts of the size of the QRS
-    complex (those of the P wave: of the P wave), and the logarithms of both sizes and of QRS, JTc, PR, P and heart rate. The effects are the mean in people
-    of 50, that of male sex and of ten years of age; components and details are in units of one standard deviation.
+    Of each, the rows are the weights of the Gaussians in the leads, Gaussian by Gaussian, as parts of the size of
+    the QRS complex (those of the P wave: of the P wave), and the logarithms of both sizes and of QRS, JTc, PR, P
+    and heart rate. The effects are the mean in people of 50, that of male sex and of ten years of age; components
+    and details are in units of one standard deviation.
     The file holds them times 10,000.
     ``python -m benchmarks fit_simulator`` fitted them to normal ECGs of PTB-XL (Wagner et al. 2020,
     doi:10.1038/s41597-020-0495-6, CC BY 4.0).

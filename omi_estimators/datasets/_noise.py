@@ -20,7 +20,7 @@ ELECTRODES_TO_LEADS[2:, 3:] = np.eye(6)
 # spectra are by hand, after what the median beat leaves of normal records of PTB-XL: noise of leads I and II above
 # 25 Hz comes from the arms, and that of V1 to V6 is a ninth of it, which is what Wilson's terminal passes on.
 _WANDER = np.array((0.4, 0.6, 1.1, *np.ones(6)))
-_MOVEMENT = np.array((0.3, 0.3, 0.6, 0.85, 1.05, 0.95, 0.9, 0.8, 0.75))
+_MOVEMENT = np.array((0.45, 0.45, 0.6, 0.85, 1.05, 0.95, 0.9, 0.8, 0.75))
 _MUSCLE = np.array((1.0, 1.17, 0.1, 0.1, 0.35, 0.3, 0.2, 0.1, 0.1))
 _MOVEMENT_AT_20_HZ = 0.00026  # mV per square root of Hz
 _MUSCLE_AT_60_HZ = 0.00022

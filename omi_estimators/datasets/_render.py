@@ -45,7 +45,7 @@ def _beat_gaussians(
     turn = rhythm.breath[:, None] * swing + rng.normal(0.0, 0.006, size=(len(qrs), 3))
     vectors = vectors + np.cross(turn[:, None, :], vectors)
     # Activation takes a slightly other course in every beat.
-    vectors[:, QRS] += np.cross(rng.normal(0.0, (0.026, 0.04, 0.014), size=(len(qrs), 1, 3)), vectors[:, QRS])
+    vectors[:, QRS] += np.cross(rng.normal(0.0, (0.026, 0.04, 0.02), size=(len(qrs), 1, 3)), vectors[:, QRS])
     size = 1.0 + rng.normal(0.0, 0.025) * rhythm.breath + rng.normal(0.0, 0.01, size=len(qrs))
     leads = vectors @ heart.field.T + near
     return centers, widths, leads * size[:, None, None]
@@ -129,7 +129,8 @@ def find_fiducials(
 
 def true_intervals(heart: Heart, rhythm: Rhythm) -> tuple[float, float, float, float]:
     """Return heart rate (beats/min), PR, QRS and QT (ms) of the conducted beats of a record."""
-    mean_rr = float(np.median(np.diff(rhythm.onsets)))
+    # A second of a slow heart may hold one beat.
+    mean_rr = float(np.median(np.diff(rhythm.onsets)) if len(rhythm.onsets) > 1 else rhythm.rr[0])
     jt = heart.jtc * float(np.cbrt(np.median(rhythm.rr)))
     pr = np.nan if rhythm.fibrillation else 1000.0 * heart.pr
     return 60.0 / mean_rr, pr, 1000.0 * heart.qrs, 1000.0 * (heart.qrs + jt)
