@@ -46,7 +46,8 @@ lint: $(VENV)/installed
 	$(BIN)/codespell
 	$(BIN)/python .ci/audit.py
 
-DATA := --ptbxl $(OMI_ESTIMATORS_DATA)/ptb-xl-500 --ludb $(OMI_ESTIMATORS_DATA)/ludb --vendor $(OMI_ESTIMATORS_DATA)/vendor
+DATA := --ptbxl $(OMI_ESTIMATORS_DATA)/ptb-xl-500 --ludb $(OMI_ESTIMATORS_DATA)/ludb \
+	--vendor $(OMI_ESTIMATORS_DATA)/vendor --staff $(OMI_ESTIMATORS_DATA)/staff-iii/st60_by_lead.csv
 
 # Speed: less than 15 minutes on two cores.
 bench: $(VENV)/installed

@@ -23,8 +23,8 @@ SPEED = (
     "scaling",
     "memory",
 )
-ACCURACY = ("delineation", "quality", "pacing", "features", "coverage")
-SLOW = ("ptbxl_whole", "prior_correction", "recipe", "faults")
+ACCURACY = ("delineation", "quality", "pacing", "features", "coverage", "simulator")
+SLOW = ("ptbxl_whole", "prior_correction", "recipe", "faults", "fit_simulator", "transfer")
 
 
 def main() -> None:
@@ -35,6 +35,8 @@ def main() -> None:
     parser.add_argument("--ptbxl", metavar="DIR", help="folder of PTB-XL, for the measurements on real ECGs")
     parser.add_argument("--ludb", metavar="DIR", help="folder of LUDB, for delineation, quality and pacing")
     parser.add_argument("--vendor", metavar="DIR", help="folder with muse/ and philips/, for delineation and files")
+    parser.add_argument("--staff", metavar="CSV", help="ST60 by lead before and during occlusion, STAFF III")
+    parser.add_argument("--out", metavar="CSV", help="where fit_simulator writes the population of normal hearts")
     parser.add_argument("--json", metavar="FILE", type=Path, help="add the figures of speed to this file")
     args = parser.parse_args()
     unknown = set(args.names) - {*SPEED, *ACCURACY, *SLOW}

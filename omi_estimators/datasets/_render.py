@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from omi_estimators.datasets._heart import P_HALF_WIDTH, QRS, ST_T, Array, Heart, P
+from omi_estimators.datasets._heart import QRS, ST_T, Array, Heart, P
 from omi_estimators.datasets._rhythm import ATRIAL_ECTOPIC, VENTRICULAR_ECTOPIC, Rhythm
 
 INTERVALS = ("heart_rate", "pr", "qrs", "qt")
@@ -24,7 +24,7 @@ def beat_intervals(heart: Heart, rhythm: Rhythm, ectopic: Heart) -> tuple[Array,
 def _beat_gaussians(
     heart: Heart, rhythm: Rhythm, ectopic: Heart, rng: np.random.Generator
 ) -> tuple[Array, Array, Array]:
-    """Return centres and widths (n_beats, 17) in seconds from QRS onset, and leads (n_beats, 17, 8) in mV."""
+    """Return centres and widths (n_beats, 37) in seconds from QRS onset, and leads (n_beats, 37, 8) in mV."""
     ventricular = (rhythm.kinds == VENTRICULAR_ECTOPIC)[:, None]
     qrs, jt = (interval[:, None] for interval in beat_intervals(heart, rhythm, ectopic))
     centers = np.where(ventricular, ectopic.centers, heart.centers)
@@ -33,17 +33,21 @@ def _beat_gaussians(
     widths[:, QRS] *= qrs
     centers[:, ST_T] = qrs + centers[:, ST_T] * jt
     widths[:, ST_T] *= jt
-    centers[:, P] -= heart.pr
+    centers[:, P] = centers[:, P] * heart.p - heart.pr
+    widths[:, P] *= heart.p
     vectors = np.where(ventricular[..., None], ectopic.vectors, heart.vectors)
+    near = np.where(ventricular[..., None], ectopic.near, heart.near)
     if rhythm.fibrillation:
-        vectors[:, P] = 0.0
+        vectors[:, P], near[:, P] = 0.0, 0.0
     vectors[rhythm.kinds == ATRIAL_ECTOPIC, P] *= (0.8, -0.6, 1.2)
     # Breathing swings the heart in the chest by a few degrees and changes how much of it the leads see.
-    swing = rng.normal(0.0, 0.03, size=3)
+    swing = rng.normal(0.0, 0.02, size=3)
     turn = rhythm.breath[:, None] * swing + rng.normal(0.0, 0.006, size=(len(qrs), 3))
     vectors = vectors + np.cross(turn[:, None, :], vectors)
-    size = 1.0 + rng.normal(0.0, 0.03) * rhythm.breath + rng.normal(0.0, 0.012, size=len(qrs))
-    leads = vectors @ heart.field.T + np.where(ventricular[..., None], ectopic.near, heart.near)
+    # Activation takes a slightly other course in every beat.
+    vectors[:, QRS] += np.cross(rng.normal(0.0, (0.026, 0.04, 0.02), size=(len(qrs), 1, 3)), vectors[:, QRS])
+    size = 1.0 + rng.normal(0.0, 0.025) * rhythm.breath + rng.normal(0.0, 0.01, size=len(qrs))
+    leads = vectors @ heart.field.T + near
     return centers, widths, leads * size[:, None, None]
 
 
@@ -115,7 +119,7 @@ def find_fiducials(
     ventricular = rhythm.kinds == VENTRICULAR_ECTOPIC
     r_peak = np.where(ventricular, _strongest(ectopic, QRS) * qrs, _strongest(heart, QRS) * qrs)
     t_peak = np.where(ventricular, _strongest(ectopic, ST_T) * jt, _strongest(heart, ST_T) * jt)
-    p_onset = np.full(len(qrs), -heart.pr - P_HALF_WIDTH)
+    p_onset = np.full(len(qrs), -heart.pr)
     offsets = np.stack([p_onset, np.zeros(len(qrs)), r_peak, qrs, qrs + t_peak, qrs + jt], axis=1)
     samples = np.rint((rhythm.onsets[:, None] + offsets) * sampling_rate).astype(np.int64)
     samples[ventricular | rhythm.fibrillation, 0] = -1
@@ -125,9 +129,10 @@ def find_fiducials(
 
 def true_intervals(heart: Heart, rhythm: Rhythm) -> tuple[float, float, float, float]:
     """Return heart rate (beats/min), PR, QRS and QT (ms) of the conducted beats of a record."""
-    mean_rr = float(np.median(np.diff(rhythm.onsets)))
+    # A second of a slow heart may hold one beat.
+    mean_rr = float(np.median(np.diff(rhythm.onsets)) if len(rhythm.onsets) > 1 else rhythm.rr[0])
     jt = heart.jtc * float(np.cbrt(np.median(rhythm.rr)))
-    pr = np.nan if rhythm.fibrillation else 1000.0 * (heart.pr + P_HALF_WIDTH)
+    pr = np.nan if rhythm.fibrillation else 1000.0 * heart.pr
     return 60.0 / mean_rr, pr, 1000.0 * heart.qrs, 1000.0 * (heart.qrs + jt)
 
 

@@ -13,6 +13,9 @@ SINUS, ATRIAL_ECTOPIC, VENTRICULAR_ECTOPIC = 0, 1, 2
 _SHARE_FIBRILLATION, _SHARE_ATRIAL, _SHARE_VENTRICULAR = 0.04, 0.05, 0.05
 
 
+RHYTHMS = ("sinus", "atrial ectopics", "ventricular ectopics")
+
+
 @dataclass
 class Rhythm:
     """The beats of one record.
@@ -37,6 +40,11 @@ class Rhythm:
     fibrillation: bool
     breath: Array
 
+    @property
+    def name(self) -> str:
+        """What a reader would call it."""
+        return "atrial fibrillation" if self.fibrillation else RHYTHMS[self.kinds.max()]
+
 
 def draw_rhythm(heart_rate: float, age: float, duration: float, rng: np.random.Generator) -> Rhythm:
     """Draw the beats of a record of `duration` seconds around `heart_rate` beats/min."""
@@ -47,7 +55,7 @@ def draw_rhythm(heart_rate: float, age: float, duration: float, rng: np.random.G
     phase = rng.uniform(0.0, 2.0 * np.pi)
     beat_times = np.arange(n_beats) * mean_rr
     # Standard deviation of RR as in resting 10 s ECGs; breathing drives more of it in the young.
-    spread = 0.025 * rng.lognormal(0.0, 0.75) * np.exp(-(age - 45.0) / 80.0)
+    spread = 0.028 * rng.lognormal(0.0, 0.85) * np.exp(-(age - 45.0) / 80.0)
     sinus = np.sqrt(2.0) * np.sin(2.0 * np.pi * respiration * beat_times + phase)
     drift = np.cumsum(rng.standard_normal(n_beats)) / np.sqrt(n_beats)
     rr = mean_rr + spread * (0.75 * sinus + 0.5 * (drift - drift.mean()) + 0.35 * rng.standard_normal(n_beats))
@@ -58,7 +66,7 @@ def draw_rhythm(heart_rate: float, age: float, duration: float, rng: np.random.G
     rr = _shift_ectopics(rr, kinds, rng)
     onsets = np.cumsum(rr) - rng.uniform(0.6, 1.6)
     # The QT interval follows the rate of the last beats, not of one.
-    adapted = 0.7 * rr.mean() + 0.3 * np.concatenate([rr[:1], rr[:-1]])
+    adapted = 0.9 * rr.mean() + 0.1 * np.concatenate([rr[:1], rr[:-1]])
     inside = (onsets > -1.2) & (onsets < duration + 0.8)
     breath = np.sin(2.0 * np.pi * respiration * onsets + phase)
     return Rhythm(onsets[inside], adapted[inside], kinds[inside], bool(fibrillation), breath[inside])

@@ -12,7 +12,7 @@ from sklearn.utils import Bunch
 from omi_estimators.datasets._cohort import Cohort, draw_cohort
 from omi_estimators.datasets._conditions import CONDITIONS, occlude, ventricular_beat
 from omi_estimators.datasets._heart import INDEPENDENT_LEADS
-from omi_estimators.datasets._noise import draw_noise, maybe_swap_arms
+from omi_estimators.datasets._noise import draw_noise, maybe_swap_arms, quantise
 from omi_estimators.datasets._render import FIDUCIALS, INTERVALS, find_fiducials, render, true_intervals
 from omi_estimators.datasets._rhythm import draw_rhythm
 from omi_estimators.leads import LEADS, derive_limb_leads
@@ -84,6 +84,8 @@ def make_omi_ecgs(
         - `condition` : str ndarray of shape (n_records,), what else shapes the ECG: `"normal"`,
           `"LVH"`, `"LBBB"`, `"RBBB"`, `"early repolarisation"`, `"old MI"`, and in records without
           OMI `"pericarditis"` and `"ischaemia"`, alone or joined by `" + "`.
+        - `rhythm` : str ndarray of shape (n_records,), `"sinus"`, `"atrial ectopics"`,
+          `"ventricular ectopics"` or `"atrial fibrillation"` (ectopic beats within it are not named).
         - `age` : float ndarray of shape (n_records,), years.
         - `sex` : float ndarray of shape (n_records,), 0 male, 1 female, as in PTB-XL.
         - `fiducials` : list of n_records int ndarrays of shape (n_beats, 6), where the waves of each
@@ -180,8 +182,8 @@ def _simulate_record(
     severity: float,
     noise: float,
     rng: np.random.Generator,
-) -> tuple[NDArray[np.int64], tuple[float, ...]]:
-    """Fill `row` (12, n_samples); return the fiducials, and heart rate, PR, QRS and QT."""
+) -> tuple[NDArray[np.int64], tuple[float, ...], str]:
+    """Fill `row` (12, n_samples); return the fiducials, heart rate, PR, QRS and QT, and the rhythm's name."""
     patient = cohort.groups[record]
     heart = cohort.hearts[patient].copy()
     heart.heart_rate *= rng.lognormal(0.0, 0.07)  # from one recording to the next
@@ -194,10 +196,11 @@ def _simulate_record(
     rhythm = draw_rhythm(heart.heart_rate, cohort.age[patient], row.shape[1] / sampling_rate, rng)
     leads = render(heart, rhythm, ectopic, sampling_rate, row.shape[1], rng)
     if noise > 0:
-        leads = maybe_swap_arms(leads + np.float32(noise) * draw_noise(sampling_rate, row.shape[1], rng), rng)
+        leads += np.float32(noise) * draw_noise(sampling_rate, row.shape[1], rng)
+        leads = quantise(maybe_swap_arms(leads, rng))
     _fill_twelve(row, leads)
     fiducials = find_fiducials(heart, rhythm, ectopic, sampling_rate, row.shape[1])
-    return fiducials, true_intervals(heart, rhythm)
+    return fiducials, true_intervals(heart, rhythm), rhythm.name
 
 
 def _fill_twelve(row: NDArray[np.float32], leads: NDArray[np.float32]) -> None:
@@ -210,7 +213,7 @@ def _fill_twelve(row: NDArray[np.float32], leads: NDArray[np.float32]) -> None:
 def _make_bunch(
     X: NDArray[np.float32],
     cohort: Cohort,
-    truths: list[tuple[NDArray[np.int64], tuple[float, ...]]],
+    truths: list[tuple[NDArray[np.int64], tuple[float, ...], str]],
     sampling_rate: float,
 ) -> Bunch:
     """Return the data set as a Bunch."""
@@ -221,6 +224,7 @@ def _make_bunch(
         groups=cohort.groups,
         territory=cohort.territory,
         condition=cohort.conditions(),
+        rhythm=np.array([truth[2] for truth in truths]),
         age=cohort.age[cohort.groups],
         sex=np.where(cohort.male, 0.0, 1.0)[cohort.groups],
         fiducials=[truth[0] for truth in truths],

@@ -11,7 +11,8 @@ from sklearn.metrics import roc_auc_score
 
 from omi_estimators.datasets import make_omi_ecgs
 from omi_estimators.datasets._conditions import CONDITIONS, ventricular_beat
-from omi_estimators.datasets._heart import DOWER, INVERSE_DOWER, draw_hearts
+from omi_estimators.datasets._heart import DOWER, INVERSE_DOWER, QRS, draw_hearts
+from omi_estimators.datasets._noise import draw_noise, quantise
 from omi_estimators.datasets._rhythm import VENTRICULAR_ECTOPIC, draw_rhythm
 
 # Median change of ST60 (microvolts, in the order of LEADS) by balloon occlusion, STAFF III study.
@@ -44,7 +45,7 @@ def test_shapes_and_kinds(ecgs):
     assert ecgs.X.shape == (n_records, 12, 5000)
     assert ecgs.X.dtype == np.float32
     assert np.isfinite(ecgs.X).all()
-    for name in ("groups", "territory", "condition", "age", "sex", "fiducials"):
+    for name in ("groups", "territory", "condition", "rhythm", "age", "sex", "fiducials"):
         assert len(ecgs[name]) == n_records, name
     assert set(ecgs.sex) == {0.0, 1.0}
     assert set(ecgs.territory[ecgs.y == 1]) == {"LAD", "RCA", "LCX"}
@@ -72,6 +73,13 @@ def test_age_and_sex_belong_to_the_patient(ecgs):
 def test_some_patients_have_records_of_both_classes(ecgs):
     mixed = [patient for patient in np.unique(ecgs.groups) if len(set(ecgs.y[ecgs.groups == patient])) == 2]
     assert mixed
+
+
+def test_rhythm_agrees_with_what_is_seen():
+    ecgs = make_omi_ecgs(400, prevalence=0, duration=2, random_state=0)
+    assert set(ecgs.rhythm) == {"sinus", "atrial ectopics", "ventricular ectopics", "atrial fibrillation"}
+    np.testing.assert_array_equal(np.isnan(ecgs.intervals["pr"]), ecgs.rhythm == "atrial fibrillation")
+    assert np.mean(ecgs.rhythm == "sinus") > 0.8
 
 
 def test_same_seed_same_data_and_global_state_untouched():
@@ -147,6 +155,55 @@ def test_every_chest_keeps_the_inverse_dower_dipole():
         assert not np.allclose(heart.field, DOWER, atol=0.05)
 
 
+def test_what_no_dipole_explains_is_near_field():
+    for heart in draw_hearts(np.full(5, 60.0), np.arange(5) % 2 == 0, np.random.default_rng(0)):
+        np.testing.assert_allclose(heart.near @ INVERSE_DOWER.T, 0, atol=1e-9)
+        share = np.linalg.norm(heart.near) / np.linalg.norm(heart.vectors @ heart.field.T + heart.near)
+        assert 0.02 < share < 0.5
+
+
+def test_a_longer_qrs_keeps_its_early_forces():
+    def course(heart, times):
+        bells = np.exp(-0.5 * ((times[:, None] / heart.qrs - heart.centers[QRS]) / heart.widths[QRS]) ** 2)
+        return bells @ heart.vectors[QRS]
+
+    heart = draw_hearts(np.array([60.0]), np.array([True]), np.random.default_rng(0))[0]
+    longer = heart.copy()
+    longer.stretch_qrs(1.2)
+    times = np.linspace(0, 0.8 * heart.qrs, 50)
+    before, after = course(heart, times), course(longer, times)
+    assert longer.qrs == pytest.approx(1.2 * heart.qrs)
+    assert np.linalg.norm(after - before) < 0.25 * np.linalg.norm(before)
+
+
+def test_normal_hearts_are_as_measured():
+    rng = np.random.default_rng(0)
+    hearts = draw_hearts(np.full(300, 45.0), np.arange(300) % 2 == 0, rng)
+    for name, low, high in (("qrs", 0.085, 0.1), ("pr", 0.14, 0.17), ("p", 0.09, 0.115), ("heart_rate", 62, 75)):
+        assert low < np.median([getattr(heart, name) for heart in hearts]) < high, name
+    ecgs = make_omi_ecgs(150, prevalence=0, noise=0, duration=3, random_state=0)
+    normal = (ecgs.condition == "normal") & (ecgs.rhythm == "sinus")
+    atrial, spectra = [], []
+    for signal, beats in zip(ecgs.X[normal], np.array(ecgs.fiducials, dtype=object)[normal], strict=True):
+        for p_onset, onset, _, j_point, *_ in beats:
+            if p_onset >= 0:
+                atrial.append(np.ptp(signal[[0, 4], p_onset:onset], axis=1))
+                spectra.append(np.abs(np.fft.rfft(signal[:, onset:j_point], 500, axis=1)).mean(axis=0) ** 2)
+    # P is seen in I and aVL, and QRS is not smooth: some of its power lies above 40 Hz.
+    assert (np.median(atrial, axis=0) > (0.06, 0.035)).all()
+    power = np.mean(spectra, axis=0)
+    assert 0.005 < power[40:100].sum() / power[5:100].sum() < 0.05
+
+
+def test_noise_comes_from_the_arms_and_in_steps():
+    rng = np.random.default_rng(0)
+    noise = np.stack([draw_noise(500, 2500, rng) for _ in range(30)])
+    fast = np.median(np.diff(noise, axis=2).std(axis=2), axis=0)
+    assert fast[0] > 2 * fast[-1]
+    flat = np.full((8, 100), 0.0123, dtype=np.float32)
+    np.testing.assert_allclose(quantise(flat)[:, 1:-1], 0.01, atol=1e-6)
+
+
 def test_fiducials_stand_where_the_waves_are():
     ecgs = make_omi_ecgs(40, prevalence=0, noise=0, random_state=1)
     onset, r_peak, j_point, t_offset = (
@@ -184,7 +241,7 @@ def test_st60_of_occlusions_is_as_in_staff_iii():
 def test_occlusions_are_subtle():
     ecgs = make_omi_ecgs(n_patients=500, records_per_patient=1, prevalence=0.4, duration=5, random_state=1)
     score = np.abs(st60(ecgs)).max(axis=1)
-    assert 0.68 < roc_auc_score(ecgs.y, score) < 0.88
+    assert 0.7 < roc_auc_score(ecgs.y, score) < 0.86
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
