@@ -118,7 +118,7 @@ def fit_hearts(ecgs: Bunch) -> tuple[NDArray[np.float64], NDArray[np.float64], s
 
 
 def fit_gaussians(beat: DelineatedBeat) -> tuple[NDArray[np.float64], list[float]]:
-    """Return the weights of the Gaussians in leads I, II, V1 to V6, and the RMS they leave in each wave, in microvolts."""
+    """Return the weights of the Gaussians in leads I, II, V1 to V6, and the RMS (µV) they leave in each wave."""
     leads = beat.leads[[LEADS.index(lead) for lead in INDEPENDENT_LEADS]]
     points = beat.points
     bounds = {
@@ -161,9 +161,8 @@ def fit_population(states: NDArray[np.float64], known: NDArray[np.float64]) -> N
     details[:, columns] = (of_leads @ patterns.T @ patterns).reshape(len(left), -1)
     of_qrs, _ = find_components(details, N_DETAILS)
     components = np.concatenate([of_heart, of_qrs]) / scale
-    print(
-        f"explained of what age and sex leave: {np.sum((components * scale) ** 2) / np.sum((left * scale).var(axis=0)):.1%}"
-    )
+    explained = np.sum((components * scale) ** 2) / np.sum((left * scale).var(axis=0))
+    print(f"explained of what age and sex leave: {explained:.1%}")
     return np.column_stack([*effects, *components])
 
 
@@ -183,7 +182,7 @@ def balance(left: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def find_components(left: NDArray[np.float64], n_components: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return principal components (n_components, n_columns), as large as one standard deviation, and what they leave."""
+    """Return principal components (n_components, n_columns), of one standard deviation, and what they leave."""
     projections, values, directions = np.linalg.svd(left, full_matrices=False)
     found = values[:n_components, None] * directions[:n_components]
     return found / np.sqrt(len(left)), left - projections[:, :n_components] @ found

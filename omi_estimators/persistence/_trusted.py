@@ -21,6 +21,7 @@ _OURS = (
     "omi_estimators.preprocessing._mask.BadLeadMasker",
     "omi_estimators.preprocessing._scale.LeadScaler",
     "omi_estimators.preprocessing._signal_quality.SignalQuality",
+    "omi_estimators.readers._ecg_reader.ECGReader",
     "omi_estimators.triage.RiskTierClassifier",
 )
 

@@ -139,7 +139,8 @@ def _read_all(
     files: Sequence[Path], sampling_rate: float, n_samples: int, params: dict[str, Any], n_jobs: int | None
 ) -> Iterator[tuple[NDArray[np.float32] | None, dict[str, Any]]]:
     """Yield the signal of each file, None for one that cannot be read, and its row of the table."""
-    tasks = (delayed(_read_one)(path, sampling_rate, n_samples, params) for path in files)
+    # A process that was started before keeps the working directory of that time.
+    tasks = (delayed(_read_one)(path.absolute(), sampling_rate, n_samples, params) for path in files)
     outcomes: Iterator[Any] = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
     return outcomes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ from omi_estimators.candidates import CANDIDATES, make_candidates
 from omi_estimators.datasets import make_omi_ecgs
 from omi_estimators.fusion import FusionClassifier
 from omi_estimators.preprocessing import BadLeadMasker, SignalQuality
+from omi_estimators.readers import ECGReader
 
 TINY = {"width": 8, "blocks": (1, 1), "max_epochs": 1, "batch_size": 8, "n_threads": 1, "random_state": 0}
 RATE = 200
@@ -111,6 +113,15 @@ def _fit_on_ecgs(cache: str) -> dict[str, Case]:
     return {name: Case(model, X) for name, model in (models | transformers).items()}
 
 
+def _fit_on_files(folder: Path) -> dict[str, Case]:
+    ecgs = make_omi_ecgs(n_patients=6, prevalence=0.5, sampling_rate=RATE, duration=6, random_state=0)
+    paths = np.array([str(folder / f"{i}.npy") for i in range(8)])
+    for path, record in zip(paths, ecgs.X, strict=False):
+        np.save(path, record)
+    reader = ECGReader(sampling_rate=RATE, duration=6, read_params={"sampling_rate": RATE, "unit": "mV"})
+    return {"files": Case(make_pipeline(reader, *make_net_pipeline(RATE, **TINY)).fit(paths, ecgs.y[:8]), paths)}
+
+
 @pytest.fixture(scope="session")
 def cases(tmp_path_factory) -> dict[str, Case]:
     """Return a fitted model of every kind, with records."""
@@ -118,5 +129,6 @@ def cases(tmp_path_factory) -> dict[str, Case]:
         # Few records, few patients, one epoch.
         warnings.simplefilter("ignore")
         beats, ecgs = _fit_on_beats(), _fit_on_ecgs(str(tmp_path_factory.mktemp("cache")))
+        files = _fit_on_files(tmp_path_factory.mktemp("files"))
     assert not set(beats) & set(ecgs)
-    return beats | ecgs
+    return beats | ecgs | files
