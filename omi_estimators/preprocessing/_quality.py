@@ -25,6 +25,9 @@ _FLAT = 0.02
 # Clipping holds the extreme value for at least this long (s), in this many half seconds or for long at a stretch. The
 # top of a slow wave, a ripple and the first samples of some recorders do so once, by their quantization.
 _PLATEAU, _LEAST_PLATEAUS, _LONG_PLATEAU = 0.008, 3, 0.5
+# A cut wave reaches and leaves its plateau by steps of several quanta, a small round one by one. The quantum (mV) of a
+# recorder lies between these.
+_STEEP, _LEAST_QUANTUM, _MOST_QUANTUM = 2, 1e-5, 0.025
 # Above this frequency (Hz) there is little but noise between the beats.
 _NOISE_BAND = 25.0
 LEAST_QUALITY_RATE = 2 * _NOISE_BAND
@@ -109,7 +112,8 @@ def signal_quality(record: ArrayLike, sampling_rate: float) -> RecordQuality:
     - *missing*: more than half of the samples are NaN.
     - *flat*: in more than half of the seconds, the lead moves by less than 0.02 mV.
     - *saturated*: the largest or the smallest value of the lead is held for 8 ms or more in at least three half
-      seconds, or for 0.5 s at a stretch; no range of an AD converter need be known.
+      seconds, reached and left by two quanta or more, or for 0.5 s at a stretch; no range of an AD converter need be
+      known.
     - *noise*: `noise_level` is above 0.05 mV, or the beats differ from their median by more than they have in common
       and by more than 0.05 mV (root mean square).
     - *wander*: `wander_level` is above 1 mV.
@@ -208,13 +212,17 @@ def _is_flat(filled: NDArray[np.float64], sampling_rate: float) -> NDArray[np.bo
 def _is_saturated(lead: NDArray[np.float64], sampling_rate: float) -> bool:
     """Return whether a lead rests on its largest or smallest value as a clipped one does."""
     shortest = max(2, round(_PLATEAU * sampling_rate))
+    steps = np.abs(np.diff(lead))
+    least_step = _STEEP * np.min(steps, initial=_MOST_QUANTUM, where=steps > _LEAST_QUANTUM)
     for extreme in (lead.max(), lead.min()):
         held = np.flatnonzero(lead == extreme)
         if held.size < shortest:
             continue
         edges = np.flatnonzero(np.concatenate([[True], np.diff(held) > 1, [True]]))
-        lengths = np.diff(edges)
-        half_seconds = np.unique(held[edges[:-1]][lengths >= shortest] // (0.5 * sampling_rate))
+        starts, lengths = held[edges[:-1]], np.diff(edges)
+        step_in, step_out = steps[np.maximum(starts - 1, 0)], steps[np.minimum(starts + lengths - 1, steps.size - 1)]
+        cut = (lengths >= shortest) & (np.minimum(step_in, step_out) >= least_step)
+        half_seconds = np.unique(starts[cut] // (0.5 * sampling_rate))
         if half_seconds.size >= _LEAST_PLATEAUS or lengths.max() >= _LONG_PLATEAU * sampling_rate:
             return True
     return False

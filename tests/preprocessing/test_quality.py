@@ -91,6 +91,12 @@ def test_a_lead_that_rests_on_the_rail_is_saturated(record):
     assert _flags(record)["saturated"] == ["II"]
 
 
+def test_small_waves_in_coarse_steps_are_not_saturation(record):
+    beats = -np.exp(-0.5 * ((np.arange(5000) % 400 - 200) / 12) ** 2)
+    record[3] = np.round((0.1 * beats + 0.02 * np.sin(np.arange(5000) * np.pi / 200)) / 0.005) * 0.005
+    assert "saturated" not in _flags(record)
+
+
 def test_neither_one_flat_top_nor_a_ripple_is_saturation(record):
     record[1, 1000:1200] = 5.0
     record[2, :80] = np.tile([-2.0] * 4 + [-1.9] * 4, 10)
