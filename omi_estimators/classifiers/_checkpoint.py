@@ -28,7 +28,7 @@ from torch import Tensor
 
 import omi_estimators
 from omi_estimators.classifiers._prediction import uncompiled
-from omi_estimators.classifiers._records import Records, TensorRecords
+from omi_estimators.classifiers._records import Records, TensorRecords, digest_records
 
 # Raised with every change of what the file holds, so that no older file is read as a newer one.
 _FORMAT = 1
@@ -204,7 +204,7 @@ def _fit_key(estimator: Any, net: NeuralNetClassifier, records: Records, rng: np
                 "callbacks": [_describe_callback(callback) for callback in estimator.callbacks or []],
                 # class_weight names classes, which the records hold as 0, 1, ….
                 "classes": estimator.classes_.tolist(),
-                "records": tuple(records),
+                "records": (bytes(digest_records(records)), records.weight),
                 # Those of the last fit, where warm_start goes on from it.
                 "weights": {name: value.cpu().numpy() for name, value in uncompiled(net.module_).state_dict().items()},
                 "rng": rng.bit_generator.state,

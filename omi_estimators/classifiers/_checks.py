@@ -90,13 +90,14 @@ def check_records(
         raise ValueError(f"groups must hold one patient per record; got {groups!r:.100}.")
     check_consistent_length(signals, groups)
     patients = np.zeros(len(labels)) if groups is None else np.asarray(groups)
-    if not weight.all():
-        signals, labels, weight, patients = (part[weight > 0] for part in (signals, labels, weight, patients))
+    rows = np.flatnonzero(weight)
+    labels, weight, patients = labels[rows], weight[rows], patients[rows]
     if reset:
         estimator.classes_ = np.unique(labels if classes is None else classes)
     _check_classes(estimator, labels)
     patient_codes = np.unique(patients, return_inverse=True)[1]
-    records = merge_records(Records(signals, np.searchsorted(estimator.classes_, labels), weight, patient_codes))
+    codes = np.searchsorted(estimator.classes_, labels)
+    records = merge_records(Records(signals, rows, codes, weight, patient_codes))
     if groups is None:
         # Without patients each record stands for one; given after merging, so that copies stay together.
         records = records._replace(groups=np.arange(len(records.y)))

@@ -20,16 +20,20 @@ _MOST_REDRAWS = 100
 
 
 class Records(NamedTuple):
-    """Records with what training needs to know of each: arrays of equal length."""
+    """Records with what training needs to know of each: arrays of equal length.
 
-    X: NDArray[np.float32]
+    The signals stay where they lie, be it in a memory map larger than memory: they are rows of `source`.
+    """
+
+    source: NDArray[np.float32]
+    rows: NDArray[np.intp]
     y: NDArray[np.int64]
     weight: NDArray[np.float64]
     groups: NDArray[np.int64]
 
     def take(self, index: NDArray[np.intp]) -> Records:
         """Return the records at `index`."""
-        return Records(self.X[index], self.y[index], self.weight[index], self.groups[index])
+        return Records(self.source, *(part[index] for part in self[1:]))
 
 
 def merge_records(records: Records) -> Records:
@@ -48,17 +52,21 @@ def merge_records(records: Records) -> Records:
     Records
         Without copies, sorted by a digest of their content.
     """
-    digests = bytearray()
-    for signal, label, patient in zip(records.X, records.y, records.groups, strict=True):
-        # Adding zero turns -0.0 into 0.0: equal numbers have equal bytes then.
-        digest = blake2b(np.add(signal, 0, order="C").data, digest_size=16)
-        digest.update(np.array([label, patient], dtype=np.int64).data)
-        digests += digest.digest()
-    keys, first, copy_of = np.unique(
-        np.frombuffer(digests, dtype=[("high", ">u8"), ("low", ">u8")]), return_index=True, return_inverse=True
-    )
+    digests = np.frombuffer(digest_records(records), dtype=[("high", ">u8"), ("low", ">u8")])
+    keys, first, copy_of = np.unique(digests, return_index=True, return_inverse=True)
     weight = np.bincount(copy_of, weights=records.weight, minlength=len(keys)).astype(np.float64)
     return records.take(first)._replace(weight=weight)
+
+
+def digest_records(records: Records) -> bytearray:
+    """Return 16 bytes for each record, which signal, label and patient decide."""
+    digests = bytearray()
+    for row, label, patient in zip(records.rows, records.y, records.groups, strict=True):
+        # Adding zero turns -0.0 into 0.0: equal numbers have equal bytes then.
+        digest = blake2b(np.add(records.source[row], 0, order="C").data, digest_size=16)
+        digest.update(np.array([label, patient], dtype=np.int64).data)
+        digests += digest.digest()
+    return digests
 
 
 def split_patients(
@@ -110,16 +118,19 @@ def split_patients(
 
 
 class TensorRecords(torch.utils.data.Dataset):
-    """Records as tensors that stay on one device, so that a batch is one indexing and no Python loop.
+    """Records for batches, each of which is one indexing and no Python loop.
+
+    On the CPU the signals stay where they are, and a batch is copied out of them. On another device they stay there as
+    one tensor, unless that would take more than half of its free memory.
 
     Parameters
     ----------
     records : Records
-        What to hold. `X` gets the channel axis that convolutions need.
+        What to hold. Batches have the channel axis that convolutions need.
     weight : ndarray of shape (n_records,)
         The factor of each record in the loss.
     device : torch.device
-        Where the tensors live.
+        Where labels and weights live.
 
     Attributes
     ----------
@@ -128,7 +139,8 @@ class TensorRecords(torch.utils.data.Dataset):
     """
 
     def __init__(self, records: Records, weight: NDArray[np.float64], device: torch.device):
-        self.X = torch.from_numpy(records.X).unsqueeze(1).to(device)
+        self._source, self._rows = records.source, records.rows
+        self._resident = self._gather(slice(None)).to(device) if _fits(records, device) else None
         self.y = torch.from_numpy(records.y).to(device)
         self.weight = torch.from_numpy(weight.astype(np.float32)).to(device)
         self.n_drawn = np.zeros(len(records.y), dtype=np.int64)
@@ -136,8 +148,22 @@ class TensorRecords(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.y)
 
-    def __getitem__(self, index: Tensor) -> Batch:
-        return {"x": self.X[index], "weight": self.weight[index]}, self.y[index]
+    def __getitem__(self, index: NDArray[np.intp]) -> Batch:
+        at = torch.from_numpy(index).to(self.y.device)
+        signals = self._gather(index).to(self.y.device) if self._resident is None else self._resident[at]
+        return {"x": signals, "weight": self.weight[at]}, self.y[at]
+
+    def _gather(self, index: NDArray[np.intp] | slice) -> Tensor:
+        """Return signals as a tensor of shape (n_records, 1, n_leads, n_samples) in the computer's memory."""
+        return torch.from_numpy(self._source[self._rows[index]]).unsqueeze(1)
+
+
+def _fits(records: Records, device: torch.device) -> bool:
+    """Return whether signals shall stay on a device."""
+    if device.type != "cuda":
+        return device.type != "cpu"
+    size = records.source[:1].nbytes * len(records.rows)
+    return size < 0.5 * torch.cuda.mem_get_info(device)[0]
 
 
 class Batches:
@@ -180,7 +206,7 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         for index in self._draw():
             np.add.at(self.dataset.n_drawn, index, 1)
-            inputs, labels = self.dataset[torch.from_numpy(index).to(self.dataset.y.device)]
+            inputs, labels = self.dataset[index]
             if self.augmentation is not None and self.rng is not None:
                 inputs["x"] = self.augmentation(inputs["x"], self.rng)
             yield inputs, labels

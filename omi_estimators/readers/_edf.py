@@ -83,11 +83,12 @@ def _check_length(data: bytes, width: int) -> None:
     """Raise an ECGFileError if the file is not as long as its header says, before anything is made of it."""
     try:
         n_header, n_records, n_signals = int(data[184:192]), int(data[236:244]), int(data[252:256])
+        duration = float(data[244:252])
         start = 256 + 216 * n_signals
         per_record = sum(int(data[start + 8 * i : start + 8 * i + 8]) for i in range(n_signals))
     except ValueError as error:
         raise ECGFileError("its header is not that of an EDF file; it is damaged or cut short") from error
-    if n_header != 256 * (n_signals + 1) or per_record < 1:
+    if n_header != 256 * (n_signals + 1) or per_record < 1 or not duration > 0:
         raise ECGFileError("its header contradicts itself; it is damaged")
     expected = n_header + n_records * per_record * width
     if n_records < 1 or len(data) < expected:

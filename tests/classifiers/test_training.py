@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -53,7 +55,7 @@ def test_merged_records_keep_the_weight_of_each_class():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(5, 1, 3)).astype(np.float32)[[0, 1, 1, 2, 1, 3, 4]]
     y, groups = np.array([0, 1, 1, 0, 0, 1, 1]), np.array([0, 1, 1, 2, 1, 3, 4])
-    merged = merge_records(Records(X, y, np.array([1, 2, 3, 1, 1, 2, 1.0]), groups))
+    merged = merge_records(Records(X, np.arange(7), y, np.array([1, 2, 3, 1, 1, 2, 1.0]), groups))
     assert len(merged.y) == 6
     np.testing.assert_array_equal(np.bincount(merged.y, weights=merged.weight), [3, 8])
 
@@ -103,7 +105,7 @@ def test_a_batch_of_one_class_is_skipped():
 
 def test_batches_cover_every_record_once_and_never_hold_one_alone(make_beats):
     X, y, groups = make_beats(n_records=33)
-    dataset = TensorRecords(Records(X, y, np.ones(33), groups), np.ones(33), torch.device("cpu"))
+    dataset = TensorRecords(Records(X, np.arange(33), y, np.ones(33), groups), np.ones(33), torch.device("cpu"))
     batches = Batches(dataset, batch_size=16, rng=np.random.default_rng(0))
     sizes = [len(labels) for _, labels in batches]
     assert sizes == [11, 11, 11]
@@ -158,7 +160,7 @@ def test_skorch_callbacks_and_net_params_reach_the_net(make_classifier, make_bea
 
 
 def test_a_batch_size_that_never_meets_two_classes_is_an_error():
-    records = Records(np.zeros((2, 1, 4), np.float32), np.array([0, 1]), np.ones(2), np.arange(2))
+    records = Records(np.zeros((2, 1, 4), np.float32), np.arange(2), np.array([0, 1]), np.ones(2), np.arange(2))
     dataset = TensorRecords(records, np.ones(2), torch.device("cpu"))
     batches = Batches(dataset, batch_size=1, balance="undersample", rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match="batch_size"):
@@ -179,3 +181,22 @@ def test_networks_too_narrow_for_channels_last_are_spared_it(make_classifier, ma
     classifier = make_classifier(width=width, max_epochs=1).fit(X, y)
     weight = classifier.net_.module_.stages[0].conv1[0].weight
     assert weight.is_contiguous(memory_format=torch.channels_last) is channels_last
+
+
+def test_records_in_a_memory_map_stay_there(make_classifier, tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "beats.npy"
+    X = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(3000, 12, 100))
+    X[:] = rng.normal(size=X.shape)
+    y, size = np.arange(3000) % 2, X.nbytes
+    expected = make_classifier(max_epochs=1, width=4, batch_size=200).fit(np.array(X), y).predict_proba(X[:5])
+    del X
+    mapped = np.load(path, mmap_mode="r")
+    tracemalloc.start()
+    try:
+        fitted = make_classifier(max_epochs=1, width=4, batch_size=200).fit(mapped, y)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.3 * size
+    np.testing.assert_array_equal(fitted.predict_proba(mapped[:5]), expected)

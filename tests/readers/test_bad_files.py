@@ -218,6 +218,16 @@ def test_a_rate_or_unit_that_contradicts_the_file(factor, tmp_path, ecg):
         read_ecg(tmp_path / "b.npy", **PLAIN)
 
 
+@pytest.mark.parametrize("duration", [b"0", b"-1", b"nan"])
+def test_an_edf_of_blocks_without_duration(tmp_path, ecg, duration):
+    write_edf(tmp_path / "a.edf", ecg, 500)
+    data = bytearray((tmp_path / "a.edf").read_bytes())
+    data[244:252] = duration.ljust(8)
+    (tmp_path / "a.edf").write_bytes(data)
+    with pytest.raises(ECGFileError, match="header contradicts itself"):
+        read_ecg(tmp_path / "a.edf")
+
+
 def test_leads_given_where_the_file_names_them(tmp_path, ecg):
     write_edf(tmp_path / "a.edf", ecg, 500)
     with pytest.raises(ECGFileError, match="leave out leads="):
