@@ -19,6 +19,8 @@ from omi_estimators.preprocessing._cache import CheckedMemory
 # Records sent to a process at once. Blocks above a megabyte reach it through shared memory, and those of a memory map
 # as a reference, at a fraction of the cost of single records through a pipe.
 _BLOCK = 32
+# Schedulers of clusters want tasks below 10 MB.
+_BLOCK_BYTES = 8_000_000
 # Bytes that a process keeps for the arrays of its next record, see `_keep_memory`.
 _KEPT = 1 << 22
 
@@ -111,17 +113,20 @@ def map_records(
     if memory is not None:
         function = CheckedMemory(memory).cache(function)
     records = as_3d(X)
-    size = max(1, min(_BLOCK, len(records) // (4 * joblib.effective_n_jobs(n_jobs))))
+    most = min(_BLOCK, _BLOCK_BYTES // (records.itemsize * records[0].size))
+    size = max(1, min(most, len(records) // (4 * joblib.effective_n_jobs(n_jobs))))
     blocks = (records[start : start + size] for start in range(0, len(records), size))
-    tasks = (joblib.delayed(_map_block)(function, block, params) for block in blocks)
+    # An array that is an argument itself is left by Dask's backend on one worker, which may die before the task that
+    # wants it; inside a tuple it belongs to the task and can be sent again.
+    tasks = (joblib.delayed(_map_block)(function, (block,), params) for block in blocks)
     for results in joblib.Parallel(n_jobs=n_jobs, return_as="generator")(tasks):
         yield from results
 
 
-def _map_block(function: Callable[..., Any], block: NDArray[Any], params: dict[str, Any]) -> list[Any]:
+def _map_block(function: Callable[..., Any], blocks: tuple[NDArray[Any]], params: dict[str, Any]) -> list[Any]:
     """Return what a function gives for each record of a block: contiguous, and equal bytes for the cache."""
     _keep_memory()
-    return [function(np.array(record, dtype=np.float64), **params) for record in block]
+    return [function(np.array(record, dtype=np.float64), **params) for block in blocks for record in block]
 
 
 def _keep_memory() -> None:
