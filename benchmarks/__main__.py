@@ -16,6 +16,7 @@ SPEED = (
     "start_up",
     "record_speed",
     "net_speed",
+    "gpu_speed",
     "bootstrap_speed",
     "grid_search",
     "file_speed",

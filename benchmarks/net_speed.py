@@ -71,15 +71,22 @@ def run(data: Namespace) -> list[Figure]:
     return figures
 
 
-def train_by_hand(X: np.ndarray, y: np.ndarray, memory_format: torch.memory_format) -> None:
+def train_by_hand(
+    X: np.ndarray,
+    y: np.ndarray,
+    memory_format: torch.memory_format,
+    device: torch.device | str = "cpu",
+    n_epochs: int = N_EPOCHS,
+    batch_size: int = BATCH_SIZE,
+) -> None:
     """Train as a research script does."""
-    network = ECGSmartNet().to(memory_format=memory_format).train()
+    network = ECGSmartNet().to(device=device, memory_format=memory_format).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, weight_decay=1e-2)
     loss_function = torch.nn.CrossEntropyLoss()
-    records = torch.from_numpy(X).unsqueeze(1)
-    labels = torch.from_numpy(y)
-    for _ in range(N_EPOCHS):
-        for index in torch.randperm(len(records)).split(BATCH_SIZE):
+    records = torch.from_numpy(X).unsqueeze(1).to(device)
+    labels = torch.from_numpy(y).to(device)
+    for _ in range(n_epochs):
+        for index in torch.randperm(len(records), device=device).split(batch_size):
             optimizer.zero_grad()
             loss = loss_function(network(records[index]), labels[index])
             loss.backward()
@@ -87,20 +94,24 @@ def train_by_hand(X: np.ndarray, y: np.ndarray, memory_format: torch.memory_form
             loss.item()
 
 
-def predict_by_hand(network: torch.nn.Module, X: np.ndarray, batch_size: int) -> np.ndarray:
+def predict_by_hand(
+    network: torch.nn.Module, X: np.ndarray, batch_size: int, device: torch.device | str = "cpu"
+) -> np.ndarray:
     """Predict as a research script does."""
-    records = torch.from_numpy(X).unsqueeze(1)
+    records = torch.from_numpy(X).unsqueeze(1).to(device)
     with torch.no_grad():
-        return torch.cat([network(batch).softmax(dim=1) for batch in records.split(batch_size)]).numpy()
+        return torch.cat([network(batch).softmax(dim=1) for batch in records.split(batch_size)]).cpu().numpy()
 
 
-def measure(sides: dict, repeats: int) -> dict[str, list[float]]:
-    """Return the seconds of each side, run in turn after one warm-up."""
+def measure(sides: dict, repeats: int, device: torch.device | None = None) -> dict[str, list[float]]:
+    """Return the seconds of each side, run in turn after one warm-up; a GPU has then finished its queue."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     for repeat in range(repeats + 1):
         for name, side in sides.items():
             start = time.perf_counter()
             side()
+            if device is not None and device.type == "cuda":
+                torch.cuda.synchronize(device)
             if repeat:
                 times[name].append(time.perf_counter() - start)
     return times

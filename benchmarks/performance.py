@@ -27,6 +27,10 @@ FAMILIES = {
         "rows do not reach what a large matrix product does, and training has to write every activation to memory and "
         "read it back.",
     ),
+    "gpu_speed": (
+        "The network on a GPU",
+        "Data lie on the device from the beginning on both sides.",
+    ),
     "grid_search": (
         "Grid search",
         "Features belong to a record, not to a fold or a candidate, and are kept by record. Without that, as with "
@@ -48,7 +52,7 @@ FAMILIES = {
     ),
     "scaling": (
         "Growth with the number of records",
-        "An exponent of 1 is proportional: twice the records, twice the time.",
+        "An exponent of 1 is proportional: twice the records, twice the time. Processor time of one core.",
     ),
     "memory": (
         "Memory",
