@@ -22,16 +22,17 @@ SPEED = (
     "file_speed",
     "simulator_speed",
     "scaling",
-    "memory",
 )
-ACCURACY = ("delineation", "quality", "pacing", "features", "coverage", "simulator")
+OTHERS = ("memory", "delineation", "quality", "pacing", "features", "coverage", "simulator")
 SLOW = ("ptbxl_whole", "prior_correction", "recipe", "faults", "fit_simulator", "transfer")
 
 
 def main() -> None:
     """Parse the command line and run what it names."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    names = f"speed: {', '.join(SPEED)}; accuracy, minutes each: {', '.join(ACCURACY)}; slow: {', '.join(SLOW)}"
+    names = (
+        f"speed: {', '.join(SPEED)}; memory and accuracy, minutes each: {', '.join(OTHERS)}; slow: {', '.join(SLOW)}"
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--ptbxl", metavar="DIR", help="folder of PTB-XL, for the measurements on real ECGs")
     parser.add_argument("--ludb", metavar="DIR", help="folder of LUDB, for delineation, quality and pacing")
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--out", metavar="CSV", help="where fit_simulator writes the population of normal hearts")
     parser.add_argument("--json", metavar="FILE", type=Path, help="add the figures of speed to this file")
     args = parser.parse_args()
-    unknown = set(args.names) - {*SPEED, *ACCURACY, *SLOW}
+    unknown = set(args.names) - {*SPEED, *OTHERS, *SLOW}
     if unknown:
         parser.error(f"no measurement is called {', '.join(sorted(unknown))}; there are {names}")
     for name in args.names or SPEED:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import warnings
 from argparse import Namespace
 from pathlib import Path
@@ -77,21 +76,29 @@ def watch(path: str, name: str, n_records: int) -> None:
     transformer = getattr(omi_estimators, name)()
     # Libraries load with the first record, and are not what grows.
     transformer.fit_transform(X[:2])
-    start = peak = read_allocated()
-    done = threading.Event()
+    with Watch() as watched:
+        transformer.fit_transform(X)
+    print(watched.growth)
 
-    def poll() -> None:
-        nonlocal peak
-        while not done.is_set():
-            peak = max(peak, read_allocated())
-            time.sleep(0.005)
 
-    watcher = threading.Thread(target=poll)
-    watcher.start()
-    transformer.fit_transform(X)
-    done.set()
-    watcher.join()
-    print((peak - start) / 1024)
+class Watch:
+    """Looks at this process's anonymous memory until it is left; `growth` is then the most above the start, in MiB."""
+
+    def __enter__(self) -> Watch:
+        self._start = self._peak = read_allocated()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._poll)
+        self._thread.start()
+        return self
+
+    def _poll(self) -> None:
+        while not self._done.wait(0.01):
+            self._peak = max(self._peak, read_allocated())
+
+    def __exit__(self, *args: object) -> None:
+        self._done.set()
+        self._thread.join()
+        self.growth = (self._peak - self._start) / 1024
 
 
 def read_allocated() -> int:

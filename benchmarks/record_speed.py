@@ -29,8 +29,8 @@ SAMPLING_RATE = 500
 N_RECORDS = 60
 # One takes a second or more.
 N_NAIVE = 3
-N_PARALLEL = 500
-REPEATS = 7
+N_PARALLEL = 300
+REPEATS = 5
 
 
 def run(data: Namespace) -> list[Figure]:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from omi_estimators.classifiers._packed import pack_convolutions
+
 # Every forward pass has this many records, the last filled up with zeros: float32 convolutions choose
 # their blocking by batch size, and a probability must not depend on how many were asked for at once.
 BATCH_SIZE = 32
@@ -39,6 +41,8 @@ def predict_logits(
     """
     network = fold_batch_norm(module).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device.type == "cpu" and autocast_dtype is None:
+        pack_convolutions(network)
     batch = np.zeros((BATCH_SIZE, 1, *X.shape[1:]), dtype=np.float32)
     logits = []
     reduced = torch.autocast(device.type, dtype=autocast_dtype, enabled=autocast_dtype is not None)

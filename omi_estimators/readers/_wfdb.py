@@ -55,7 +55,7 @@ def read(source: Source) -> ECGRecord:
         with tempfile.TemporaryDirectory(prefix="omi-estimators-") as folder:
             header = Path(folder, "record.hea")
             header.write_bytes(source.data)
-            for name in _signal_files(wfdb, header, source.path.parent):
+            for name in set(_read_header(wfdb, header, source.path.parent).file_name):
                 shutil.copy(source.path.parent / name, folder)
             record, calibrated, damaged = _read_record(wfdb, header)
     named, rate = _calibrate(record, calibrated, source.unit)
@@ -90,32 +90,29 @@ def _import_wfdb() -> ModuleType:
     return module
 
 
-def _signal_files(wfdb: ModuleType, header: Path, folder: Path) -> list[str]:
-    """Return the names of the signal files of a record, which must lie in `folder`."""
+def _read_header(wfdb: ModuleType, header: Path, folder: Path) -> Any:
+    """Return what a header says of a record, whose signal files must lie in `folder`."""
     found = wfdb.rdheader(str(header)[: -len(".hea")])
     names = getattr(found, "file_name", None)
     if not names or getattr(found, "seg_name", None):
         raise ECGFileError(
             "it is a WFDB record of several segments, or without signals; give the header of one segment"
         )
-    unique = list(dict.fromkeys(str(name) for name in names))
-    for name in unique:
+    for name in dict.fromkeys(names):
         # Else a header could have any file on the disk read.
         if name != Path(name).name or name in (".", "..") or "\\" in name:
             raise ECGFileError(f"its header names a signal file outside its folder, {name[:60]!r}")
         if not (folder / name).is_file():
             raise ECGFileError(f"its signal file {name} is absent; copy it beside the header")
-    return unique
+    return found
 
 
 def _read_record(wfdb: ModuleType, header: Path) -> tuple[Any, list[bool], list[str]]:
     """Return the record of a header, which signals have a gain, and the names of those that are damaged."""
-    _signal_files(wfdb, header, header.parent)
-    name = str(header)[: -len(".hea")]
-    stated = wfdb.rdheader(name)
+    stated = _read_header(wfdb, header, header.parent)
     if stated.sig_len and stated.sig_len * stated.n_sig > 2**31:
         raise ECGFileError(f"its header says {stated.sig_len} samples of {stated.n_sig} signals, more than any ECG has")
-    record = wfdb.rdrecord(name, smooth_frames=False, physical=False)
+    record = wfdb.rdrecord(str(header)[: -len(".hea")], smooth_frames=False, physical=False)
     damaged = _find_damaged(record, stated.checksum)
     record.e_p_signal = record.dac(expanded=True)
     expected = stated.sig_len

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 
 from omi_estimators import networks
+from omi_estimators.classifiers._packed import pack_convolutions
 from omi_estimators.classifiers._prediction import fold_batch_norm
 
 N_PARAMETERS = {"ECGSmartNet": 6_991_682, "TemporalResNet18": 3_844_930, "ResNet18": 11_171_266}
@@ -101,3 +104,25 @@ def test_folded_batch_norm_predicts_the_same(network_class):
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
     x = torch.randn(4, 1, 12, 50)
     np.testing.assert_allclose(folded(x).detach(), network(x).detach(), atol=1e-5)
+
+
+def test_packed_convolutions_predict_the_same(network_class):
+    network = network_class(width=16).eval().to(memory_format=torch.channels_last)
+    packed = copy.deepcopy(network)
+    pack_convolutions(packed)
+    x = torch.randn(4, 1, 12, 50)
+    with torch.inference_mode():
+        np.testing.assert_allclose(packed(x), network(x), atol=1e-6)
+    if torch.backends.mkldnn.is_available():
+        assert not any(isinstance(module, torch.nn.Conv2d) for module in packed.children())
+        assert sum(type(module).__name__ == "_PackedConv2d" for module in packed.modules()) > 10
+
+
+def test_only_plain_convolutions_are_packed():
+    plain, same = torch.nn.Conv2d(1, 2, 3), torch.nn.Conv2d(1, 2, 3, padding="same")
+    hooked, mirrored = torch.nn.Conv2d(1, 2, 3), torch.nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect")
+    hooked.register_forward_hook(lambda *_: None)
+    left = [same, hooked, mirrored, torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv2d(1, 2, 3))]
+    network = torch.nn.Sequential(plain, *left)
+    pack_convolutions(network)
+    assert list(network)[1:] == left
