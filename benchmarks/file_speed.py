@@ -21,7 +21,7 @@ from omi_estimators import read_ecg
 from omi_estimators.readers import load_ecgs
 
 N_FILES = 60
-N_LOADED = 300
+N_LOADED = 200
 REPEATS = 5
 
 

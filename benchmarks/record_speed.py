@@ -29,7 +29,7 @@ SAMPLING_RATE = 500
 N_RECORDS = 60
 # One takes a second or more.
 N_NAIVE = 3
-N_PARALLEL = 300
+N_PARALLEL = 200
 REPEATS = 5
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +23,7 @@ def pack_convolutions(network: nn.Module) -> None:
                 setattr(parent, name, _PackedConv2d(child))
 
 
-def _is_plain(module: nn.Module) -> bool:
+def _is_plain(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Return whether a module is a convolution and nothing more: no subclass, no hooks, zeros around it."""
     return (
         type(module) is nn.Conv2d

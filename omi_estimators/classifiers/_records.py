@@ -33,7 +33,7 @@ class Records(NamedTuple):
 
     def take(self, index: NDArray[np.intp]) -> Records:
         """Return the records at `index`."""
-        return Records(self.source, *(part[index] for part in self[1:]))
+        return Records(self.source, self.rows[index], self.y[index], self.weight[index], self.groups[index])
 
 
 def merge_records(records: Records) -> Records:

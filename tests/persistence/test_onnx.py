@@ -113,3 +113,36 @@ def test_what_to_install_is_said(pipeline, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match=r"pip install omi-estimators\[onnx\]"):
         export_onnx(pipeline[0], tmp_path / "net.onnx")
+
+
+def test_eight_bits_answer_nearly_as_the_model_does(pipeline, tmp_path):
+    model, X = pipeline
+    beats = model[:2].transform(X).astype(np.float32)
+    export_onnx(model, tmp_path / "net.onnx", int8_beats=beats)
+    found = answer(tmp_path / "net.onnx", beats)
+    expected = model.predict_proba(X)
+    assert 0 < np.abs(found - expected).max() < 0.1
+    assert np.abs(found - expected).mean() < 0.05
+    file = onnx.load(tmp_path / "net.onnx")
+    onnx.checker.check_model(file, full_check=True)
+    assert sum(node.op_type == "QuantizeLinear" for node in file.graph.node) > 5
+    assert {fact.key: fact.value for fact in file.metadata_props}["precision"] == "int8"
+    content = (tmp_path / "net.onnx").read_bytes()
+    for path in (Path(omi_estimators.__file__).parent, Path(sys.prefix), Path.home(), tmp_path):
+        assert str(path).encode() not in content
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"), [(np.full((3, 12, 200), np.nan), "NaN"), (np.ones((3, 12, 100)), "12 leads of 100 samples")]
+)
+def test_wrong_beats_for_eight_bits(pipeline, tmp_path, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        export_onnx(pipeline[0], tmp_path / "net.onnx", int8_beats=wrong)
+    assert not list(tmp_path.iterdir())
+
+
+def test_eight_bits_that_lose_too_much_are_not_written(pipeline, tmp_path, monkeypatch):
+    monkeypatch.setattr(_onnx, "_INT8_TOLERANCE", 0)
+    with pytest.raises(RuntimeError, match="In 8 bits"):
+        export_onnx(pipeline[0], tmp_path / "net.onnx", int8_beats=pipeline[0][:2].transform(pipeline[1]))
+    assert not list(tmp_path.iterdir())
