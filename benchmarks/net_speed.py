@@ -23,9 +23,9 @@ from omi_estimators.networks import ECGSmartNet
 
 # So many for prediction, half of them for training.
 N_RECORDS = 256
-N_EPOCHS = 1
+N_EPOCHS = 4
 BATCH_SIZE = 64
-REPEATS = 5
+REPEATS = 4
 PREDICTION_REPEATS = 7
 PREDICTION_BATCH_SIZES = (32, 64, 256)
 # Multiplications and additions of ECG-SMART-NET for one 12 x 200 beat; backwards takes about twice as much again.

@@ -23,13 +23,17 @@ FAMILIES = {
     "net_speed": (
         "The network",
         "Against the same network in a plain PyTorch loop. Channels-last memory and folded batch normalisation are "
-        "what ours gains; the convolutions themselves are oneDNN's on both sides. Kernels of 1 x 3 and 1 x 7 on short "
-        "rows do not reach what a large matrix product does, and training has to write every activation to memory and "
-        "read it back.",
+        "what ours gains; the convolutions themselves are oneDNN's on both sides. Both reach about what a large "
+        "matrix product does in float32, so that little is left to gain but fewer digits: bfloat16, where the processor "
+        "has it, or 8-bit integers (`python -m benchmarks precision`).",
     ),
     "gpu_speed": (
         "The network on a GPU",
         "Data lie on the device from the beginning on both sides.",
+    ),
+    "precision": (
+        "Fewer digits",
+        "One network per patient fold, fitted in float32; its out-of-fold probabilities in each precision.",
     ),
     "grid_search": (
         "Grid search",
