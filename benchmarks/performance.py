@@ -24,8 +24,8 @@ FAMILIES = {
         "The network",
         "Against the same network in a plain PyTorch loop. Channels-last memory and folded batch normalisation are "
         "what ours gains; the convolutions themselves are oneDNN's on both sides. Both reach about what a large "
-        "matrix product does in float32, so that little is left to gain but fewer digits: bfloat16, where the processor "
-        "has it, or 8-bit integers (`python -m benchmarks precision`).",
+        "matrix product does in float32, so that little is left to gain but fewer digits: bfloat16, where the "
+        "processor has it, or 8-bit integers (`python -m benchmarks precision`).",
     ),
     "gpu_speed": (
         "The network on a GPU",
