@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "displays",
         "features",
         "fusion",
+        "inspection",
         "leads",
         "metrics",
         "networks",

@@ -39,6 +39,7 @@ ALLOWED = {
     "triage": {"metrics", "splits"},
     "splits": {"metrics"},
     "displays": {"metrics"},
+    "inspection": {"displays", "features", "leads", "preprocessing"},
     "classifiers": {"networks", "leads"},
     "features": {"preprocessing", "leads"},
     "preprocessing": {"leads"},

@@ -22,15 +22,15 @@ Names = tuple[str, str]
 """Names of the negative and the positive class."""
 
 
-def get_axes(ax: Axes | None) -> Axes:
-    """Return the axes given, or those of a new figure of pyplot; say how to get matplotlib where it is missing."""
+def get_axes(ax: Axes | None, size: tuple[float, float] | None = None) -> Axes:
+    """Return the axes given, or those of a new figure of `size` inches; say how to get matplotlib if it is missing."""
     if ax is not None:
         return ax
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError("Pictures need matplotlib; install it with: pip install omi-estimators[plot]") from error
-    return plt.subplots(layout="constrained")[1]
+    return plt.subplots(layout="constrained", figsize=size)[1]
 
 
 def count(y_true: ArrayLike, groups: ArrayLike | None, names: Names) -> str:

@@ -1,0 +1,286 @@
+"""What a network looks at: the share of each lead and sample in its answer."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Array = NDArray[np.float64]
+
+METHODS = ("gradient", "integrated_gradients", "grad_cam")
+_BATCH_SIZE, _N_STEPS = 32, 32
+
+
+@dataclass(frozen=True, eq=False)
+class Saliency:
+    """What a network looked at in some records.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_records, n_leads, n_samples)
+        Positive where the signal speaks for the class. In log-odds for integrated gradients, log-odds per unit of the
+        signal for gradients, arbitrary units for Grad-CAM, which is never negative.
+    beats : ndarray of shape (n_records, n_leads, n_samples)
+        What the network saw: in a pipeline the scaled median beats, otherwise `X`.
+    log_odds : ndarray of shape (n_records,)
+        Of the class against all others, as the network gives them (without `correct_prior`).
+    target : ndarray of shape (n_records,)
+        The class explained.
+    method : str
+        Of `saliency`.
+    sampling_rate : float
+        Of the beats, in Hz; NaN where the pipeline has no `MedianBeat`.
+    """
+
+    values: Array
+    beats: Array
+    log_odds: Array
+    target: NDArray[Any]
+    method: str
+    sampling_rate: float
+
+    def __repr__(self) -> str:
+        return f"<Saliency: {self.method}, {len(self.values)} records of {' x '.join(map(str, self.beats.shape[1:]))}>"
+
+
+def saliency(
+    estimator: Any,
+    X: ArrayLike,
+    *,
+    target: Any = None,
+    method: str = "gradient",
+    baseline: ArrayLike | None = None,
+) -> Saliency:
+    r"""Say which leads and times moved the answer of a network.
+
+    With :math:`f` the log-odds of the class, "gradient" is :math:`\partial f / \partial x`; "integrated_gradients" is
+    its mean on the straight way from the baseline :math:`x_0` to the record, times :math:`x - x_0`, so that the values
+    of a record add up to :math:`f(x) - f(x_0)`; "grad_cam" weighs the feature maps before leads are combined by their
+    mean gradient: lead by lead, but coarse in time.
+
+    Parameters
+    ----------
+    estimator : fitted ECGSmartNetClassifier, TemporalResNet18Classifier, ResNet18Classifier or Pipeline
+        A pipeline has to end in one of them; its first steps are applied to `X`.
+    X : array-like of shape (n_records, n_leads, n_samples)
+        What the estimator takes.
+    target : class label, optional
+        The class explained, such as 1. None is the second of two classes, and the most probable one of more.
+    method : {"gradient", "integrated_gradients", "grad_cam"}, default="gradient"
+        As above. The default and "grad_cam" pass `randomisation_check`; integrated gradients do not, since a large
+        part of them is the signal itself (``python -m benchmarks inspection``).
+    baseline : array-like of shape (n_leads, n_samples), optional
+        What a record is compared with by integrated gradients, such as the mean beat of normal records; a flat line if
+        None.
+
+    Returns
+    -------
+    Saliency
+        Of every record.
+
+    Raises
+    ------
+    TypeError
+        If the estimator does not end in one of our networks; `ablation_importance` takes any classifier.
+    ValueError
+        If a parameter is not one of those named, or `baseline` has another shape than a beat.
+    ImportError
+        If captum is not installed.
+
+    References
+    ----------
+    Sundararajan M. et al., Axiomatic Attribution for Deep Networks, ICML 2017, arXiv:1703.01365; Selvaraju R. R. et
+    al., Grad-CAM, ICCV 2017, doi:10.1109/ICCV.2017.74; Kokhlikyan N. et al., Captum, arXiv:2009.07896.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from omi_estimators import ECGSmartNetClassifier
+    >>> from omi_estimators.inspection import saliency
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat([0, 1], 10)
+    >>> X = rng.normal(size=(20, 12, 50)) + y[:, np.newaxis, np.newaxis]
+    >>> net = ECGSmartNetClassifier(width=4, blocks=(1, 1), max_epochs=3, random_state=0).fit(X, y)
+    >>> saliency(net, X[:2]).values.shape
+    (2, 12, 50)
+    """
+    classifier, beats, rate = _split(estimator, X)
+    network = _copy_network(classifier)
+    columns = _columns(classifier, network, beats, target)
+    values, log_odds = _attribute(network, beats, columns, method, baseline)
+    return Saliency(values, beats.astype(np.float64), log_odds, classifier.classes_[columns], method, rate)
+
+
+def randomisation_check(
+    estimator: Any,
+    X: ArrayLike,
+    *,
+    target: Any = None,
+    method: str = "gradient",
+    baseline: ArrayLike | None = None,
+    n_repeats: int = 5,
+    random_state: int | None = None,
+) -> Array:
+    """Compare the saliency of a network with that of networks which know nothing.
+
+    A picture that stays the same when the weights are drawn anew shows the ECG, not what was learned.
+
+    Parameters
+    ----------
+    estimator, X, target, method, baseline
+        As in `saliency`.
+    n_repeats : int, default=5
+        Networks with new weights.
+    random_state : int, optional
+        Seed of these weights.
+
+    Returns
+    -------
+    ndarray of shape (n_repeats, n_records)
+        Spearman's correlation of the absolute saliency over leads and time; 1 where new weights change nothing.
+
+    References
+    ----------
+    Adebayo J. et al., Sanity Checks for Saliency Maps, NeurIPS 2018, arXiv:1810.03292.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from omi_estimators import ECGSmartNetClassifier
+    >>> from omi_estimators.inspection import randomisation_check
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat([0, 1], 10)
+    >>> X = rng.normal(size=(20, 12, 50)) + y[:, np.newaxis, np.newaxis]
+    >>> net = ECGSmartNetClassifier(width=4, blocks=(1, 1), max_epochs=3, random_state=0).fit(X, y)
+    >>> randomisation_check(net, X[:2], n_repeats=3, random_state=0).shape
+    (3, 2)
+    """
+    import torch
+
+    classifier, beats, _ = _split(estimator, X)
+    network = _copy_network(classifier)
+    columns = _columns(classifier, network, beats, target)
+    learned = np.abs(_attribute(network, beats, columns, method, baseline)[0])
+    alike = []
+    with torch.random.fork_rng():
+        torch.manual_seed(np.random.SeedSequence(random_state).generate_state(1)[0])
+        for _ in range(n_repeats):
+            for module in network.modules():
+                draw_anew: Any = getattr(module, "reset_parameters", None)
+                if draw_anew is not None:
+                    draw_anew()
+            drawn = np.abs(_attribute(network, beats, columns, method, baseline)[0])
+            alike.append([_rank_correlation(a, b) for a, b in zip(learned, drawn, strict=True)])
+    return np.array(alike)
+
+
+def _split(estimator: Any, X: ArrayLike) -> tuple[Any, NDArray[np.float32], float]:
+    """Return the network classifier, what it sees of `X`, and the sampling rate of that."""
+    steps = [step for _, step in getattr(estimator, "steps", [("", estimator)])]
+    classifier = steps[-1]
+    if not hasattr(classifier, "net_"):
+        raise TypeError(
+            f"saliency needs a fitted network classifier, alone or at the end of a Pipeline; got "
+            f"{type(classifier).__name__}. ablation_importance takes any classifier of records."
+        )
+    beats = np.asarray(estimator[:-1].transform(X) if len(steps) > 1 else X, dtype=np.float32)
+    if beats.ndim == 2:
+        beats = beats[:, np.newaxis]
+    expected = (classifier.n_leads_in_, classifier.n_samples_in_)
+    if beats.shape[1:] != expected or not np.isfinite(beats).all():
+        raise ValueError(
+            f"The network takes finite records of {expected[0]} leads and {expected[1]} samples; got {beats.shape}."
+        )
+    windows = [step.n_samples / (step.before + step.after) for step in steps if hasattr(step, "before")]
+    return classifier, beats, float(windows[-1]) if windows else np.nan
+
+
+def _copy_network(classifier: Any) -> nn.Module:
+    """Return a copy of the trained network, on the CPU, for evaluation."""
+    module = classifier.net_.module_
+    return copy.deepcopy(getattr(module, "_orig_mod", module)).cpu().eval()
+
+
+def _columns(classifier: Any, network: nn.Module, beats: NDArray[np.float32], target: Any) -> NDArray[np.intp]:
+    """Return the position of the class to explain for each record."""
+    classes = classifier.classes_
+    if target is not None:
+        found = np.flatnonzero(classes == target)
+        if not found.size:
+            raise ValueError(f"target must be one of the classes {classes.tolist()}; got {target!r}.")
+        return np.full(len(beats), found[0])
+    if len(classes) == 2:
+        return np.ones(len(beats), dtype=np.intp)
+    import torch
+
+    with torch.inference_mode():
+        parts = [network(torch.from_numpy(part[:, np.newaxis])).argmax(dim=1) for part in _batches(beats)]
+    return torch.cat(parts).numpy()
+
+
+def _batches(array: NDArray[Any]) -> list[NDArray[Any]]:
+    """Return `array` in pieces."""
+    return [array[start : start + _BATCH_SIZE] for start in range(0, len(array), _BATCH_SIZE)]
+
+
+def _attribute(
+    network: nn.Module, beats: NDArray[np.float32], columns: NDArray[np.intp], method: str, baseline: ArrayLike | None
+) -> tuple[Array, Array]:
+    """Return saliency and log-odds of each record."""
+    try:
+        import torch
+        from captum import attr
+    except ImportError as error:
+        raise ImportError("saliency needs captum; install it with: pip install omi-estimators[inspect]") from error
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
+    reference = np.zeros(beats.shape[1:], np.float32) if baseline is None else np.asarray(baseline, np.float32)
+    if reference.shape != beats.shape[1:]:
+        raise ValueError(f"baseline must have the shape of a beat, {beats.shape[1:]}; got {reference.shape}.")
+
+    def log_odds(x: Tensor, column: Tensor) -> Tensor:
+        """Return the log-odds of a class against all others."""
+        logits = network(x)
+        own = logits.gather(1, column[:, None])[:, 0]
+        is_own = torch.nn.functional.one_hot(column, logits.shape[1]).bool()
+        return own - torch.logsumexp(logits.masked_fill(is_own, -torch.inf), dim=1)
+
+    values, answers = [], []
+    for part, column in zip(_batches(beats), _batches(columns), strict=True):
+        x = torch.from_numpy(part[:, np.newaxis]).requires_grad_()
+        which = torch.from_numpy(column)
+        if method == "gradient":
+            value = attr.Saliency(log_odds).attribute(x, abs=False, additional_forward_args=which)
+        elif method == "integrated_gradients":
+            value = attr.IntegratedGradients(log_odds).attribute(
+                x,
+                torch.from_numpy(reference)[None, None],
+                additional_forward_args=which,
+                n_steps=_N_STEPS,
+                internal_batch_size=4 * _BATCH_SIZE,
+            )
+        else:
+            maps = attr.LayerGradCam(log_odds, network.stages).attribute(
+                x, additional_forward_args=which, relu_attributions=True
+            )
+            value = attr.LayerAttribution.interpolate(maps, part.shape[1:], "bilinear")
+        values.append(value.detach()[:, 0].double().numpy())
+        with torch.inference_mode():
+            answers.append(log_odds(x, which).double().numpy())
+    return np.concatenate(values), np.concatenate(answers)
+
+
+def _rank_correlation(a: Array, b: Array) -> float:
+    """Return Spearman's correlation; zero where one of them is constant."""
+    ranks = [rankdata(values) for values in (a, b)]
+    if min(np.ptp(rank) for rank in ranks) == 0:
+        return 0.0
+    return float(np.corrcoef(ranks)[0, 1])
