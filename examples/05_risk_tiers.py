@@ -1,6 +1,6 @@
 """
-From ECGs to risk tiers
-=======================
+Thresholds and risk tiers
+=========================
 
 Net and forest fused, thresholds chosen on patients that no model was fitted on, and what each tier holds among
 patients put aside from the start. The ECGs are simulated: the figures say nothing about patients.
@@ -8,10 +8,12 @@ patients put aside from the start. The ECGs are simulated: the figures say nothi
 
 import tempfile
 
+import matplotlib.pyplot as plt
 from sklearn.model_selection import StratifiedGroupKFold
 
 from omi_estimators import RiskTierClassifier, make_fusion
 from omi_estimators.datasets import make_omi_ecgs
+from omi_estimators.displays import DecisionCurveDisplay, RiskTierDisplay
 from omi_estimators.metrics import classification_intervals, roc_auc_interval
 from omi_estimators.triage import tier_table
 
@@ -38,3 +40,12 @@ print(tier_table(ecgs.y[test], tiers, groups=ecgs.groups[test]).round(2).to_stri
 print("AUROC", roc_auc_interval(ecgs.y[test], prob, groups=ecgs.groups[test], random_state=0))
 cut = model.thresholds_.max_f1.estimate
 print(classification_intervals(ecgs.y[test], prob, cut, groups=ecgs.groups[test], prevalence=0.07, random_state=0))
+
+# %%
+# The share of occlusions in each tier, and what acting on the probability is worth at each threshold.
+names = ("no OMI", "OMI")
+RiskTierDisplay.from_predictions(ecgs.y[test], tiers, groups=ecgs.groups[test], target_names=names)
+
+# %%
+DecisionCurveDisplay.from_predictions(ecgs.y[test], prob, groups=ecgs.groups[test], name="fusion", target_names=names)
+plt.show()

@@ -1,0 +1,78 @@
+"""
+Your own data
+=============
+
+A folder of ECG files and a table of labels: read them, look at their quality, leave out what cannot be used, and
+cross-validate by patient. The files here are written first, from simulated ECGs, and two are spoilt on purpose.
+"""
+
+import tempfile
+import warnings
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+
+from omi_estimators import LEADS, make_forest_pipeline
+from omi_estimators.datasets import make_omi_ecgs
+from omi_estimators.inspection import ECGDisplay
+from omi_estimators.preprocessing import BadLeadMasker, SignalQuality, usable_records
+from omi_estimators.readers import ECGReader, load_ecgs
+
+folder = tempfile.TemporaryDirectory()
+here = Path(folder.name)
+ecgs = make_omi_ecgs(n_patients=60, prevalence=0.4, random_state=0)
+ecgs.X[3, LEADS.index("V2")] = 0.0  # an electrode that fell off
+ecgs.X[5] = np.random.default_rng(0).normal(scale=0.5, size=ecgs.X[5].shape)  # no ECG at all
+for i, record in enumerate(ecgs.X):
+    np.save(here / f"ecg{i:03}.npy", record)
+(here / "ecg007.npy").write_bytes(b"half a file")
+labels = pd.DataFrame({"file": sorted(path.name for path in here.iterdir()), "patient": ecgs.groups, "omi": ecgs.y})
+print(labels.head(3))
+
+# %%
+# Plain numbers do not say their rate and unit; files of ECG machines do. What cannot be read is named, and left out.
+paths = [here / name for name in labels["file"]]
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    X, table = load_ecgs(paths, sampling_rate=500, read_params={"sampling_rate": 500, "unit": "mV"})
+print(str(said[0].message).replace(folder.name, "ecgs"))
+labels = labels[labels["file"].isin([Path(path).name for path in table["path"]])].reset_index(drop=True)
+
+# %%
+# How good they are.
+quality = SignalQuality(sampling_rate=500).set_output(transform="pandas").fit_transform(X)
+figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
+ax.hist(quality["quality"], bins=np.linspace(0, 1, 41), color="#0072B2")
+ax.set(xlabel="Quality of the record, 0 to 1", ylabel="Records")
+keep = usable_records(X, sampling_rate=500)
+print(f"{(~keep).sum()} of {len(keep)} records cannot be used: {labels['file'][~keep].tolist()}")
+
+# %%
+# The worst of those that can: a flat V2. `BadLeadMasker` makes it missing, which the forest takes as it is.
+worst = np.flatnonzero(keep)[quality["quality"].to_numpy()[keep].argmin()]
+ECGDisplay.from_record(X[worst], 500, title=f"{labels['file'][worst]}, quality {quality['quality'][worst]:.2f}")
+
+# %%
+# From here on it is scikit-learn. Patients stay together.
+model = make_pipeline(BadLeadMasker(sampling_rate=500), make_forest_pipeline(n_estimators=200, random_state=0))
+y, patients = labels["omi"].to_numpy()[keep], labels["patient"].to_numpy()[keep]
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    scores = cross_val_score(model, X[keep], y, groups=patients, cv=StratifiedGroupKFold(3), scoring="roc_auc")
+print("AUROC of three folds:", scores.round(2))
+
+# %%
+# A pipeline may also begin at the paths.
+reader = ECGReader(sampling_rate=500, read_params={"sampling_rate": 500, "unit": "mV"})
+from_files = make_pipeline(reader, make_forest_pipeline(n_estimators=100, random_state=0))
+good = np.array([str(here / name) for name in labels["file"]])[keep]
+print("P(OMI) of the first three files:", from_files.fit(good, y).predict_proba(good[:3])[:, 1].round(2))
+from_files  # noqa: B018
+
+# %%
+plt.show()
+folder.cleanup()
