@@ -13,7 +13,7 @@ PINNED = {"torch"}
 
 project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 extras = project["optional-dependencies"]
-required = [*project["dependencies"], *(item for name in extras if name != "dev" for item in extras[name])]
+required = [*project["dependencies"], *(item for name in extras if name not in {"dev", "docs"} for item in extras[name])]
 lowest = {}
 for item in required:
     name, _, version = item.partition(">=")
