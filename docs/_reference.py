@@ -1,7 +1,7 @@
 """The reference, written from what the rooms of the package declare, so that no public name can be forgotten.
 
-`write_reference` makes `docs/api/`: a page for each room, and the help of each command. Sphinx's autosummary then makes a
-page for each class and function that the pages of rooms list.
+`write_reference` makes `docs/api/`: a page for each room, and the help of each command. Sphinx's autosummary then makes
+a page for each class and function that the pages of rooms list.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import inspect
 import os
 import pkgutil
 import pprint
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,7 +118,16 @@ The rooms:
 {rooms}
 
 Pages of classes list the methods that this package writes. Those that scikit-learn's base classes add
-(``get_params``, ``set_params``, ``fit_transform``, ``score``, ``set_output``, metadata requests) do here what they do there.
+(``get_params``, ``set_params``, ``fit_transform``, ``score``, ``set_output``, metadata requests) do here what they do
+there.
+"""
+
+
+_TABLE = """\
+.. autosummary::
+   :toctree: generated
+   :nosignatures:
+
 """
 
 
@@ -139,8 +149,7 @@ def _room_page(room: str) -> str:
     for kind, heading in headings.items():
         paths = ["~" + found.path.removeprefix(f"{PACKAGE}.") for found in names if found.kind == kind]
         if paths:
-            parts += [heading, "-" * len(heading), "", ".. autosummary::", "   :toctree: generated", "   :nosignatures:"]
-            parts += ["", _indent(paths), ""]
+            parts += [heading, "-" * len(heading), "", _TABLE + _indent(paths), ""]
     constants = [found for found in names if found.kind == "constant"]
     if constants:
         parts += ["Constants", "---------", ""]
@@ -153,9 +162,9 @@ def _constant(found: Name) -> str:
     """Return the entry of a constant: autodoc does not see what is written below one that is imported lazily."""
     value = getattr(importlib.import_module(f"{PACKAGE}.{found.room}"), found.name)
     text = pprint.pformat(value, width=100, sort_dicts=False)
-    entry = [f".. py:data:: {found.path.removeprefix(PACKAGE + '.')}", "", _indent(_find_constant_doc(found).splitlines()), ""]
-    entry += ["   .. code-block:: python", "", _indent(text.splitlines(), 6)]
-    return "\n".join(entry)
+    path = found.path.removeprefix(f"{PACKAGE}.")
+    doc = _indent(_find_constant_doc(found).splitlines())
+    return f".. py:data:: {path}\n\n{doc}\n\n   .. code-block:: python\n\n{_indent(text.splitlines(), 6)}"
 
 
 def _find_constant_doc(found: Name) -> str:
@@ -163,7 +172,7 @@ def _find_constant_doc(found: Name) -> str:
     place = Path(omi_estimators.__path__[0], found.room)
     for path in sorted(place.glob("*.py")) if place.is_dir() else [place.with_suffix(".py")]:
         body = ast.parse(path.read_text(encoding="utf-8")).body
-        for statement, following in zip(body, body[1:], strict=False):
+        for statement, following in pairwise(body):
             targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
             named = any(isinstance(target, ast.Name) and target.id == found.name for target in targets)
             if named and isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -66,23 +64,6 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
 
-def reset_state(gallery_conf: dict[str, Any], name: str) -> None:
-    """Undo what an example may have left behind, so that each begins like a script of its own."""
-    import matplotlib.pyplot as plt
-    import sklearn
-
-    plt.close("all")
-    plt.rcdefaults()
-    sklearn.set_config(enable_metadata_routing=False, transform_output="default")
-    warnings.resetwarnings()
-    # Simulated records and few patients make warnings that the pages of the functions explain.
-    warnings.simplefilter("default")
-    for key in set(os.environ) - _ENVIRONMENT:
-        del os.environ[key]
-
-
-_ENVIRONMENT = set(os.environ)
-
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
@@ -90,7 +71,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "backreferences_dir": "api/backreferences",
     "doc_module": ("omi_estimators",),
-    "reset_modules": (reset_state,),
+    "reset_modules": ("_gallery.reset_state",),
     "remove_config_comments": True,
     "show_memory": False,
     "download_all_examples": False,
