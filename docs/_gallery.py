@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 _ENVIRONMENT = dict(os.environ)
+_FILTERS = list(warnings.filters)
 
 
 def reset_state(gallery_conf: dict[str, Any], name: str) -> None:
@@ -18,6 +19,7 @@ def reset_state(gallery_conf: dict[str, Any], name: str) -> None:
     plt.rcdefaults()
     sklearn.set_config(**_SKLEARN)
     warnings.resetwarnings()
+    warnings.filters[:] = _FILTERS
     os.environ.clear()
     os.environ.update(_ENVIRONMENT)
 

@@ -77,9 +77,9 @@ def find_aliases() -> dict[str, str]:
     for room in find_rooms():
         for found in find_names(room):
             written = {found.name, f"{room}.{found.name}", f"{PACKAGE}.{room}.{found.name}", f"{PACKAGE}.{found.name}"}
-            home = getattr(getattr(omi_estimators, room, None), found.name, None)
-            if found.kind != "constant" and home is not None:
-                written.add(f"{home.__module__}.{home.__qualname__}")
+            if found.kind != "constant":
+                item = getattr(importlib.import_module(f"{PACKAGE}.{room}"), found.name)
+                written.add(f"{item.__module__}.{item.__qualname__}")
             aliases |= dict.fromkeys(written, found.path)
     return aliases
 
@@ -112,10 +112,15 @@ Every public name of every room of the package. The names that most people need 
 
 The rooms:
 
-.. toctree::
-   :maxdepth: 1
+.. list-table::
+   :widths: 25 75
 
 {rooms}
+
+.. toctree::
+   :hidden:
+
+{pages}
 
 Pages of classes list the methods that this package writes. Those that scikit-learn's base classes add
 (``get_params``, ``set_params``, ``fit_transform``, ``score``, ``set_output``, metadata requests) do here what they do
@@ -136,7 +141,15 @@ def _index_page(rooms: list[str]) -> str:
     top = sorted(
         {found.path for found in everything if found.path.count(".") == 1 and found.kind != "constant"}, key=str.lower
     )
-    return _INDEX.format(top=_indent(f"~{path}" for path in top), rooms=_indent(rooms))
+    return _INDEX.format(
+        top=_indent(f"~{path}" for path in top),
+        rooms=_indent(f"* - :doc:`{room} <{room}>`\n     - {_summary(room)}" for room in rooms),
+        pages=_indent(f"{room} <{room}>" for room in rooms),
+    )
+
+
+def _summary(room: str) -> str:
+    return str(importlib.import_module(f"{PACKAGE}.{room}").__doc__).partition("\n")[0]
 
 
 def _room_page(room: str) -> str:

@@ -20,11 +20,11 @@ copyright = author
 version = release = omi_estimators.__version__
 
 extensions = [
+    "_mathml",
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
@@ -32,6 +32,10 @@ extensions = [
 exclude_patterns = ["_build", "_templates", "api/help", "api/backreferences", "gallery/*.ipynb", "**.py.md5"]
 templates_path = ["_templates"]
 default_role = "py:obj"
+# Quotation marks in types are Python's.
+smartquotes = False
+toc_object_entries_show_parents = "hide"
+html_math_renderer = "mathml"
 nitpicky = True
 
 # Markdown.

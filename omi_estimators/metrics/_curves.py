@@ -53,7 +53,9 @@ def roc_band(
     confidence_level: float = 0.95,
     random_state: Any = None,
 ) -> Curve:
-    """Return the ROC curve with its band, of sensitivities at equal specificity [1]_.
+    """Return the ROC curve with its band, of sensitivities at equal specificity.
+
+    The band is that of the resampled curves at each specificity: vertical averaging [1]_.
 
     Parameters
     ----------
@@ -133,7 +135,9 @@ def precision_recall_band(
     confidence_level: float = 0.95,
     random_state: Any = None,
 ) -> Curve:
-    """Return precision against recall, as steps [1]_, with its band.
+    """Return precision against recall, as steps, with its band.
+
+    Between two points precision does not run along a straight line [1]_.
 
     Parameters
     ----------
