@@ -28,8 +28,9 @@ def fetch_ptbxl(
 ) -> Path:
     """Download PTB-XL 1.0.3 from PhysioNet; calls the network.
 
-    The data are described in [1]_. Each file is checked by the SHA-256 that PhysioNet publishes beside it. What is there and right is not fetched
-    again, so that an interrupted call goes on where it was. The records at 500 Hz take 2.6 GB, those at 100 Hz 0.5.
+    The data are described in [1]_. Each file is checked by the SHA-256 that PhysioNet publishes beside it. What is
+    there and right is not fetched again, so that an interrupted call goes on where it was. The records at 500 Hz take
+    2.6 GB, those at 100 Hz 0.5.
 
     Parameters
     ----------
