@@ -55,8 +55,6 @@ def roc_band(
 ) -> Curve:
     """Return the ROC curve with its band, of sensitivities at equal specificity.
 
-    The band is that of the resampled curves at each specificity: vertical averaging [1]_.
-
     Parameters
     ----------
     y_true : array-like of shape (n_records,)
@@ -72,7 +70,7 @@ def roc_band(
     n_resamples : int, default=500
         Resamples of the bootstrap by patient.
     confidence_level : float, default=0.95
-        Level of the band.
+        Level of the band, which is that of the resampled curves at equal specificity [1]_.
     random_state : int, RandomState, Generator or None, default=None
         Where chance comes from.
 
@@ -137,8 +135,6 @@ def precision_recall_band(
 ) -> Curve:
     """Return precision against recall, as steps, with its band.
 
-    Between two points precision does not run along a straight line [1]_.
-
     Parameters
     ----------
     y_true : array-like of shape (n_records,)
@@ -157,7 +153,7 @@ def precision_recall_band(
     Returns
     -------
     Curve
-        `x` is the recall, and repeats at each step; `y` the precision.
+        `x` is the recall, and repeats at each step; `y` the precision, which no straight line joins [1]_.
 
     Raises
     ------
