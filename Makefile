@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OMI_ESTIMATORS_DATA ?= ../shared/data
 
-.PHONY: demo test test-slow test-oldest fuzz lint bench performance clean
+.PHONY: demo test test-slow test-oldest fuzz lint docs docs-fast bench performance clean
 
 # The stamp is newer than what it was made from, so a changed requirement installs again.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -46,6 +46,14 @@ lint: $(VENV)/installed
 	$(BIN)/codespell
 	$(BIN)/python .ci/audit.py
 
+# Every example of the gallery is run; a second build runs only those that have changed. A warning is an error.
+docs: $(VENV)/installed
+	$(BIN)/python -m sphinx -W --keep-going -n -b html $(SPHINXOPTS) docs docs/_build/html
+
+# The same without running the examples.
+docs-fast: SPHINXOPTS += -D plot_gallery=0
+docs-fast: docs
+
 DATA := --ptbxl $(OMI_ESTIMATORS_DATA)/ptb-xl-500 --ludb $(OMI_ESTIMATORS_DATA)/ludb \
 	--vendor $(OMI_ESTIMATORS_DATA)/vendor --staff $(OMI_ESTIMATORS_DATA)/staff-iii/st60_by_lead.csv
 
@@ -59,3 +67,4 @@ performance: bench
 
 clean:
 	rm -rf $(VENV) $(VENV)-oldest report build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf docs/_build docs/api docs/gallery docs/sg_execution_times.rst

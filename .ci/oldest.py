@@ -13,7 +13,8 @@ PINNED = {"torch"}
 
 project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 extras = project["optional-dependencies"]
-required = [*project["dependencies"], *(item for name in extras if name != "dev" for item in extras[name])]
+users = [name for name in extras if name not in {"dev", "docs"}]
+required = [*project["dependencies"], *(item for name in users for item in extras[name])]
 lowest = {}
 for item in required:
     name, _, version = item.partition(">=")

@@ -11,6 +11,7 @@ LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V
 """Names of the twelve leads, in the order every 12-lead array of this package has."""
 
 LIMB_LEADS = LEADS[:6]
+"""I, II, III, aVR, aVL and aVF: any two of them fix the other four."""
 
 INDEPENDENT_LEADS = (0, 1, 6, 7, 8, 9, 10, 11)
 """Positions in `LEADS` of I, II and V1 to V6, from which the other four follow."""
@@ -26,9 +27,8 @@ TERRITORIES = {
 # Each limb lead as (a, b) with lead = a * I + b * II: Einthoven (III) and Goldberger (aVR, aVL, aVF).
 _LIMB_WEIGHTS = np.array([(1.0, 0.0), (0.0, 1.0), (-1.0, 1.0), (-0.5, -0.5), (1.0, -0.5), (-0.5, 1.0)])
 
-
-# Filters sum such values, and energies square them, without reaching infinity.
 LARGEST_VALUE = 1e30
+"""The largest value in a record. Filters sum such values, and energies square them, without reaching infinity."""
 
 
 def check_ecg(

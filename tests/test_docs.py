@@ -54,11 +54,45 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+def _read_code(path: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+
+
 def test_the_code_on_reading_runs(folder):
-    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "reading.md").read_text(encoding="utf-8"), re.DOTALL)
+    blocks = _read_code(DOCS / "reading.md")
     assert len(blocks) == 4
     names: dict[str, object] = {}
     for block in blocks:
         exec(block, names)
     assert names["X"].shape == (4, 12, 5000)  # type: ignore[attr-defined]
     assert names["table"].attrs["skipped"] == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("page", sorted(path.stem for path in DOCS.glob("guide/*.md") if _read_code(path)))
+def test_the_code_of_the_guide_runs(page, capsys):
+    names: dict[str, object] = {}
+    for block in _read_code(DOCS / "guide" / f"{page}.md"):
+        exec(block, names)
+
+
+def test_the_guide_computes_what_it_says():
+    names: dict[str, object] = {}
+    for page in ("prevalence", "calibration", "beat"):
+        for block in _read_code(DOCS / "guide" / f"{page}.md"):
+            exec(block, names)
+    assert 1 / (1 + np.exp(-names["log_odds"])) == pytest.approx(0.07)  # type: ignore[operator]
+    assert names["line"].slope == pytest.approx(1 / 3, abs=0.05)  # type: ignore[attr-defined]
+    assert names["beat"].shape == (12, 200)  # type: ignore[attr-defined]
+
+
+def test_the_landing_page_goes_from_a_file_to_a_probability(tmp_path, monkeypatch, capsys):
+    from omi_estimators import make_forest_pipeline, save
+
+    monkeypatch.chdir(tmp_path)
+    ecgs = make_omi_ecgs(20, prevalence=0.4, random_state=0)
+    save(make_forest_pipeline(n_estimators=5, random_state=0).fit(ecgs.X, ecgs.y), tmp_path / "forest.omi")
+    eight = ecgs.X[0].astype(np.float64)[[LEADS.index(lead) for lead in INDEPENDENT]]
+    write_muse(tmp_path / "muse.xml", eight, 500)
+    (block,) = _read_code(DOCS / "index.md")
+    exec(block, {})
+    assert 0 <= float(capsys.readouterr().out) <= 1

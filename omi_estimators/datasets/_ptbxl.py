@@ -48,10 +48,10 @@ def load_ptbxl(
     on_error: str = "warn",
     mmap_path: str | os.PathLike[str] | None = None,
 ) -> Bunch:
-    """Read PTB-XL [1]_ from its folder: ECGs, MI labels, patients and official folds.
+    """Read PTB-XL from its folder: ECGs, MI labels, patients and official folds.
 
-    The positive class is myocardial infarction (MI), mostly old or undated. It is **not** occlusion
-    myocardial infarction (OMI), and no figure on it speaks for OMI.
+    The data are described in [1]_. The positive class is myocardial infarction (MI), mostly old or undated. It is
+    **not** occlusion myocardial infarction (OMI), and no figure on it speaks for OMI.
 
     Parameters
     ----------

@@ -26,10 +26,11 @@ def fetch_ptbxl(
     base_url: str = _URL,
     verbose: bool = True,
 ) -> Path:
-    """Download PTB-XL 1.0.3 [1]_ from PhysioNet; calls the network.
+    """Download PTB-XL 1.0.3 from PhysioNet; calls the network.
 
-    Each file is checked by the SHA-256 that PhysioNet publishes beside it. What is there and right is not fetched
-    again, so that an interrupted call goes on where it was. The records at 500 Hz take 2.6 GB, those at 100 Hz 0.5.
+    The data are described in [1]_. Each file is checked by the SHA-256 that PhysioNet publishes beside it. What is
+    there and right is not fetched again, so that an interrupted call goes on where it was. The records at 500 Hz take
+    2.6 GB, those at 100 Hz 0.5.
 
     Parameters
     ----------

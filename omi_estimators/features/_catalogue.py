@@ -48,6 +48,7 @@ GROUPS = (
     "scores",
     "quality",
 )
+"""The groups of features, as `include` of `NeuroKitFeatures` names them."""
 _PARTS = {
     "beat": "whole beat",
     "qrs": "QRS",

@@ -53,7 +53,7 @@ def roc_band(
     confidence_level: float = 0.95,
     random_state: Any = None,
 ) -> Curve:
-    """Return the ROC curve with its band, of sensitivities at equal specificity [1]_.
+    """Return the ROC curve with its band, of sensitivities at equal specificity.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def roc_band(
     n_resamples : int, default=500
         Resamples of the bootstrap by patient.
     confidence_level : float, default=0.95
-        Level of the band.
+        Level of the band, which is that of the resampled curves at equal specificity [1]_.
     random_state : int, RandomState, Generator or None, default=None
         Where chance comes from.
 
@@ -133,7 +133,7 @@ def precision_recall_band(
     confidence_level: float = 0.95,
     random_state: Any = None,
 ) -> Curve:
-    """Return precision against recall, as steps [1]_, with its band.
+    """Return precision against recall, as steps, with its band.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def precision_recall_band(
     Returns
     -------
     Curve
-        `x` is the recall, and repeats at each step; `y` the precision.
+        `x` is the recall, and repeats at each step; `y` the precision, which no straight line joins [1]_.
 
     Raises
     ------
