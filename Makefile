@@ -44,6 +44,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/codespell
+	$(BIN)/python .ci/docstrings.py
 	$(BIN)/python .ci/audit.py
 
 # Every example of the gallery is run; a second build runs only those that have changed. A warning is an error.

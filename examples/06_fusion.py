@@ -16,12 +16,12 @@ from omi_estimators.datasets import make_omi_ecgs
 from omi_estimators.displays import RocBandDisplay
 from omi_estimators.metrics import roc_auc_interval
 
-ecgs = make_omi_ecgs(n_patients=200, prevalence=0.3, random_state=0)
+ecgs = make_omi_ecgs(n_patients=400, prevalence=0.4, random_state=0)
 train, test = next(StratifiedGroupKFold(2).split(ecgs.X, ecgs.y, ecgs.groups))
 
 # %%
 with tempfile.TemporaryDirectory() as cache:
-    fusion = make_fusion(cv=3, memory=cache, net_params={"width": 8, "max_epochs": 20}, random_state=0)
+    fusion = make_fusion(cv=3, memory=cache, net_params={"width": 8, "max_epochs": 25}, random_state=0)
     fusion.fit(ecgs.X[train], ecgs.y[train], groups=ecgs.groups[train])
     told = {"fusion": fusion.predict_proba(ecgs.X[test])[:, 1]}
     for name, part in zip(("net", "forest"), fusion.estimators_, strict=True):
@@ -30,7 +30,8 @@ with tempfile.TemporaryDirectory() as cache:
 # %%
 # The fitted parts are at hand, and so is the last step.
 print(
-    "weights of the log-odds:", dict(zip(("net", "forest"), fusion.final_estimator_[-1].coef_[0].round(2), strict=True))
+    "weights of the log-odds:",
+    dict(zip(("net", "forest"), fusion.final_estimator_[-1].coef_[0].round(2).tolist(), strict=True)),
 )
 figure, ax = plt.subplots(figsize=(5.4, 5), layout="constrained")
 y, groups = ecgs.y[test], ecgs.groups[test]

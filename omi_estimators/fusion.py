@@ -19,6 +19,8 @@ from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_
 
 from omi_estimators.splits import check_records, describe_records, make_splits, predict_out_of_fold, route_groups
 
+__all__ = ["FusionClassifier"]
+
 # A forest's probability may be 0 or 1, whose log-odds are infinite.
 _CLIP = 1e-3
 
@@ -244,7 +246,13 @@ class FusionClassifier(ClassifierMixin, _BaseComposition):
 
     @property
     def n_features_in_(self) -> int:
-        """As the first classifier has it."""
+        """As the first classifier has it.
+
+        Raises
+        ------
+        AttributeError
+            Before `fit`.
+        """
         if not hasattr(self, "estimators_"):
             raise AttributeError(f"This {type(self).__name__} is not fitted, so it has no n_features_in_.")
         return self.estimators_[0].n_features_in_

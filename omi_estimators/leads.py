@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+__all__ = ["INDEPENDENT_LEADS", "LEADS", "LIMB_LEADS", "TERRITORIES", "check_ecg", "derive_limb_leads"]
+
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 """Names of the twelve leads, in the order every 12-lead array of this package has."""
 
@@ -58,7 +60,7 @@ def check_ecg(
     Returns
     -------
     ndarray of shape (n_records, n_leads, n_samples)
-        float32 if `X` was float32, float64 otherwise. Not copied where it was right already.
+        Of float32 if `X` was float32, float64 otherwise. Not copied where it was right already.
 
     Raises
     ------

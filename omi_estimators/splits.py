@@ -16,6 +16,8 @@ from sklearn.utils.validation import _num_samples
 
 from omi_estimators.metrics._checks import make_rng
 
+__all__ = ["OfficialFolds", "make_splits", "predict_out_of_fold"]
+
 Splits = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 _SEEDS = 2**31
 
@@ -207,6 +209,16 @@ def predict_out_of_fold(
     -------
     ndarray of shape (n_records, n_classes)
         Probabilities, columns in sorted order of the classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from omi_estimators.splits import make_splits, predict_out_of_fold
+    >>> X, y, groups = np.zeros((8, 1)), np.tile([0, 1], 4), np.arange(8) // 2
+    >>> splits = make_splits(X, y, groups=groups, cv=2, random_state=0)
+    >>> predict_out_of_fold(DummyClassifier(), X, y, groups, splits).shape
+    (8, 2)
     """
     with sklearn.config_context(enable_metadata_routing=True):
         params = route_groups(estimator, groups)

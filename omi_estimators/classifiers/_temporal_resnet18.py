@@ -12,11 +12,17 @@ class TemporalResNet18Classifier(NetClassifier):
 
     Parameters
     ----------
-    width, blocks, kernel_size, stem_kernel_size, dropout, time_shift, amplitude_scale, baseline_wander, lead_dropout, \
-    max_epochs, lr, first_epoch_lr, schedule, warmup_epochs, batch_size, optimizer, weight_decay, max_grad_norm, \
-    balance, correct_prior, class_weight, early_stopping, validation_fraction, n_iter_no_change, warm_start, freeze, \
-    callbacks, checkpoint_dir, on_interrupt, device, mixed_precision, compile, n_threads, net_params, random_state, \
-    verbose
+    width, blocks, kernel_size, stem_kernel_size, dropout
+        As in `ECGSmartNetClassifier`.
+    time_shift, amplitude_scale, baseline_wander, lead_dropout
+        As in `ECGSmartNetClassifier`.
+    max_epochs, lr, first_epoch_lr, schedule, warmup_epochs, batch_size, optimizer, weight_decay, max_grad_norm
+        As in `ECGSmartNetClassifier`.
+    balance, correct_prior, class_weight, early_stopping, validation_fraction, n_iter_no_change, warm_start, freeze
+        As in `ECGSmartNetClassifier`.
+    callbacks, checkpoint_dir, on_interrupt, device, mixed_precision, compile, n_threads, net_params
+        As in `ECGSmartNetClassifier`.
+    random_state, verbose
         As in `ECGSmartNetClassifier`.
 
     Attributes

@@ -105,6 +105,11 @@ def load_ptbxl(
     ImportError
         If `wfdb` is not installed (`pip install omi-estimators[io]`).
 
+    See Also
+    --------
+    fetch_ptbxl : Downloads the folder.
+    omi_estimators.splits.OfficialFolds : The official folds as a splitter.
+
     Notes
     -----
     A record is MI if a statement of the diagnostic superclass MI has at least `min_likelihood`. It is
@@ -116,11 +121,6 @@ def load_ptbxl(
     count, as they do in the published benchmarks. With a larger value they do not, and a record whose
     MI statements all fall short is uncertain: it is left out of both classes, rather than called
     free of MI. So is, for "superclasses", every record with a statement that falls short.
-
-    See Also
-    --------
-    fetch_ptbxl : Downloads the folder.
-    omi_estimators.splits.OfficialFolds : The official folds as a splitter.
 
     References
     ----------

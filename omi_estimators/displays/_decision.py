@@ -77,12 +77,14 @@ class DecisionCurveDisplay:
 
         Parameters
         ----------
-        y_true, y_prob, thresholds, groups, n_resamples, confidence_level, random_state
+        y_true, y_prob, thresholds, groups
             As in `omi_estimators.metrics.decision_curve`.
         name : str, optional
             Of the model.
         target_names : tuple of two str, default=("negative", "positive")
             Names of the classes.
+        n_resamples, confidence_level, random_state
+            As in `omi_estimators.metrics.decision_curve`.
         ax : matplotlib Axes, optional
             Where to draw; a new figure if None.
         **line_params

@@ -77,12 +77,14 @@ class PrecisionRecallBandDisplay:
 
         Parameters
         ----------
-        y_true, y_score, groups, folds, n_resamples, confidence_level, random_state
+        y_true, y_score, groups, folds
             As in `omi_estimators.metrics.precision_recall_band`.
         name : str, optional
             Of the model.
         target_names : tuple of two str, default=("negative", "positive")
             Names of the classes.
+        n_resamples, confidence_level, random_state
+            As in `omi_estimators.metrics.precision_recall_band`.
         ax : matplotlib Axes, optional
             Where to draw; a new figure if None.
         **line_params

@@ -95,14 +95,18 @@ class ReliabilityDisplay:
 
         Parameters
         ----------
-        y_true, y_prob, groups, span, n_resamples, confidence_level, random_state
+        y_true, y_prob, groups
             As in `omi_estimators.metrics.reliability_curve`.
         folds : array-like of shape (n_records,), optional
             In cross-validation, the fold of each record: a prediction constant in every fold has no slope.
+        span : float, default=0.75
+            As in `omi_estimators.metrics.reliability_curve`.
         name : str, optional
             Of the model.
         target_names : tuple of two str, default=("negative", "positive")
             Names of the classes.
+        n_resamples, confidence_level, random_state
+            As in `omi_estimators.metrics.reliability_curve`.
         ax : matplotlib Axes, optional
             Where to draw; a new figure if None.
         **line_params

@@ -328,6 +328,12 @@ def feature_names(n_leads: int = len(LEADS), include: tuple[str, ...] | None = N
     ------
     ValueError
         If a group is unknown.
+
+    Examples
+    --------
+    >>> from omi_estimators.features import feature_names
+    >>> len(feature_names()), feature_names(include=("axes",))[:2]
+    (558, ['p_axis', 'p_axis_horizontal'])
     """
     names: list[str] = []
     for measure in catalogue(n_leads, include):

@@ -39,6 +39,15 @@ class Fiducials(NamedTuple):
 
     The J point is `qrs_offset`. Points lie in the middle of where the leads, each for itself, would have them;
     `t_latest` is where T has ended in the leads that it ends late in, to which a global QT interval is measured.
+
+    Attributes
+    ----------
+    p_onset, p_peak, p_offset : float
+        Of the P wave.
+    qrs_onset, r_peak, qrs_offset : float
+        Of the QRS complex.
+    t_peak, t_offset, t_latest : float
+        Of the T wave.
     """
 
     p_onset: float = np.nan

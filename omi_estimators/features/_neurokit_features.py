@@ -150,7 +150,7 @@ class NeuroKitFeatures(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        self : object
+        object
             The transformer itself.
 
         Raises
@@ -261,7 +261,7 @@ class NeuroKitFeatures(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of str
+        ndarray of str, shape (n_columns,)
             Names, in the order of the columns of ``transform``.
         """
         check_is_fitted(self)

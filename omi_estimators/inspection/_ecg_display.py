@@ -98,10 +98,12 @@ class ECGDisplay:
             In Hz; an `ECGRecord` brings its own.
         leads : sequence of str, optional
             Names of the leads; `LEADS` for twelve.
-        layout, start, duration, paper_speed, gain, ax
+        layout, start, duration, paper_speed, gain
             As in `plot`.
         title : str, default=""
             Above the paper.
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure of true size if None.
 
         Returns
         -------

@@ -51,5 +51,16 @@ class BasicBlock(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (n, n_inputs, leads, samples) to (n, n_outputs, leads, samples), each divided by the stride."""
+        """Apply the block.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_records, n_inputs, n_leads, n_samples)
+            Feature maps.
+
+        Returns
+        -------
+        Tensor of shape (n_records, n_outputs, n_leads, n_samples)
+            Feature maps; leads and samples are divided by the stride.
+        """
         return self.relu(self.conv2(self.relu(self.conv1(x))) + self.shortcut(x))

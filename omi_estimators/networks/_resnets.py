@@ -153,6 +153,13 @@ class TemporalResNet18(_ResNet):
     References
     ----------
     Riek N. T. et al., arXiv:2405.09567, where it is a comparison model.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from omi_estimators.networks import TemporalResNet18
+    >>> TemporalResNet18(width=4)(torch.zeros(5, 1, 12, 200)).shape
+    torch.Size([5, 2])
     """
 
     _square = False
@@ -169,14 +176,23 @@ class ResNet18(_ResNet):
     ----------
     n_leads : int, default=12
         Ignored: the network averages over the leads, however many. Here so that all networks are built alike.
-    n_classes, width, blocks, dropout
+    n_classes, width, blocks
         As in `ECGSmartNet`.
     kernel_size, stem_kernel_size : int, default=3 and 7
         Odd side of the square kernels.
+    dropout : float, default=0.0
+        As in `ECGSmartNet`.
 
     References
     ----------
     He K. et al., Deep Residual Learning for Image Recognition, CVPR 2016, doi:10.1109/CVPR.2016.90.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from omi_estimators.networks import ResNet18
+    >>> ResNet18(width=4)(torch.zeros(5, 1, 12, 200)).shape
+    torch.Size([5, 2])
     """
 
     _square = True

@@ -37,7 +37,13 @@ _ENCRYPTED = 0x1
 
 
 class ModelFileError(ValueError):
-    """A file is no model of ours, is damaged, or holds what `load` does not trust. Nothing of it was run."""
+    """A file is no model of ours, is damaged, or holds what `load` does not trust. Nothing of it was run.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong with the file.
+    """
 
     def __init__(self, message: str):
         # Names come from the file, and what a terminal would obey is no name.

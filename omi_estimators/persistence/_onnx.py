@@ -71,6 +71,11 @@ def export_onnx(model: Any, path: str | os.PathLike[str], *, int8_beats: ArrayLi
         by more than 0.05 in the mean. Nothing is written then.
     OSError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> from omi_estimators.persistence import export_onnx, load
+    >>> export_onnx(load("net.omi"), "net.onnx")  # doctest: +SKIP
     """
     steps, scaler, classifier = _take_apart(model)
     check_is_fitted(classifier)

@@ -24,6 +24,12 @@ def quality_names(n_leads: int = 12) -> list[str]:
     -------
     list of str
         Names such as "quality" and "noise_level_V2".
+
+    Examples
+    --------
+    >>> from omi_estimators.preprocessing import quality_names
+    >>> quality_names(1)
+    ['quality', 'quality_worst_lead', 'n_bad_leads', 'missing_share', 'noise_level_lead0']
     """
     whole = ["quality", "quality_worst_lead", "n_bad_leads", "missing_share"]
     return [*whole, *_reversal_names(n_leads), *(f"noise_level_{lead}" for lead in _lead_names(n_leads))]

@@ -147,7 +147,7 @@ class SignalQuality(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        self : object
+        object
             The transformer itself.
         """
         self._validate_params()
@@ -185,7 +185,7 @@ class SignalQuality(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of str
+        ndarray of str, shape (n_columns,)
             Names, in the order of the columns of ``transform``.
         """
         check_is_fitted(self)
