@@ -96,6 +96,11 @@ def write_reference(folder: Path) -> None:
         # What is unchanged is left alone, so that Sphinx need not read it again.
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
+    # Pages of names that are gone would be pages that no list leads to.
+    paths = {name.path for room in rooms for name in find_names(room)}
+    for page in (folder / "generated").glob("*.rst"):
+        if page.stem not in paths:
+            page.unlink()
 
 
 _INDEX = """\

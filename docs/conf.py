@@ -13,6 +13,10 @@ sys.path.insert(0, str(HERE))
 import _reference  # noqa: E402
 
 import omi_estimators  # noqa: E402
+from omi_estimators import _documentation  # noqa: E402
+
+# Diagrams of estimators in the gallery link to the reference beside it.
+_documentation.documentation_url = lambda: ".."
 
 project = "omi_estimators"
 author = "The omi_estimators developers"

@@ -15,13 +15,14 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from omi_estimators._documentation import DocumentedMixin
 from omi_estimators.metrics import TierThresholds, assign_tiers, tier_thresholds
 from omi_estimators.metrics._checks import make_rng
 from omi_estimators.metrics._tiers import count_tiers
 from omi_estimators.splits import check_records, describe_records, make_splits, predict_out_of_fold, route_groups
 
 
-class RiskTierClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class RiskTierClassifier(DocumentedMixin, MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     """A classifier whose thresholds make risk tiers, chosen on patients it was not fitted on.
 
     Like scikit-learn's `TunedThresholdClassifierCV`: the classifier is cross-validated by patient, thresholds

@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted
 from torch import nn
 
+from omi_estimators._documentation import DocumentedMixin
 from omi_estimators.classifiers._callbacks import ScikitLearnTasks
 from omi_estimators.classifiers._checkpoint import open_checkpoint
 from omi_estimators.classifiers._checks import check_logits, check_records, check_signals, find_device
@@ -43,7 +44,7 @@ def _at_least(low: int) -> list[Any]:
     return [Interval(Integral, low, None, closed="left")]
 
 
-class NetClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """Base of the network classifiers; a subclass names its network."""
 
     _network: ClassVar[type[nn.Module]]

@@ -16,13 +16,14 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from omi_estimators._documentation import DocumentedMixin
 from omi_estimators.features._catalogue import feature_names
 from omi_estimators.features._covariates import match_covariates, read_covariates
 from omi_estimators.features._measure import measure_or_reason
 from omi_estimators.preprocessing._base import as_3d, map_records, report_unusable, validate_ecg, warn_if_implausible
 
 
-class NeuroKitFeatures(TransformerMixin, BaseEstimator):
+class NeuroKitFeatures(DocumentedMixin, TransformerMixin, BaseEstimator):
     """Measure ECGs: rhythm, intervals, axes, and the waves of every lead.
 
     Each record is filtered, reduced to its median beat and delineated once, on all leads together. Every lead
@@ -46,6 +47,8 @@ class NeuroKitFeatures(TransformerMixin, BaseEstimator):
     on_error : {"warn", "raise"}, default="warn"
         What to do about records in which no beat is found (flat, noise, ventricular fibrillation, too short):
         a row of NaN and one warning that names them, or a ValueError that names the first.
+    verbose : int, default=0
+        1 shows a progress bar over the records.
 
     Attributes
     ----------
@@ -114,6 +117,7 @@ class NeuroKitFeatures(TransformerMixin, BaseEstimator):
         "n_jobs": [Integral, None],
         "memory": [str, os.PathLike, HasMethods(["cache"]), None],
         "on_error": [StrOptions({"warn", "raise"})],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -124,12 +128,14 @@ class NeuroKitFeatures(TransformerMixin, BaseEstimator):
         n_jobs: int | None = None,
         memory: str | os.PathLike[str] | joblib.Memory | None = None,
         on_error: str = "warn",
+        verbose: int = 0,
     ):
         self.sampling_rate = sampling_rate
         self.include = include
         self.n_jobs = n_jobs
         self.memory = memory
         self.on_error = on_error
+        self.verbose = verbose
 
     # With metadata routing on, covariates given to a pipeline arrive here without a request.
     __metadata_request__fit = {"covariates": True}  # noqa: RUF012
@@ -212,7 +218,12 @@ class NeuroKitFeatures(TransformerMixin, BaseEstimator):
         names = feature_names(self._n_leads)
         features, reasons = np.full((len(X), len(names)), np.nan), {}
         measured = map_records(
-            measure_or_reason, X, n_jobs=self.n_jobs, memory=self.memory, sampling_rate=float(self.sampling_rate)
+            measure_or_reason,
+            X,
+            n_jobs=self.n_jobs,
+            memory=self.memory,
+            progress=type(self).__name__ if self.verbose else "",
+            sampling_rate=float(self.sampling_rate),
         )
         for index, (row, reason) in enumerate(measured):
             features[index] = row

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
+from tqdm import tqdm
 
+from omi_estimators._documentation import DocumentedMixin
 from omi_estimators.leads import check_ecg, check_records_axis
 from omi_estimators.preprocessing._cache import CheckedMemory
 
@@ -103,12 +105,14 @@ def map_records(
     *,
     n_jobs: int | None = None,
     memory: str | os.PathLike[str] | joblib.Memory | None = None,
+    progress: str = "",
     **params: Any,
 ) -> Iterator[Any]:
     """Yield ``function(record, **params)`` for every record of `X`, in order.
 
     The cache is keyed by one record's values and `params`, so a record met again in another fold, or in
     another batch, is not computed again; see `CheckedMemory` for what a changed package or a damaged file does.
+    With a name in `progress` a bar of this name counts the records.
     """
     if memory is not None:
         function = CheckedMemory(memory).cache(function)
@@ -119,8 +123,11 @@ def map_records(
     # An array that is an argument itself is left by Dask's backend on one worker, which may die before the task that
     # wants it; inside a tuple it belongs to the task and can be sent again.
     tasks = (joblib.delayed(_map_block)(function, (block,), params) for block in blocks)
-    for results in joblib.Parallel(n_jobs=n_jobs, return_as="generator")(tasks):
-        yield from results
+    done = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
+    with tqdm(total=len(records), desc=progress, unit="record", disable=not progress) as bar:
+        for results in done:
+            yield from results
+            bar.update(len(results))
 
 
 def _map_block(function: Callable[..., Any], blocks: tuple[NDArray[Any]], params: dict[str, Any]) -> list[Any]:
@@ -199,7 +206,7 @@ def warn_if_implausible(rates: NDArray[np.float64], amplitudes: NDArray[np.float
         )
 
 
-class WaveformTransformer(TransformerMixin, BaseEstimator):
+class WaveformTransformer(DocumentedMixin, TransformerMixin, BaseEstimator):
     """Base of the transformers that give waveforms: stateless, NaN allowed, arrays in and arrays out."""
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:

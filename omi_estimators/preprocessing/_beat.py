@@ -173,6 +173,8 @@ class MedianBeat(WaveformTransformer):
     on_error : {"warn", "raise"}, default="warn"
         What to do about records without a beat: zeros and one warning, or a ValueError that names the
         first one.
+    verbose : int, default=0
+        1 shows a progress bar over the records.
 
     Attributes
     ----------
@@ -215,6 +217,7 @@ class MedianBeat(WaveformTransformer):
         "n_jobs": [Integral, None],
         "memory": [str, os.PathLike, HasMethods(["cache"]), None],
         "on_error": [StrOptions({"warn", "raise"})],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -228,6 +231,7 @@ class MedianBeat(WaveformTransformer):
         n_jobs: int | None = None,
         memory: str | os.PathLike[str] | joblib.Memory | None = None,
         on_error: str = "warn",
+        verbose: int = 0,
     ):
         self.sampling_rate = sampling_rate
         self.before = before
@@ -237,6 +241,7 @@ class MedianBeat(WaveformTransformer):
         self.n_jobs = n_jobs
         self.memory = memory
         self.on_error = on_error
+        self.verbose = verbose
 
     def _check_params(self) -> None:
         _check_window(self.sampling_rate, self.before, self.after, self.n_samples)
@@ -270,6 +275,7 @@ class MedianBeat(WaveformTransformer):
             X,
             n_jobs=self.n_jobs,
             memory=self.memory,
+            progress=type(self).__name__ if self.verbose else "",
             sampling_rate=float(self.sampling_rate),
             before=float(self.before),
             after=float(self.after),

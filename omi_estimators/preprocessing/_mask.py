@@ -40,6 +40,8 @@ class BadLeadMasker(WaveformTransformer):
         Number of records measured in parallel, as in joblib. It never changes the result.
     memory : str, path, joblib.Memory or None, default=None
         Where to cache what is measured, record by record.
+    verbose : int, default=0
+        1 shows a progress bar over the records.
 
     Attributes
     ----------
@@ -78,6 +80,7 @@ class BadLeadMasker(WaveformTransformer):
         "flags": [tuple, list],
         "n_jobs": [Integral, None],
         "memory": [str, os.PathLike, HasMethods(["cache"]), None],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -87,11 +90,13 @@ class BadLeadMasker(WaveformTransformer):
         flags: Sequence[str] = ("flat", "saturated", "noise"),
         n_jobs: int | None = None,
         memory: str | os.PathLike[str] | joblib.Memory | None = None,
+        verbose: int = 0,
     ):
         self.sampling_rate = sampling_rate
         self.flags = flags
         self.n_jobs = n_jobs
         self.memory = memory
+        self.verbose = verbose
 
     def _check_params(self) -> None:
         unknown = [flag for flag in self.flags if flag not in FLAGS]
@@ -114,7 +119,12 @@ class BadLeadMasker(WaveformTransformer):
         X = self._validate(X)
         self._check_params()
         found = map_records(
-            signal_quality, X, n_jobs=self.n_jobs, memory=self.memory, sampling_rate=float(self.sampling_rate)
+            signal_quality,
+            X,
+            n_jobs=self.n_jobs,
+            memory=self.memory,
+            progress=type(self).__name__ if self.verbose else "",
+            sampling_rate=float(self.sampling_rate),
         )
         masked = X.astype(float_type(X))
         bad = np.zeros(as_3d(X).shape[:2], dtype=bool)

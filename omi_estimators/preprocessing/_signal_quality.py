@@ -14,6 +14,7 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
+from omi_estimators._documentation import DocumentedMixin
 from omi_estimators.leads import check_ecg
 from omi_estimators.preprocessing._base import as_3d, map_records, validate_ecg
 from omi_estimators.preprocessing._quality import signal_quality
@@ -64,7 +65,7 @@ def usable_records(
     return np.array([record.quality >= least_quality for record in found], dtype=bool)
 
 
-class SignalQuality(TransformerMixin, BaseEstimator):
+class SignalQuality(DocumentedMixin, TransformerMixin, BaseEstimator):
     """Measure the signal quality of raw ECGs: a table of features.
 
     Parameters
@@ -75,6 +76,8 @@ class SignalQuality(TransformerMixin, BaseEstimator):
         Number of records measured in parallel, as in joblib. It never changes the result.
     memory : str, path, joblib.Memory or None, default=None
         Where to cache what is measured, record by record, so that cross-validation measures none twice.
+    verbose : int, default=0
+        1 shows a progress bar over the records.
 
     Attributes
     ----------
@@ -122,6 +125,7 @@ class SignalQuality(TransformerMixin, BaseEstimator):
         "sampling_rate": [Interval(Real, 50, None, closed="neither")],
         "n_jobs": [Integral, None],
         "memory": [str, os.PathLike, HasMethods(["cache"]), None],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -130,10 +134,12 @@ class SignalQuality(TransformerMixin, BaseEstimator):
         sampling_rate: float = 500,
         n_jobs: int | None = None,
         memory: str | os.PathLike[str] | joblib.Memory | None = None,
+        verbose: int = 0,
     ):
         self.sampling_rate = sampling_rate
         self.n_jobs = n_jobs
         self.memory = memory
+        self.verbose = verbose
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Check the parameters and `X`; nothing is learned but the shape of a record.
@@ -171,7 +177,12 @@ class SignalQuality(TransformerMixin, BaseEstimator):
         self._validate_params()
         X = validate_ecg(self, X, reset=False)
         found = map_records(
-            signal_quality, X, n_jobs=self.n_jobs, memory=self.memory, sampling_rate=float(self.sampling_rate)
+            signal_quality,
+            X,
+            n_jobs=self.n_jobs,
+            memory=self.memory,
+            progress=type(self).__name__ if self.verbose else "",
+            sampling_rate=float(self.sampling_rate),
         )
         return np.array([table_row(record) for record in found])
 

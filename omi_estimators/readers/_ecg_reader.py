@@ -9,10 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
+from omi_estimators._documentation import DocumentedMixin
 from omi_estimators.readers._load import load_ecgs
 
 
-class ECGReader(TransformerMixin, BaseEstimator):
+class ECGReader(DocumentedMixin, TransformerMixin, BaseEstimator):
     """Read ECG files into an array, so that a pipeline can start from paths.
 
     Parameters
@@ -27,6 +28,8 @@ class ECGReader(TransformerMixin, BaseEstimator):
         A file that cannot be read is a row of NaN and part of one warning, or ends the reading with its error.
     n_jobs : int, optional
         Processes that read, in joblib's meaning.
+    verbose : int, default=0
+        1 shows a progress bar over the files.
 
     Attributes
     ----------
@@ -54,12 +57,14 @@ class ECGReader(TransformerMixin, BaseEstimator):
         read_params: dict[str, Any] | None = None,
         on_error: str = "warn",
         n_jobs: int | None = None,
+        verbose: int = 0,
     ):
         self.sampling_rate = sampling_rate
         self.duration = duration
         self.read_params = read_params
         self.on_error = on_error
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Check that `X` holds paths; nothing is read or learned.
@@ -113,6 +118,7 @@ class ECGReader(TransformerMixin, BaseEstimator):
             read_params=self.read_params,
             n_jobs=self.n_jobs,
             on_error="raise" if self.on_error == "raise" else "keep",
+            verbose=bool(self.verbose),
         )[0]
 
     def set_output(self, *, transform: str | None = None) -> Self:

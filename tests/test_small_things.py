@@ -1,0 +1,84 @@
+"""What a person meets in the first hour: links, bars, short words for large things."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import omi_estimators
+from omi_estimators import (
+    ECGFilter,
+    ECGSmartNetClassifier,
+    MedianBeat,
+    NeuroKitFeatures,
+    RiskTierClassifier,
+    _documentation,
+    make_forest_pipeline,
+    make_fusion,
+    make_net_pipeline,
+)
+from omi_estimators.preprocessing import BadLeadMasker, SignalQuality
+from omi_estimators.readers import ECGReader
+
+ESTIMATORS = [
+    ECGFilter(),
+    MedianBeat(),
+    NeuroKitFeatures(),
+    BadLeadMasker(),
+    SignalQuality(),
+    ECGReader(),
+    ECGSmartNetClassifier(),
+    RiskTierClassifier(ECGSmartNetClassifier()),
+    make_fusion(),
+]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda estimator: type(estimator).__name__)
+def test_diagrams_link_to_the_reference(estimator, monkeypatch):
+    # No site is published: no link, rather than one that leads nowhere.
+    assert estimator._get_doc_link() == ""
+    assert 'href=""' not in estimator._repr_html_()
+    monkeypatch.setattr(_documentation, "documentation_url", lambda: "https://docs.invalid")
+    path = _documentation.public_path(type(estimator))
+    assert estimator._get_doc_link() == f"https://docs.invalid/api/generated/{path}.html"
+    room, _, name = path.removeprefix("omi_estimators").lstrip(".").rpartition(".")
+    owner = getattr(omi_estimators, room) if room else omi_estimators
+    assert getattr(owner, name) is type(estimator)
+    assert "https://docs.invalid" in estimator._repr_html_()
+
+
+@pytest.mark.parametrize("transformer", [MedianBeat(), NeuroKitFeatures(), SignalQuality(), BadLeadMasker()])
+def test_a_bar_counts_the_records_and_changes_nothing(transformer, make_ecg, capsys, tmp_path):
+    X = make_ecg(5)
+    quiet = transformer.set_params(memory=tmp_path, verbose=0).fit_transform(X)
+    assert capsys.readouterr().err == ""
+    loud = transformer.set_params(verbose=1).fit_transform(X)
+    told = capsys.readouterr().err
+    assert type(transformer).__name__ in told
+    assert "5/5" in told
+    np.testing.assert_array_equal(quiet, loud)
+
+
+def test_a_bar_is_no_other_key_of_the_cache(make_ecg, tmp_path):
+    X = make_ecg(3)
+    MedianBeat(memory=tmp_path).fit_transform(X)
+    n_kept = sum(path.is_file() for path in tmp_path.rglob("output.pkl"))
+    MedianBeat(memory=tmp_path, verbose=1).fit_transform(X)
+    assert n_kept == sum(path.is_file() for path in tmp_path.rglob("output.pkl")) > 0
+
+
+def test_estimators_are_written_with_what_was_changed():
+    assert repr(MedianBeat(before=0.2)) == "MedianBeat(before=0.2)"
+    assert len(repr(make_net_pipeline(width=8))) < 400
+    assert "n_estimators=500" in repr(make_forest_pipeline())
+
+
+def test_the_package_is_a_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "omi_estimators", "--help"], capture_output=True, text=True, check=True
+    )
+    for command in ("compare", "fit", "predict", "card"):
+        assert command in done.stdout
