@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OMI_ESTIMATORS_DATA ?= ../shared/data
 
-.PHONY: demo test test-slow test-oldest fuzz lint docs docs-fast bench performance clean
+.PHONY: demo test test-slow test-oldest fuzz lint docs docs-fast dist bench performance clean
 
 # The stamp is newer than what it was made from, so a changed requirement installs again.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -54,6 +54,10 @@ docs: $(VENV)/installed
 # The same without running the examples.
 docs-fast: SPHINXOPTS += -D plot_gallery=0
 docs-fast: docs
+
+# A wheel and a source archive, in dist/.
+dist: $(VENV)/installed
+	$(BIN)/python -m hatchling build -d dist
 
 DATA := --ptbxl $(OMI_ESTIMATORS_DATA)/ptb-xl-500 --ludb $(OMI_ESTIMATORS_DATA)/ludb \
 	--vendor $(OMI_ESTIMATORS_DATA)/vendor --staff $(OMI_ESTIMATORS_DATA)/staff-iii/st60_by_lead.csv
