@@ -85,6 +85,9 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "min_reported_time": 1,
     "plot_gallery": "True",
+    # Diagrams of estimators, but not the words in which a picture describes itself below the picture.
+    "capture_repr": ("_repr_html_",),
+    "default_thumb_file": str(HERE / "images" / "ecg.png"),
 }
 
 

@@ -41,7 +41,7 @@ models = {
 }
 
 # %%
-result = compare_estimators(models, ecgs.X, ecgs.y, groups=ecgs.groups, cv=3, random_state=0)
+result = compare_estimators(models, ecgs.X, ecgs.y, groups=ecgs.groups, cv=3, random_state=0, verbose=0)
 cache.cleanup()
 print(result)
 

@@ -25,8 +25,8 @@ others = make_omi_ecgs(n_patients=40, prevalence=0.5, random_state=1)
 with tempfile.TemporaryDirectory() as cache:
     net = make_net_pipeline(memory=cache, width=8, max_epochs=20, random_state=0).fit(ecgs.X, ecgs.y)
     forest = make_forest_pipeline(memory=cache, random_state=0).fit(ecgs.X, ecgs.y)
-net.set_params(beat__memory=None)
-forest.set_params(features__memory=None)
+for model, step in ((net, "beat"), (forest, "features")):
+    model.set_params(**{f"{step}__memory": None})
 
 # %%
 # The gradient of the log-odds, averaged over records with an occluded LAD: orange where a higher signal speaks for OMI.

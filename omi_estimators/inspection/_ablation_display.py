@@ -123,5 +123,5 @@ class AblationDisplay:
         n_records = len(self.ablation.log_odds[... if self.rows is None else np.asarray(self.rows)])
         title = f"{n_records} records" if self.name is None else f"{self.name}, {n_records} records"
         self.ax_.set_title(title, fontsize=9, color="#333333")
-        self.figure_.colorbar(image, ax=self.ax_, label=f"Fall of the log-odds of {self.ablation.target}")
+        self.figure_.colorbar(image, ax=self.ax_, label=f"Fall of the log-odds of class {self.ablation.target}")
         return self
