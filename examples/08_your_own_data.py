@@ -52,7 +52,8 @@ keep = usable_records(X, sampling_rate=500)
 print(f"{(~keep).sum()} of {len(keep)} records cannot be used: {labels['file'][~keep].tolist()}")
 
 # %%
-# A record that can be used but for one lead: `BadLeadMasker` makes the flat V2 missing, which the forest takes as it is.
+# A record that can be used but for one lead: `BadLeadMasker` makes the flat V2 missing, and the forest takes that as
+# it is.
 flat = labels["file"].tolist().index("ecg003.npy")
 ECGDisplay.from_record(X[flat], 500, title=f"ecg003.npy, quality {quality['quality'][flat]:.2f}")
 
