@@ -48,7 +48,7 @@ print(result)
 # %%
 # AUROC and average precision are averaged over folds; bands are 95 % intervals by bootstrap of patients.
 figure, axes = plt.subplots(1, 2, figsize=(10, 4.6), layout="constrained")
-for name in ("ECG-SMART-NET", "forest"):
+for name in ("ECG-SMART-NET", "temporal ResNet-18", "ResNet-18", "forest"):
     told = (result.y, result.probabilities[name])
     kwargs = {"groups": result.groups, "folds": result.fold, "name": name, "target_names": ("no OMI", "OMI")}
     RocBandDisplay.from_predictions(*told, ax=axes[0], **kwargs)

@@ -7,6 +7,9 @@ import sys
 import numpy as np
 import pytest
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from omi_estimators.displays import (
     DecisionCurveDisplay,
@@ -155,3 +158,37 @@ def test_without_matplotlib(sample, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"pip install omi-estimators\[plot\]"):
         ProbabilityDisplay.from_predictions(y, prob)
+
+
+@pytest.mark.parametrize("display", [*CURVES, ProbabilityDisplay])
+def test_from_estimator_is_from_predictions(display, sample, ax):
+    y, prob, _ = sample
+    labels = np.array(["none", "omi"])[y]
+    model = make_pipeline(FunctionTransformer(), LogisticRegression()).fit(np.log(prob / (1 - prob))[:, None], labels)
+    X = np.linspace(-3, 3, 50)[:, None]
+    tested = np.array(["none", "omi"])[(np.arange(50) % 3 == 0).astype(int)]
+    kwargs = {} if display is ProbabilityDisplay else {"n_resamples": 20, "random_state": 0}
+    ours = display.from_estimator(model, X, tested, ax=ax, **kwargs)
+    assert ours.name == "LogisticRegression"
+    told = model.predict_proba(X)[:, 1]
+    other = display.from_predictions(tested == "omi", told, ax=matplotlib_figure.Figure().add_subplot(), **kwargs)
+    for a, b in zip(ours.ax_.get_lines(), other.ax_.get_lines(), strict=True):
+        np.testing.assert_array_equal(a.get_xydata(), b.get_xydata())
+
+
+def test_tiers_from_an_estimator(ax):
+    class Tiers:
+        classes_ = np.array([0, 1])
+
+        def predict_tier(self, X):
+            return np.where(np.asarray(X)[:, 0] > 0, "rule-in", "rule-out")
+
+    shown = RiskTierDisplay.from_estimator(Tiers(), [[1.0], [-1.0], [2.0]], [1, 0, 0], ax=ax)
+    assert shown.tiers["rule-in"].n_records == 2
+    assert shown.name == "Tiers"
+
+
+def test_from_estimator_is_of_two_classes(ax):
+    model = LogisticRegression().fit([[0.0], [1.0], [2.0]], [0, 1, 2])
+    with pytest.raises(ValueError, match=r"RocBandDisplay is of two classes, but the classifier knows \[0, 1, 2\]"):
+        RocBandDisplay.from_estimator(model, [[0.0]], [0], ax=ax)

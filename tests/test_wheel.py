@@ -70,7 +70,9 @@ def test_what_the_wheel_says_of_itself(wheel):
 
 @pytest.mark.slow
 def test_the_wheel_works_in_a_clean_environment(wheel, tmp_path):
-    env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    env = {"MPLBACKEND": "Agg"} | {
+        key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")
+    }
 
     def run(*command: str) -> str:
         done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
@@ -81,8 +83,10 @@ def test_the_wheel_works_in_a_clean_environment(wheel, tmp_path):
     python = str(tmp_path / "clean" / "bin" / "python")
     constraints = str(ROOT / "constraints.txt")
     run(python, "-m", "pip", "install", "--quiet", "--constraint", constraints, "torch")
-    run(python, "-m", "pip", "install", "--quiet", "--constraint", constraints, f"{wheel}[inspect,io,plot]")
+    run(python, "-m", "pip", "install", "--quiet", "--constraint", constraints, f"{wheel}[io,plot]")
     assert "(2, 2)" in run(python, "-c", FIRST_HOUR)
+    for example in sorted((ROOT / "examples").glob("0[12]_*.py")):
+        assert run(python, "-I", str(example))
     assert "compare" in run(python, "-m", "omi_estimators", "--help")
     command = str(tmp_path / "clean" / "bin" / "omi-estimators")
     assert "forest" in run(command, "card", "forest.omi").lower()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -31,6 +31,49 @@ def get_axes(ax: Axes | None, size: tuple[float, float] | None = None) -> Axes:
     except ImportError as error:
         raise ImportError("Pictures need matplotlib; install it with: pip install omi-estimators[plot]") from error
     return plt.subplots(layout="constrained", figsize=size)[1]
+
+
+class FromEstimatorMixin:
+    """Adds `from_estimator` to a display that has `from_predictions`."""
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, X: Any, y: ArrayLike, *, name: str | None = None, **kwargs: Any) -> Self:
+        """Predict, compute and draw.
+
+        Parameters
+        ----------
+        estimator : fitted classifier of two classes
+            With `predict_proba`, or with `predict_tier` for risk tiers.
+        X : array-like of shape (n_records, ...)
+            What the classifier takes, of patients that it was not fitted on.
+        y : array-like of shape (n_records,)
+            Labels, as they were in `fit`.
+        name : str, optional
+            Of the model; the class of the classifier if None.
+        **kwargs
+            As in `from_predictions`.
+
+        Returns
+        -------
+        display
+            Drawn.
+
+        Raises
+        ------
+        ValueError
+            If the classifier knows other than two classes.
+        """
+        classes = np.asarray(estimator.classes_)
+        if len(classes) != 2:
+            raise ValueError(f"{cls.__name__} is of two classes, but the classifier knows {classes.tolist()}.")
+        last = getattr(estimator, "steps", [("", estimator)])[-1][1]
+        make: Any = cls.from_predictions  # type: ignore[attr-defined]
+        return make(np.asarray(y) == classes[1], cls._ask(estimator, X), name=name or type(last).__name__, **kwargs)
+
+    @staticmethod
+    def _ask(estimator: Any, X: Any) -> Any:
+        """Return what the display draws of a classifier: the probability of its second class."""
+        return estimator.predict_proba(X)[:, 1]
 
 
 def count(y_true: ArrayLike, groups: ArrayLike | None, names: Names) -> str:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from omi_estimators.displays._base import GREY, Names, count, finish, get_axes, plot_curve
+from omi_estimators.displays._base import GREY, FromEstimatorMixin, Names, count, finish, get_axes, plot_curve
 from omi_estimators.metrics import Curve, decision_curve
 from omi_estimators.metrics._checks import check_labels
 
 
-class DecisionCurveDisplay:
+class DecisionCurveDisplay(FromEstimatorMixin):
     """Net benefit of treating by a model, against treating everybody and nobody.
 
     Parameters

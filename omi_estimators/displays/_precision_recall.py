@@ -6,12 +6,12 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from omi_estimators.displays._base import GREY, Names, count, finish, get_axes, plot_curve
+from omi_estimators.displays._base import GREY, FromEstimatorMixin, Names, count, finish, get_axes, plot_curve
 from omi_estimators.metrics import Curve, Interval, bootstrap_interval, precision_recall_band
 from omi_estimators.metrics._checks import check_labels
 
 
-class PrecisionRecallBandDisplay:
+class PrecisionRecallBandDisplay(FromEstimatorMixin):
     """Precision against recall with a band by bootstrap of patients, and the average precision with interval.
 
     Parameters

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from omi_estimators.displays._base import GREY, Names, count, finish, get_axes
+from omi_estimators.displays._base import GREY, FromEstimatorMixin, Names, count, finish, get_axes
 from omi_estimators.metrics._checks import check_labels, check_scores
 
 
-class ProbabilityDisplay:
+class ProbabilityDisplay(FromEstimatorMixin):
     """Histograms of the predicted probability in each class, each summing to one.
 
     Parameters

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from omi_estimators.displays._base import GREY, Names, count, finish, get_axes, plot_curve
+from omi_estimators.displays._base import GREY, FromEstimatorMixin, Names, count, finish, get_axes, plot_curve
 from omi_estimators.metrics import CalibrationLine, Curve, reliability_curve
 from omi_estimators.metrics._checks import check_codes, check_labels, check_scores
 from omi_estimators.metrics._weighted import make_statistic
@@ -15,7 +15,7 @@ from omi_estimators.metrics._weighted import make_statistic
 _HEIGHT = 0.12
 
 
-class ReliabilityDisplay:
+class ReliabilityDisplay(FromEstimatorMixin):
     """Smooth reliability curve with a band by bootstrap of patients, and the probabilities of each class.
 
     Parameters

@@ -6,11 +6,11 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from omi_estimators.displays._base import GREY, Names, count, finish, get_axes, plot_curve
+from omi_estimators.displays._base import GREY, FromEstimatorMixin, Names, count, finish, get_axes, plot_curve
 from omi_estimators.metrics import Curve, Interval, bootstrap_interval, roc_band
 
 
-class RocBandDisplay:
+class RocBandDisplay(FromEstimatorMixin):
     """ROC curve with a band by bootstrap of patients, and its area with interval.
 
     Parameters

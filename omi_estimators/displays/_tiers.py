@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from omi_estimators.displays._base import GRID, Names, count, finish, get_axes
+from omi_estimators.displays._base import GRID, FromEstimatorMixin, Names, count, finish, get_axes
 from omi_estimators.metrics._tiers import TIERS, TierCount, count_tiers
 
 _COLOURS = dict(zip(TIERS, ("#0072B2", "#56B4E9", "#E69F00", "#D55E00"), strict=True))
 
 
-class RiskTierDisplay:
+class RiskTierDisplay(FromEstimatorMixin):
     """The share of events in each risk tier with its interval, and the numbers beside it.
 
     Parameters
@@ -130,3 +130,8 @@ class RiskTierDisplay:
         self.ax_.grid(visible=False, axis="y")
         self.ax_.grid(color=GRID, axis="x")
         return self
+
+    @staticmethod
+    def _ask(estimator: Any, X: Any) -> Any:
+        """Return the tiers of the records."""
+        return estimator.predict_tier(X)
