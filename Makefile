@@ -67,7 +67,7 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks --json report/benchmarks.json $(DATA)
 
 performance: bench
-	$(BIN)/python -m benchmarks memory --json report/benchmarks.json
+	$(BIN)/python -m benchmarks memory precision --json report/benchmarks.json $(DATA)
 	$(BIN)/python -m benchmarks.performance report/benchmarks.json docs
 
 clean:
