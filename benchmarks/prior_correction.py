@@ -21,6 +21,8 @@ from omi_estimators.datasets import load_ptbxl, make_omi_ecgs
 from omi_estimators.metrics import calibration_slope_intercept
 
 SEEDS = (0, 1, 2)
+# With the few some forty events to learn from, with the many four times as many.
+N_PATIENTS = (400, 1600)
 N_FOLDS = 5
 RECIPES: dict[str, dict[str, Any]] = {"early stopping": {"early_stopping": True}, "default": {}}
 
@@ -28,7 +30,8 @@ RECIPES: dict[str, dict[str, Any]] = {"early stopping": {"early_stopping": True}
 def run(data: Namespace) -> None:
     """Print the intercepts on simulated ECGs and, if `data.ptbxl` names them, on real ones."""
     torch.set_num_threads(1)
-    measure("simulated OMI, 7.2 %", make_omi_ecgs(n_patients=400, random_state=0))
+    for n_patients in N_PATIENTS:
+        measure("simulated OMI, 7.2 %", make_omi_ecgs(n_patients=n_patients, random_state=0))
     if data.ptbxl is not None:
         measure("PTB-XL, MI against normal", load_ptbxl(data.ptbxl, task="mi_vs_norm"))
 
