@@ -174,7 +174,21 @@ def find_autocast_dtype(mixed_precision: bool | str, device: torch.device) -> to
     """Return the reduced precision to compute in: "auto" takes bfloat16 on a GPU that has it."""
     if mixed_precision == "auto":
         mixed_precision = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.bfloat16 if mixed_precision else None
+    if not mixed_precision:
+        return None
+    if device.type == "cpu" and not has_bfloat16():
+        warnings.warn(
+            "mixed_precision=True computes in bfloat16, which this processor has no arithmetic for: it will take "
+            'many times as long as float32. Set mixed_precision="auto".',
+            UserWarning,
+            stacklevel=4,
+        )
+    return torch.bfloat16
+
+
+def has_bfloat16() -> bool:
+    """Return whether bfloat16 is not hopelessly slow on this processor: x86 without AVX-512 has to emulate it."""
+    return torch.backends.cpu.get_cpu_capability() != "AVX2"
 
 
 def _ignore(*args: Any, **kwargs: Any) -> None:

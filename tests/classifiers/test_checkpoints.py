@@ -89,6 +89,7 @@ CASES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:mixed_precision=True computes in bfloat16")
 @pytest.mark.parametrize("params", CASES.values(), ids=CASES)
 def test_a_fit_cut_twice_ends_as_an_undisturbed_one(make_classifier, make_beats, tmp_path, params):
     X, y, groups = make_beats(n_records=50, prevalence=0.3)

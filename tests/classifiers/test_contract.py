@@ -220,6 +220,7 @@ def test_decision_function_is_the_log_odds(make_classifier, make_beats):
     np.testing.assert_allclose(three.decision_function(X), np.log(three.predict_proba(X)))
 
 
+@pytest.mark.filterwarnings("ignore:mixed_precision=True computes in bfloat16")
 def test_reduced_precision_is_asked_for_and_near(make_classifier, make_beats):
     X, y, _ = make_beats()
     classifier = make_classifier(max_epochs=2, width=16).fit(X, y)
@@ -227,6 +228,17 @@ def test_reduced_precision_is_asked_for_and_near(make_classifier, make_beats):
     reduced = classifier.set_params(mixed_precision=True).predict_proba(X)
     assert 0 < np.abs(reduced - exact).max() < 0.02
     np.testing.assert_array_equal(classifier.set_params(mixed_precision=False).predict_proba(X), exact)
+
+
+@pytest.mark.parametrize(("capability", "warned"), [("AVX2", True), ("AVX512", False)])
+def test_bfloat16_on_a_processor_without_it_is_warned_of(make_classifier, make_beats, monkeypatch, capability, warned):
+    X, y, _ = make_beats(n_records=20)
+    classifier = make_classifier(max_epochs=1).fit(X, y).set_params(mixed_precision=True)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        classifier.predict_proba(X)
+    assert sum("bfloat16" in str(warning.message) for warning in caught) == warned
 
 
 def test_a_record_too_large_for_a_probability_is_named(make_beats):

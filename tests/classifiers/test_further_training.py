@@ -180,6 +180,7 @@ def test_a_fitted_classifier_holds_no_training_data(make_classifier, make_beats)
     assert len(pickle.dumps(classifier)) < X.nbytes / 4
 
 
+@pytest.mark.filterwarnings("ignore:mixed_precision=True computes in bfloat16")
 def test_bfloat16_training_on_request(make_classifier, make_beats):
     X, y, _ = make_beats(n_records=60)
     classifier = make_classifier(mixed_precision=True, max_epochs=15).fit(X, y)
