@@ -1,7 +1,7 @@
 """What bfloat16 and 8-bit integers do to a network's AUROC and speed, out of fold, on real or simulated ECGs.
 
-One network is fitted per patient fold, in float32; its out-of-fold probabilities are computed in each precision. The
-interval is of the paired difference, by bootstrap of patients.
+One network is fitted per patient fold, in float32; its out-of-fold probabilities are computed in each precision that
+the processor has arithmetic for. The interval is of the paired difference, by bootstrap of patients.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from benchmarks._figures import Figure, make_figure
 from omi_estimators import ECGFilter, ECGSmartNetClassifier, MedianBeat
+from omi_estimators.classifiers._training import has_bfloat16
 from omi_estimators.datasets import load_ptbxl, make_omi_ecgs
 from omi_estimators.metrics import Interval, bootstrap_difference, bootstrap_interval
 from omi_estimators.persistence import export_onnx
@@ -84,7 +85,7 @@ def make_sides(network: ECGSmartNetClassifier, beats: np.ndarray) -> dict:
 
     return {
         "float32": lambda X: network.predict_proba(X)[:, 1],
-        "bfloat16": in_bfloat16,
+        **({"bfloat16": in_bfloat16} if has_bfloat16() else {}),
         **{
             name: lambda X, session=session: session.run(None, {"beat": X})[0][:, 1]
             for name, session in sessions.items()

@@ -32,15 +32,15 @@ ALLOWED = {
         "triage",
     },
     "candidates": {"classifiers", "fusion", "pipelines", "preprocessing"},
-    "comparison": {"displays", "leads", "metrics", "splits", "triage"},
-    "persistence": {"classifiers", "leads", "preprocessing"},
+    "comparison": {"_files", "displays", "leads", "metrics", "splits", "triage"},
+    "persistence": {"_files", "classifiers", "leads", "preprocessing"},
     "pipelines": {"classifiers", "features", "fusion", "preprocessing"},
     "fusion": {"_documentation", "splits"},
     "triage": {"_documentation", "metrics", "splits"},
     "splits": {"metrics"},
     "displays": {"metrics"},
     "inspection": {"displays", "features", "leads", "preprocessing"},
-    "classifiers": {"_documentation", "networks", "leads"},
+    "classifiers": {"_documentation", "_files", "networks", "leads"},
     "features": {"_documentation", "preprocessing", "leads"},
     "preprocessing": {"_documentation", "leads"},
     "datasets": {"leads"},
@@ -49,6 +49,7 @@ ALLOWED = {
     "metrics": set(),
     "leads": set(),
     "_documentation": set(),
+    "_files": set(),
 }
 
 

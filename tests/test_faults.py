@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import Counter
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from sklearn.dummy import DummyClassifier
 
-from benchmarks.faults._cache import kill_one_worker, measure
+from benchmarks.faults._cache import measure
 from benchmarks.faults._folds import N_FOLDS, judge_folds, write_folds
 from benchmarks.faults._tools import CLOCKS, FORK, full_disk, judge, kill_after, set_clock
 from omi_estimators import compare_estimators
@@ -108,11 +111,20 @@ def test_two_processes_may_fill_one_cache(tmp_path, make_ecg):
     assert other.exitcode == 0
 
 
+def _kill_a_busy_worker():
+    """Kill a worker once it works: one that dies before is replaced without a word."""
+    (first, *_) = (psutil.Process(child.pid) for child in multiprocessing.active_children() if "Loky" in repr(child))
+    before = sum(first.cpu_times()[:2])
+    while sum(first.cpu_times()[:2]) < before + 0.1:
+        time.sleep(0.01)
+    first.kill()
+
+
 def test_a_worker_that_dies_is_an_error_and_the_next_call_is_right(make_ecg):
     X = np.repeat(make_ecg(n_records=1), 200, axis=0)
     expected = np.tile(measure("beats", X[:1], None), 200)
     measure("beats", X[:4], None, n_jobs=2)
-    killer = threading.Timer(0.05, kill_one_worker)
+    killer = threading.Thread(target=_kill_a_busy_worker)
     killer.start()
     assert judge(lambda: measure("beats", X, None, n_jobs=2), expected) == "TerminatedWorkerError"
     killer.join()

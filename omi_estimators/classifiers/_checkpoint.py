@@ -27,6 +27,7 @@ from skorch.history import History
 from torch import Tensor
 
 import omi_estimators
+from omi_estimators._files import replace_file
 from omi_estimators.classifiers._prediction import uncompiled
 from omi_estimators.classifiers._records import Records, TensorRecords, digest_records
 
@@ -136,7 +137,7 @@ class Checkpoint(Callback):
     def on_epoch_end(self, net: NeuralNetClassifier, **kwargs: Any) -> None:
         """Write; a training that cannot write goes on with a warning."""
         try:
-            _replace(self.path, _encode(_capture(net, self.train_set, self.rng) | {"key": self.path.stem}))
+            replace_file(self.path, _encode(_capture(net, self.train_set, self.rng) | {"key": self.path.stem}))
         except (OSError, TypeError) as error:
             # Without the epoch's number, so that Python shows it once and not once an epoch.
             warnings.warn(
@@ -150,7 +151,7 @@ class Checkpoint(Callback):
         """Remove the file, and what killed processes left half-written of it."""
         try:
             self.path.unlink(missing_ok=True)
-            for part in self.path.parent.glob(f"{self.path.stem}.*.part"):
+            for part in self.path.parent.glob(f".{self.path.stem}.*.part"):
                 if time.time() - part.stat().st_mtime > _ABANDONED_AFTER:
                     part.unlink(missing_ok=True)
         except OSError as error:
@@ -329,16 +330,3 @@ def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
     if "tuple" in value:
         return tuple(_unpack(part, tensors) for part in value["tuple"])
     return {key: _unpack(part, tensors) for key, part in value["dict"]}
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file beside its place, make sure of it, and rename it: at no moment is there half a file."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.stem}.", suffix=".part", delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise

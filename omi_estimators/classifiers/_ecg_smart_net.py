@@ -66,7 +66,7 @@ class ECGSmartNetClassifier(NetClassifier):
     correct_prior : bool, default=True
         Whether probabilities answer for the class shares of the training data (True) or of the balanced
         batches (False), as in the paper. It acts in `predict_proba`, so it can be changed after `fit`. It
-        mends the prevalence, not overconfidence: few training records may still need calibration.
+        mends the prevalence, not overconfidence: with few positives to learn from, stop early or calibrate.
     class_weight : dict, "balanced" or None, default=None
         Factors on the loss of each class. Unlike `balance`, their effect on probabilities is not corrected.
     early_stopping : bool, default=False

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 import omi_estimators
+from omi_estimators._files import replace_file
 
 # What these say changes how long a fit takes, not what comes of it.
 _IRRELEVANT = ("checkpoint_dir", "memory", "n_jobs", "verbose")
@@ -81,7 +82,9 @@ class FoldStore:
     def save(self, path: Path, result: FoldResult) -> None:
         """Write a result; if that fails, warn, as the result itself is as good as before."""
         try:
-            self._write(path, result)
+            content = io.BytesIO()
+            np.savez(content, **result._asdict())
+            replace_file(path, content.getvalue())
         except OSError as error:
             warnings.warn(
                 f"The fold {path} cannot be saved ({error}). The comparison goes on; the same call would fit this "
@@ -89,14 +92,3 @@ class FoldStore:
                 UserWarning,
                 stacklevel=2,
             )
-
-    def _write(self, path: Path, result: FoldResult) -> None:
-        with tempfile.NamedTemporaryFile(dir=self._folder, suffix=".part", delete=False) as file:
-            try:
-                np.savez(file, **result._asdict())
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise

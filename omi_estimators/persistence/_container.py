@@ -10,12 +10,13 @@ import io
 import json
 import os
 import re
-import secrets
 import stat
 import struct
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+
+from omi_estimators._files import replace_file
 
 FORMAT = "omi_estimators model"
 FORMAT_VERSION = 1
@@ -245,28 +246,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
         )
     if not target.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {target.parent} to write {target.name} to; make it first.")
-    # Not by tempfile, whose files only their owner may read.
-    beside = target.parent / f".{secrets.token_hex(8)}.part"
-    try:
-        with beside.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the new name of a file reach the disk; only where a folder can be opened, so not on Windows."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    replace_file(target, data)
 
 
 def read_card(path: str | os.PathLike[str]) -> str:

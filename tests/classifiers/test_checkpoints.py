@@ -303,7 +303,7 @@ def test_half_written_files_are_removed_once_they_are_old(make_classifier, make_
     X, y, _ = make_beats()
     _cut(make_classifier(), 3, X, y)
     (file,) = tmp_path.iterdir()
-    young, old, foreign = (tmp_path / f"{stem}.part" for stem in (f"{file.stem}.a", f"{file.stem}.b", "other.c"))
+    young, old, foreign = (tmp_path / f"{stem}.part" for stem in (f".{file.stem}.a", f".{file.stem}.b", ".other.c"))
     for part in (young, old, foreign):
         part.write_bytes(b"half")
     for part in (old, foreign):
