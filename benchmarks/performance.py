@@ -25,7 +25,8 @@ FAMILIES = {
         "Against the same network in a plain PyTorch loop. Channels-last memory and folded batch normalisation are "
         "what ours gains; the convolutions themselves are oneDNN's on both sides. Both reach about what a large "
         "matrix product does in float32, so that little is left to gain but fewer digits: bfloat16, where the "
-        "processor has it, or 8-bit integers (`python -m benchmarks precision`).",
+        "processor has it, or 8-bit integers (`python -m benchmarks precision`). A processor without AVX-512 gains "
+        "more in prediction, and has no bfloat16.",
     ),
     "gpu_speed": (
         "The network on a GPU",
