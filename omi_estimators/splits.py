@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import _num_samples
 
-from omi_estimators.metrics._checks import make_rng
+from omi_estimators._validation import check_groups, find_missing, make_rng
 
 __all__ = ["OfficialFolds", "make_splits", "predict_out_of_fold"]
 
@@ -240,7 +240,7 @@ def check_records(X: Any, y: ArrayLike, groups: ArrayLike | None) -> tuple[NDArr
     labels = np.asarray(y)
     if labels.ndim != 1 or len(labels) != n_records:
         raise ValueError(f"y must hold one label for each of the {n_records} records in X; got shape {labels.shape}.")
-    if _has_missing(labels):
+    if find_missing(labels).size:
         raise ValueError("y has missing labels; leave these records out of X, y and groups alike.")
     classes = np.unique(labels)
     if len(classes) < 2:
@@ -248,24 +248,13 @@ def check_records(X: Any, y: ArrayLike, groups: ArrayLike | None) -> tuple[NDArr
         raise ValueError(f"y must hold at least two classes; got {len(classes)} class{found}.")
     if groups is None:
         return labels, classes, None
-    patients = np.asarray(groups)
-    if patients.ndim != 1 or len(patients) != n_records:
-        raise ValueError(
-            f"groups must hold one patient for each of the {n_records} records in X; got shape {patients.shape}."
-        )
-    if _has_missing(patients):
-        raise ValueError("groups has missing patients; give every record one, or leave these records out.")
-    return labels, classes, patients
+    return labels, classes, check_groups(groups, n_records)
 
 
 def describe_records(labels: NDArray, patients: NDArray | None) -> tuple[int, int | None, NDArray[np.float64]]:
     """Return the number of checked records, that of patients if they are known, and the share of each class."""
     n_patients = None if patients is None else len(np.unique(patients))
     return len(labels), n_patients, np.unique(labels, return_counts=True)[1] / len(labels)
-
-
-def _has_missing(values: NDArray) -> bool:
-    return bool((values != values).any()) or (values.dtype == object and any(value is None for value in values))
 
 
 def _choose_n_folds(labels: NDArray, classes: NDArray, patients: NDArray | None, n_folds: int, on_few: str) -> int:

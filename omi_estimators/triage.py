@@ -16,8 +16,8 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from omi_estimators._documentation import DocumentedMixin
+from omi_estimators._validation import make_rng
 from omi_estimators.metrics import TierThresholds, assign_tiers, tier_thresholds
-from omi_estimators.metrics._checks import make_rng
 from omi_estimators.metrics._tiers import count_tiers
 from omi_estimators.splits import check_records, describe_records, make_splits, predict_out_of_fold, route_groups
 

@@ -18,6 +18,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 from torch import nn
 
 from omi_estimators._documentation import DocumentedMixin
+from omi_estimators._validation import make_rng
 from omi_estimators.classifiers._callbacks import ScikitLearnTasks
 from omi_estimators.classifiers._checkpoint import open_checkpoint
 from omi_estimators.classifiers._checks import check_logits, check_records, check_signals, find_device
@@ -32,7 +33,6 @@ from omi_estimators.classifiers._training import (
     fixed_threads,
     forget_training,
     make_net,
-    make_rng,
     seeded_torch,
     split_records,
     train,

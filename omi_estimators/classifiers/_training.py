@@ -195,13 +195,6 @@ def _ignore(*args: Any, **kwargs: Any) -> None:
     """Take the place of a printing function."""
 
 
-def make_rng(random_state: int | np.random.RandomState | None) -> np.random.Generator:
-    """Return a generator that leaves NumPy's global one alone, even for None."""
-    if isinstance(random_state, np.random.RandomState):
-        return np.random.default_rng(random_state.randint(2**31))
-    return np.random.default_rng(random_state)
-
-
 @contextmanager
 def fixed_threads(n_threads: int | None) -> Iterator[None]:
     """Compute with a number of threads that does not depend on where this runs.

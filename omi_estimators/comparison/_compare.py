@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from omi_estimators._validation import check_level, make_rng
 from omi_estimators.comparison._decisions import cross_fit_tiers, make_decisions, make_tier_tables
 from omi_estimators.comparison._fit import check_estimators, cross_fit, seed_estimator
 from omi_estimators.comparison._result import ComparisonResult
@@ -18,7 +19,6 @@ from omi_estimators.comparison._store import FoldStore
 from omi_estimators.comparison._subgroups import check_subgroups, make_subgroups
 from omi_estimators.comparison._table import make_table
 from omi_estimators.metrics import FewEventsWarning
-from omi_estimators.metrics._checks import check_level, make_rng
 from omi_estimators.splits import check_records, make_splits
 
 

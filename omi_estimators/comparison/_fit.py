@@ -17,8 +17,8 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 from sklearn.utils import _safe_indexing
 from tqdm import tqdm
 
+from omi_estimators._validation import check_scores
 from omi_estimators.comparison._store import FoldResult, FoldStore
-from omi_estimators.metrics._checks import check_scores
 from omi_estimators.splits import Splits, route_groups
 
 _SEEDS = 2**31

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from omi_estimators._validation import warn_few
 from omi_estimators.metrics._bootstrap import Resampler, find_interval
-from omi_estimators.metrics._checks import warn_few
 from omi_estimators.metrics._weighted import METRICS, make_statistic
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from omi_estimators.metrics._checks import check_codes, check_labels
+from omi_estimators._validation import check_codes, check_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from omi_estimators._validation import check_labels
 from omi_estimators.displays._base import GREY, FromEstimatorMixin, Names, count, finish, get_axes, plot_curve
 from omi_estimators.metrics import Curve, decision_curve
-from omi_estimators.metrics._checks import check_labels
 
 
 class DecisionCurveDisplay(FromEstimatorMixin):

@@ -6,9 +6,9 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from omi_estimators._validation import check_labels
 from omi_estimators.displays._base import GREY, FromEstimatorMixin, Names, count, finish, get_axes, plot_curve
 from omi_estimators.metrics import Curve, Interval, bootstrap_interval, precision_recall_band
-from omi_estimators.metrics._checks import check_labels
 
 
 class PrecisionRecallBandDisplay(FromEstimatorMixin):

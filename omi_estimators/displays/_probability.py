@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from omi_estimators._validation import check_labels, check_scores
 from omi_estimators.displays._base import GREY, FromEstimatorMixin, Names, count, finish, get_axes
-from omi_estimators.metrics._checks import check_labels, check_scores
 
 
 class ProbabilityDisplay(FromEstimatorMixin):

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from omi_estimators._validation import check_codes, check_labels, check_scores
 from omi_estimators.displays._base import GREY, FromEstimatorMixin, Names, count, finish, get_axes, plot_curve
 from omi_estimators.metrics import CalibrationLine, Curve, reliability_curve
-from omi_estimators.metrics._checks import check_codes, check_labels, check_scores
 from omi_estimators.metrics._weighted import make_statistic
 
 _HEIGHT = 0.12

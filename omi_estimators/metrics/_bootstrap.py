@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
-from omi_estimators.metrics._checks import check_codes, check_labels, check_level, check_scores, make_rng, warn_few
+from omi_estimators._validation import check_codes, check_labels, check_level, check_scores, make_rng, warn_few
 from omi_estimators.metrics._results import Floats, Interval, Statistic
 from omi_estimators.metrics._weighted import Metric, make_statistic, needs_probability
 

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-from omi_estimators.metrics._checks import check_labels, check_scores
+from omi_estimators._validation import check_labels, check_scores
 from omi_estimators.metrics._results import CalibrationLine, Floats
 
 _MOST_STEPS = 100

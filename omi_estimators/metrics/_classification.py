@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from omi_estimators._validation import check_codes, check_labels, check_level, check_scores, make_rng, warn_few
 from omi_estimators.metrics._bootstrap import Resampler
-from omi_estimators.metrics._checks import check_codes, check_labels, check_level, check_scores, make_rng, warn_few
 from omi_estimators.metrics._proportion import proportion_interval
 from omi_estimators.metrics._results import ClassificationIntervals, Floats, Interval
 

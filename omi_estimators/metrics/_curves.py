@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from omi_estimators._validation import check_codes, check_labels, check_level, check_scores, make_rng
 from omi_estimators.metrics._bootstrap import Resampler
-from omi_estimators.metrics._checks import check_codes, check_labels, check_level, check_scores, make_rng
 from omi_estimators.metrics._decision import net_benefit
 from omi_estimators.metrics._ranked import Codes, Ranked, find_limits, split_folds
 from omi_estimators.metrics._results import Floats

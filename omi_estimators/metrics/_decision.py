@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from omi_estimators.metrics._checks import check_labels, check_scores
+from omi_estimators._validation import check_labels, check_scores
 from omi_estimators.metrics._results import Floats
 
 

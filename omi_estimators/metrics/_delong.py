@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, ndtr, ndtri
 from scipy.stats import rankdata
 
-from omi_estimators.metrics._checks import check_codes, check_labels, check_level, check_scores, warn_few
+from omi_estimators._validation import check_codes, check_labels, check_level, check_scores, warn_few
 from omi_estimators.metrics._results import Floats, RocTest
 
 

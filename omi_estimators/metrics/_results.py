@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from omi_estimators._validation import FewEventsWarning as FewEventsWarning
+
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
 """From weights of shape (n_records, n_resamples) to values of shape (n_resamples,)."""

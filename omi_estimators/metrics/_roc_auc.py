@@ -7,8 +7,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from omi_estimators._validation import check_codes, check_labels, check_level, check_scores, warn_few
 from omi_estimators.metrics._bootstrap import bootstrap_interval
-from omi_estimators.metrics._checks import check_codes, check_labels, check_level, check_scores, warn_few
 from omi_estimators.metrics._delong import delong_interval, has_repeats
 from omi_estimators.metrics._results import Interval
 

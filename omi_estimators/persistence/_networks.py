@@ -11,9 +11,10 @@ import torch
 from skorch.history import History
 from torch import Tensor
 
+from omi_estimators._validation import make_rng
 from omi_estimators.classifiers._checks import find_device
 from omi_estimators.classifiers._prediction import uncompiled
-from omi_estimators.classifiers._training import forget_training, make_net, make_rng, network_params, seeded_torch
+from omi_estimators.classifiers._training import forget_training, make_net, network_params, seeded_torch
 from omi_estimators.persistence._container import ModelFileError, network_member
 
 

@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_mask": ["BadLeadMasker"],
         "_pacing": ["remove_pacing_spikes"],
         "_peaks": ["find_r_peaks"],
+        "_records": ["Judgement", "Usable", "judge"],
         "_quality": ["RecordQuality", "signal_quality"],
         "_quality_table": ["quality_features", "quality_names"],
         "_resample": ["resample_ecg"],

@@ -1,4 +1,4 @@
-"""What every metric asks of labels, scores, and patients."""
+"""What labels, scores, patients and seeds must be, checked in one place for all rooms."""
 
 from __future__ import annotations
 
@@ -102,13 +102,51 @@ def check_codes(values: ArrayLike | None, n_records: int, *, name: str) -> NDArr
     """Return group labels (patients, folds) as codes from 0, None for None, or say what is wrong with them."""
     if values is None:
         return None
-    array = np.asarray(values)
-    if array.ndim != 1 or len(array) != n_records:
-        raise ValueError(f"{name} must hold one value for each of the {n_records} records; got shape {array.shape}.")
-    missing = np.flatnonzero(array != array)
-    if missing.size or (array.dtype == object and any(value is None for value in array)):
-        raise ValueError(f"{name} has missing values; give every record one, or leave these records out.")
+    array = check_groups(values, n_records, name=name)
     return np.unique(array, return_inverse=True)[1].astype(np.intp)
+
+
+def check_groups(values: ArrayLike, n_records: int, *, name: str = "groups") -> NDArray[Any]:
+    """Return the patient (or fold) of each record as an array of one dimension.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_records,)
+        Names or numbers; of NumPy, pandas or plain lists.
+    n_records : int
+        The number of records.
+    name : str, default="groups"
+        What to call them in errors.
+
+    Returns
+    -------
+    ndarray of shape (n_records,)
+        The same values.
+
+    Raises
+    ------
+    ValueError
+        If there is another number of them, or one is missing: None, NaN, NaT or pandas' NA.
+    """
+    array = np.asarray(values)
+    what = "patient" if name == "groups" else "value"
+    if array.ndim != 1 or len(array) != n_records:
+        raise ValueError(f"{name} must hold one {what} for each of the {n_records} records; got shape {array.shape}.")
+    missing = find_missing(array)
+    if missing.size:
+        raise ValueError(
+            f"{name} has missing {what}s, the first for record {missing[0]}; give every record one, or leave these "
+            "records out."
+        )
+    return array
+
+
+def find_missing(values: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the positions of missing values in an array of any type: None, NaN, NaT or pandas' NA."""
+    if values.dtype.kind in "biuSU":
+        return np.empty(0, dtype=np.intp)
+    # pandas' NA equals nothing and answers no question, not even whether it equals itself.
+    return np.flatnonzero([value is None or (value == value) is not True for value in values.tolist()])
 
 
 def warn_few(positive: NDArray[np.bool_], units: NDArray[np.intp] | None) -> None:
