@@ -1,10 +1,304 @@
-"""The estimators people use: plain scikit-learn pipelines from raw ECGs to probabilities."""
+"""The estimators people use: scikit-learn pipelines from raw ECGs to probabilities."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import accuracy_score
 from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metadata_routing import process_routing
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _num_samples, check_is_fitted
+
+from omi_estimators._documentation import DocumentedMixin
+from omi_estimators.preprocessing import Judgement, Usable, check_usable, measure_steps, report_unusable
+
+__all__ = ["ECGPipeline", "make_forest_pipeline", "make_fusion", "make_net_pipeline"]
+
+
+def _final_has(name: str) -> Callable[[Any], bool]:
+    """Return the question whether the last step of a pipeline has a method."""
+    return lambda pipeline: hasattr(pipeline.steps[-1][1], name)
+
+
+class ECGPipeline(DocumentedMixin, Pipeline):
+    """A scikit-learn pipeline that neither learns from records that cannot be judged nor answers for them.
+
+    Everything is as in `sklearn.pipeline.Pipeline`, but the steps of this package are asked which records they can use
+    (electrodes off, noise, no beat: `omi_estimators.preprocessing.usable_records`). The others are left out of the fit
+    from that step on, and in place of what the classifier happens to say of zeros or NaN they get a documented answer.
+    One warning names them.
+
+    Parameters
+    ----------
+    steps : list of (str, estimator)
+        Names and estimators, the last of them a classifier.
+    unusable : {"prior", "nan"}, default="prior"
+        The answer of `predict_proba` for a record that cannot be judged: the share of each class in the training data,
+        or NaN.
+    train_on_unusable : bool, default=False
+        Whether to fit on such records too, as zeros or NaN.
+    memory : None
+        There for scikit-learn's sake: beats and features are cached record by record by ``memory`` of their own steps.
+    verbose : bool, default=False
+        Whether to print the time of each step after the measuring.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    class_prior_ : ndarray of shape (n_classes,)
+        Share of each class in the records it was fitted on, by weight where the classifier was given weights.
+    n_unusable_ : int
+        Number of records that were left out.
+
+    See Also
+    --------
+    omi_estimators.preprocessing.judge : Probabilities, and which records they mean something for.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from omi_estimators import make_forest_pipeline
+    >>> from omi_estimators.datasets import make_omi_ecgs
+    >>> ecgs = make_omi_ecgs(n_patients=20, prevalence=0.5, random_state=0)
+    >>> forest = make_forest_pipeline(ecgs.sampling_rate, n_estimators=10, random_state=0).fit(ecgs.X, ecgs.y)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     flat = forest.predict_proba(0 * ecgs.X[:1])
+    >>> bool((flat[0] == forest.class_prior_).all())
+    True
+    """
+
+    _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
+        **Pipeline._parameter_constraints,
+        "unusable": [StrOptions({"prior", "nan"})],
+        "train_on_unusable": ["boolean"],
+        "memory": [None],
+    }
+
+    def __init__(
+        self,
+        steps: list[tuple[str, Any]],
+        *,
+        unusable: str = "prior",
+        train_on_unusable: bool = False,
+        memory: None = None,
+        verbose: bool = False,
+    ):
+        super().__init__(steps, memory=memory, verbose=verbose)
+        self.unusable = unusable
+        self.train_on_unusable = train_on_unusable
+
+    def fit(self, X: Any, y: ArrayLike | None = None, **params: Any) -> ECGPipeline:
+        """Fit the steps one after another, the later ones on usable records only.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples), or paths of shape (n_records,)
+            What the first step takes.
+        y : array-like of shape (n_records,)
+            Labels.
+        **params
+            As in scikit-learn's pipeline: ``step__name=values``, or by metadata routing.
+
+        Returns
+        -------
+        ECGPipeline
+            Itself, fitted.
+
+        Raises
+        ------
+        ValueError
+            If no record can be judged, or a step refuses its input.
+        """
+        if y is None or hasattr(self.steps[-1][1], "transform"):
+            return super().fit(X, y, **params)
+        self._validate_params()
+        self._validate_steps()
+        routed = self._check_method_params(method="fit", props=params)
+        labels, kept = np.asarray(y), np.arange(_num_samples(X))
+        reasons = np.full(len(kept), "", dtype=object)
+        context = self._init_callback_context(max_subtasks=1)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        for name, step in self.steps[:-1]:
+            given = _take(routed[name].fit_transform, kept, len(reasons))
+            if hasattr(step, "measure"):
+                X, usable = step.fit(X, labels[kept], **given).measure(X, **given)
+                _report(step, usable, "left out of the fit")
+                if not self.train_on_unusable:
+                    reasons[kept] = usable.reasons
+                    X, kept = X[usable.mask], kept[usable.mask]
+                    check_usable(Usable.from_reasons(reasons.tolist()))
+            elif step not in (None, "passthrough"):
+                X = step.fit_transform(X, labels[kept], **given)
+        name, final = self.steps[-1]
+        given = _take(routed[name].fit, kept, len(reasons))
+        subcontext = context.subcontext(task_name="fit-final-estimator")
+        with subcontext.propagate_callback_context(final):
+            subcontext.call_on_fit_task_begin(estimator=self, X=X, y=labels[kept])
+            final.fit(X, labels[kept], **given)
+            subcontext.call_on_fit_task_end(estimator=self, X=X, y=labels[kept])
+        weight = given.get("sample_weight")
+        shares = [np.average(labels[kept] == label, weights=weight) for label in final.classes_]
+        self.class_prior_ = np.array(shares, dtype=np.float64)
+        self.n_unusable_ = len(reasons) - len(kept)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def judge(self, X: Any, **params: Any) -> Judgement:
+        """Return the probability of each class, and which records it means something for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, ...)
+            As in `fit`.
+        **params
+            By metadata routing, as in ``predict_proba``.
+
+        Returns
+        -------
+        Judgement
+            Probabilities of shape (n_records, n_classes), and usable records with the reasons for the others.
+        """
+        unknown = self.class_prior_ if self.unusable == "prior" else np.full(len(self.classes_), np.nan)
+        return Judgement(*self._answer("predict_proba", X, params, unknown))
+
+    def _answer(self, method: str, X: Any, params: dict[str, Any], unknown: Any) -> tuple[NDArray[Any], Usable]:
+        """Return what a method of the classifier answers for usable records, `unknown` for others, and which they are."""
+        check_is_fitted(self)
+        routed = process_routing(self, method, **params) if params else {}
+        values, usable = measure_steps(self.steps[:-1], X, {name: found.transform for name, found in routed.items()})
+        name, final = self.steps[-1]
+        answer = np.array([unknown] * len(usable.mask))
+        if usable.mask.any():
+            given = routed[name][method] if routed else {}
+            found = np.asarray(getattr(final, method)(values[usable.mask], **given))
+            answer = answer.astype(np.result_type(answer, found)) if answer.dtype.kind == "f" else answer
+            answer[usable.mask] = found
+        return answer, usable
+
+    @available_if(_final_has("predict_proba"))
+    def predict_proba(self, X: Any, **params: Any) -> NDArray[np.float64]:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, ...)
+            As in `fit`.
+        **params
+            By metadata routing, such as ``covariates``.
+
+        Returns
+        -------
+        ndarray of shape (n_records, n_classes)
+            Probabilities; of a record that cannot be judged what `unusable` says, with a warning.
+        """
+        prob, usable = self.judge(X, **params)
+        what = "the class shares of the training data" if self.unusable == "prior" else "NaN"
+        report_unusable(usable, on_error="warn", consequence=f"given {what}")
+        return prob
+
+    @available_if(_final_has("predict_proba"))
+    def predict_log_proba(self, X: Any, **params: Any) -> NDArray[np.float64]:
+        """Return the logarithm of what `predict_proba` returns.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, ...)
+            As in `fit`.
+        **params
+            As in ``predict_proba``.
+
+        Returns
+        -------
+        ndarray of shape (n_records, n_classes)
+            Logarithms of probabilities.
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X, **params))
+
+    @available_if(_final_has("decision_function"))
+    def decision_function(self, X: Any, **params: Any) -> NDArray[np.float64]:
+        """Return the scores of the classifier.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, ...)
+            As in `fit`.
+        **params
+            As in ``predict_proba``.
+
+        Returns
+        -------
+        ndarray of shape (n_records,) or (n_records, n_classes)
+            As the classifier has it; of a record that cannot be judged the log-odds (of more than two classes, the
+            logarithms) of what ``predict_proba`` says of it.
+        """
+        with np.errstate(divide="ignore"):
+            logs = np.log(self.class_prior_ if self.unusable == "prior" else np.full(len(self.classes_), np.nan))
+        return self._answer("decision_function", X, params, logs[1] - logs[0] if len(logs) == 2 else logs)[0]
+
+    @available_if(_final_has("predict"))
+    def predict(self, X: Any, **params: Any) -> NDArray[Any]:
+        """Return the class of each record.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, ...)
+            As in `fit`.
+        **params
+            As in ``predict_proba``.
+
+        Returns
+        -------
+        ndarray of shape (n_records,)
+            Class labels; of a record that cannot be judged the most frequent class of the training data.
+        """
+        answer, usable = self._answer("predict", X, params, self.classes_[np.argmax(self.class_prior_)])
+        report_unusable(usable, on_error="warn", consequence="given the most frequent class")
+        return answer
+
+    @available_if(_final_has("score"))
+    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, **params: Any) -> float:
+        """Return the accuracy, records that cannot be judged included.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, ...)
+            As in `fit`.
+        y : array-like of shape (n_records,)
+            Labels.
+        sample_weight : array-like of shape (n_records,), optional
+            Weights.
+        **params
+            As in ``predict_proba``.
+
+        Returns
+        -------
+        float
+            Share of records whose class `predict` names.
+        """
+        return float(accuracy_score(y, self.predict(X, **params), sample_weight=sample_weight))
+
+
+def _report(step: Any, usable: Usable, consequence: str) -> None:
+    report_unusable(usable, on_error=getattr(step, "on_error", "warn"), consequence=consequence)
+
+
+def _take(params: Mapping[str, Any], kept: NDArray[np.intp], n_records: int) -> dict[str, Any]:
+    """Return parameters of a fit for the records that are kept: those with a value for each record are cut."""
+    return {
+        name: value
+        if np.isscalar(value) or value is None or _num_samples(value) != n_records
+        else _safe_indexing(value, kept)
+        for name, value in params.items()
+    }
 
 
 def make_net_pipeline(
@@ -28,7 +322,7 @@ def make_net_pipeline(
 
     Returns
     -------
-    sklearn.pipeline.Pipeline
+    ECGPipeline
         Takes `X` of shape (n_records, 12, n_samples) in millivolts. Patients go to
         ``fit(X, y, net__groups=groups)``, or to ``groups=`` with metadata routing.
 
@@ -41,7 +335,7 @@ def make_net_pipeline(
     from omi_estimators.classifiers import ECGSmartNetClassifier
     from omi_estimators.preprocessing import ECGFilter, LeadScaler, MedianBeat
 
-    return Pipeline(
+    return ECGPipeline(
         [
             ("filter", ECGFilter(sampling_rate=sampling_rate)),
             ("beat", MedianBeat(sampling_rate=sampling_rate, memory=memory, n_jobs=n_jobs)),
@@ -75,7 +369,7 @@ def make_forest_pipeline(
 
     Returns
     -------
-    sklearn.pipeline.Pipeline
+    ECGPipeline
         Takes `X` of shape (n_records, 12, n_samples) in millivolts.
 
     References
@@ -95,7 +389,7 @@ def make_forest_pipeline(
 
     include = tuple(group for group in GROUPS if group != "quality")
     forest = {"n_estimators": 500, "max_features": "sqrt", "min_samples_leaf": 2, "n_jobs": n_jobs} | forest_params
-    return Pipeline(
+    return ECGPipeline(
         [
             (
                 "features",

@@ -34,7 +34,7 @@ ALLOWED = {
     "candidates": {"classifiers", "fusion", "pipelines", "preprocessing"},
     "comparison": {"_files", "displays", "leads", "metrics", "splits", "triage"},
     "persistence": {"_files", "classifiers", "leads", "preprocessing"},
-    "pipelines": {"classifiers", "features", "fusion", "preprocessing"},
+    "pipelines": {"_documentation", "classifiers", "features", "fusion", "preprocessing"},
     "fusion": {"_documentation", "splits"},
     "triage": {"_documentation", "metrics", "splits"},
     "splits": {"metrics"},

@@ -21,10 +21,18 @@ from omi_estimators.features._st import measure_st
 from omi_estimators.features._t_wave import measure_t
 from omi_estimators.features._vectors import measure_axes, measure_vectorcardiogram
 from omi_estimators.features._waves import measure_p, measure_qrs
-from omi_estimators.preprocessing import NoBeatError, filter_ecg, quality_features, signal_quality
-from omi_estimators.preprocessing._average import AverageBeat, average_beats
-from omi_estimators.preprocessing._gaps import fill_gaps, recorded_span
-from omi_estimators.preprocessing._quality import LEAST_QUALITY_RATE
+from omi_estimators.preprocessing import (
+    LEAST_QUALITY_RATE,
+    AverageBeat,
+    NoBeatError,
+    average_beats,
+    fill_gaps,
+    filter_ecg,
+    find_fault,
+    quality_features,
+    recorded_span,
+    signal_quality,
+)
 
 # The beat reaches from before the P wave to after the T wave (s).
 _BEFORE, _AFTER = 0.45, 0.7
@@ -67,6 +75,9 @@ def measure_record(record: ArrayLike, sampling_rate: float) -> NDArray[np.float6
     """
     raw = np.atleast_2d(np.asarray(record, dtype=np.float64))
     raw = raw[:, recorded_span(raw)]
+    fault = find_fault(raw, sampling_rate)
+    if fault:
+        raise NoBeatError(fault)
     filtered = filter_ecg(raw, sampling_rate)
     average = average_beats(filtered, sampling_rate, _BEFORE, _AFTER)
     beat = delineate_average(average, sampling_rate)

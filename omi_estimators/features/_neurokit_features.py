@@ -11,19 +11,16 @@ from typing import Any, Self
 import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import Tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from omi_estimators._documentation import DocumentedMixin
 from omi_estimators.features._catalogue import feature_names
 from omi_estimators.features._covariates import match_covariates, read_covariates
 from omi_estimators.features._measure import measure_or_reason
-from omi_estimators.preprocessing._base import as_3d, map_records, report_unusable, validate_ecg, warn_if_implausible
+from omi_estimators.preprocessing import Measured, RecordTransformer, Usable, report_unusable, warn_if_implausible
 
 
-class NeuroKitFeatures(DocumentedMixin, TransformerMixin, BaseEstimator):
+class NeuroKitFeatures(RecordTransformer):
     """Measure ECGs: rhythm, intervals, axes, and the waves of every lead.
 
     Each record is filtered, reduced to its median beat and delineated once, on all leads together. Every lead
@@ -56,6 +53,8 @@ class NeuroKitFeatures(DocumentedMixin, TransformerMixin, BaseEstimator):
         Number of leads (of samples, for two-dimensional `X`) seen in ``fit``.
     n_samples_in_ : int
         Number of samples of a record seen in ``fit``.
+    groups_ : tuple of str or None
+        Groups of features that `fit` chose; a later ``set_params(include=...)`` changes them in the next fit only.
     covariate_names_ : tuple of str
         Columns of the covariates seen in ``fit``; empty without any.
 
@@ -164,11 +163,10 @@ class NeuroKitFeatures(DocumentedMixin, TransformerMixin, BaseEstimator):
         ValueError
             If a parameter is out of range, or `X` or `covariates` is not as described.
         """
-        self._validate_params()
         feature_names(include=self._groups())
-        records = as_3d(validate_ecg(self, X, reset=True))
-        self._n_leads = records.shape[1]
-        self.covariate_names_ = () if covariates is None else read_covariates(covariates, len(records))[0]
+        super().fit(X)
+        self.groups_ = self._groups()
+        self.covariate_names_ = () if covariates is None else read_covariates(covariates, _num_samples(X))[0]
         return self
 
     def fit_transform(self, X: ArrayLike, y: Any = None, *, covariates: Any = None) -> NDArray[np.float64]:
@@ -211,25 +209,31 @@ class NeuroKitFeatures(DocumentedMixin, TransformerMixin, BaseEstimator):
             If `X` has another shape, or `covariates` other columns, than in ``fit``, or ``on_error="raise"`` and a
             record has no beat.
         """
-        check_is_fitted(self)
-        self._validate_params()
-        X = validate_ecg(self, X, reset=False)
-        beside = self._match_covariates(covariates, len(X))
+        features, usable = self.measure(X, covariates=covariates)
+        report_unusable(usable, on_error=self.on_error, consequence="given features that are all NaN")
+        return features
+
+    def measure(self, X: ArrayLike, *, covariates: Any = None) -> Measured:
+        """Measure the records, and return which of them could be measured.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Raw ECGs in millivolts.
+        covariates : DataFrame or array-like of shape (n_records, n_covariates), optional
+            As in ``transform``.
+
+        Returns
+        -------
+        Measured
+            Features as ``transform`` returns them, and which rows have any.
+        """
+        records = self._validate(X)
+        beside = self._match_covariates(covariates, len(records))
         names = feature_names(self._n_leads)
-        features, reasons = np.full((len(X), len(names)), np.nan), {}
-        measured = map_records(
-            measure_or_reason,
-            X,
-            n_jobs=self.n_jobs,
-            memory=self.memory,
-            progress=type(self).__name__ if self.verbose else "",
-            sampling_rate=float(self.sampling_rate),
-        )
-        for index, (row, reason) in enumerate(measured):
-            features[index] = row
-            if reason:
-                reasons[index] = reason
-        report_unusable(reasons, len(features), on_error=self.on_error, consequence="given features that are all NaN")
+        features, reasons = np.full((len(records), len(names)), np.nan), [""] * len(records)
+        for index, (row, reason) in enumerate(self._map(measure_or_reason, records)):
+            features[index], reasons[index] = row, reason
         sizes = features[:, [index for index, name in enumerate(names) if name.startswith("qrs_amplitude")]]
         largest = np.max(np.where(np.isfinite(sizes), sizes, -np.inf), axis=1)
         warn_if_implausible(
@@ -237,8 +241,13 @@ class NeuroKitFeatures(DocumentedMixin, TransformerMixin, BaseEstimator):
             np.where(np.isfinite(largest), largest, np.nan),
             sampling_rate=self.sampling_rate,
         )
-        chosen = set(feature_names(self._n_leads, self._groups()))
-        return np.hstack([features[:, [name in chosen for name in names]], beside])
+        chosen = set(feature_names(self._n_leads, self._fitted_groups()))
+        values = np.hstack([features[:, [name in chosen for name in names]], beside])
+        return Measured(values, Usable.from_reasons(reasons))
+
+    def _fitted_groups(self) -> tuple[str, ...] | None:
+        """Return the groups that `fit` saw; of a model that version 0.1.0 saved, those of its parameter."""
+        return vars(self).get("groups_", self._groups())
 
     def _groups(self) -> tuple[str, ...] | None:
         """Return the groups to include as a tuple, None for all."""
@@ -276,16 +285,4 @@ class NeuroKitFeatures(DocumentedMixin, TransformerMixin, BaseEstimator):
             Names, in the order of the columns of ``transform``.
         """
         check_is_fitted(self)
-        return np.array([*feature_names(self._n_leads, self._groups()), *self.covariate_names_], dtype=object)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Return whether ``fit`` has seen the shape of a record."""
-        return hasattr(self, "_n_leads")
-
-    def __sklearn_tags__(self) -> Tags:
-        """Return the tags of a transformer of two- or three-dimensional arrays with NaN."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags
+        return np.array([*feature_names(self._n_leads, self._fitted_groups()), *self.covariate_names_], dtype=object)

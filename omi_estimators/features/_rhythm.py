@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omi_estimators.features._beat import DelineatedBeat
-from omi_estimators.preprocessing._average import AverageBeat
+from omi_estimators.preprocessing import AverageBeat
 
 _HRV = {"hrv_sdnn": "HRV_SDNN", "hrv_rmssd": "HRV_RMSSD", "hrv_pnn50": "HRV_pNN50"}
 

@@ -20,8 +20,7 @@ from omi_estimators.inspection._paper import (
     place,
     write_name,
 )
-from omi_estimators.preprocessing import filter_ecg
-from omi_estimators.preprocessing._average import average_beats
+from omi_estimators.preprocessing import average_beats, filter_ecg
 
 _PAPER_SPEED, _GAIN, _GAP = 50.0, 10.0, 5.0
 _USED, _REJECTED = "#7a7a7a", COLOURS[1]

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omi_estimators.features import Fiducials, delineate
-from omi_estimators.preprocessing import filter_ecg
-from omi_estimators.preprocessing._average import AverageBeat, average_beats
+from omi_estimators.preprocessing import AverageBeat, average_beats, filter_ecg
 
 Array = NDArray[np.float64]
 

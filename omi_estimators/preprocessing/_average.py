@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omi_estimators.leads import LARGEST_VALUE
 from omi_estimators.preprocessing._gaps import fill_gaps, recorded_span
 from omi_estimators.preprocessing._peaks import peaks_of_energy, qrs_signal
+from omi_estimators.preprocessing._records import find_fault
 
 # Half the window (s) in which beats are compared, and how far they may be moved to match.
 _MATCH_HALF_WIDTH = 0.1
@@ -76,10 +76,9 @@ def average_beats(record: NDArray[np.float64], sampling_rate: float, before: flo
     """
     span = recorded_span(record)
     filled = _without_missing_leads(record[:, span])
-    if not np.ptp(filled, axis=1).any():
-        raise NoBeatError("every lead is flat or missing")
-    if np.abs(filled).max() > LARGEST_VALUE:
-        raise NoBeatError(f"its values reach beyond {LARGEST_VALUE:g}, which no unit makes of an ECG")
+    fault = find_fault(filled, sampling_rate)
+    if fault:
+        raise NoBeatError(fault)
     band = qrs_signal(filled, sampling_rate)
     peaks = peaks_of_energy(band, sampling_rate)
     if peaks.size == 0:

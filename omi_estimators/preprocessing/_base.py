@@ -1,4 +1,4 @@
-"""What all transformers of ECGs share: validation, the loop over records, and what to do about bad ones."""
+"""What all transformers of ECGs share: validation, and the loop over records."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tqdm import tqdm
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators.leads import check_ecg, check_records_axis
 from omi_estimators.preprocessing._cache import CheckedMemory
+from omi_estimators.preprocessing._records import UnusableRecordWarning
 
 # Records sent to a process at once. Blocks above a megabyte reach it through shared memory, and those of a memory map
 # as a reference, at a fraction of the cost of single records through a pipe.
@@ -25,10 +26,6 @@ _BLOCK = 32
 _BLOCK_BYTES = 8_000_000
 # Bytes that a process keeps for the arrays of its next record, see `_keep_memory`.
 _KEPT = 1 << 22
-
-
-class UnusableRecordWarning(UserWarning):
-    """Some records could not be measured, or the whole batch looks wrong (sampling rate, unit)."""
 
 
 def validate_ecg(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> NDArray[Any]:
@@ -145,38 +142,6 @@ def _keep_memory() -> None:
     np.empty(_KEPT, dtype=np.uint8)
 
 
-def report_unusable(reasons: dict[int, str], n_records: int, *, on_error: str, consequence: str) -> None:
-    """Warn once about all unusable records, or raise about the first one.
-
-    Parameters
-    ----------
-    reasons : dict
-        Why each unusable record could not be used, by its position in the batch.
-    n_records : int
-        The size of the batch.
-    on_error : {"warn", "raise"}
-        What to do.
-    consequence : str
-        What these records get, as the end of a sentence.
-    """
-    if not reasons:
-        return
-    if on_error == "raise":
-        record, reason = next(iter(reasons.items()))
-        raise ValueError(
-            f"record {record} cannot be measured: {reason}. Remove it, or set on_error='warn' to have it {consequence}."
-        )
-    shown = [f"{record} ({reason})" for record, reason in list(reasons.items())[:5]]
-    more = f" and {len(reasons) - 5} more" if len(reasons) > 5 else ""
-    doubt = " With so many, check sampling_rate and how the records were read." if 2 * len(reasons) > n_records else ""
-    warnings.warn(
-        f"{len(reasons)} of {n_records} records cannot be measured and are {consequence}: "
-        f"{', '.join(shown)}{more}. Set on_error='raise' to make this an error.{doubt}",
-        UnusableRecordWarning,
-        stacklevel=3,
-    )
-
-
 def warn_if_implausible(rates: NDArray[np.float64], amplitudes: NDArray[np.float64], *, sampling_rate: float) -> None:
     """Warn if the batch as a whole shows that its sampling rate or its unit must be wrong.
 
@@ -206,8 +171,19 @@ def warn_if_implausible(rates: NDArray[np.float64], amplitudes: NDArray[np.float
         )
 
 
-class WaveformTransformer(DocumentedMixin, TransformerMixin, BaseEstimator):
-    """Base of the transformers that give waveforms: stateless, NaN allowed, arrays in and arrays out."""
+class RecordTransformer(DocumentedMixin, TransformerMixin, BaseEstimator):
+    """Base of the transformers of records: validation, the loop over records, and tags.
+
+    One that tells usable records from others has a method ``measure(X)``, which returns what ``transform`` does and
+    which rows of it mean something; pipelines of this package call it in place of ``transform``.
+
+    Examples
+    --------
+    >>> from omi_estimators import MedianBeat
+    >>> from omi_estimators.preprocessing import RecordTransformer
+    >>> issubclass(MedianBeat, RecordTransformer)
+    True
+    """
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Check the parameters and `X`; nothing is learned but the shape of a record.
@@ -215,7 +191,7 @@ class WaveformTransformer(DocumentedMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-            ECGs in millivolts.
+            ECGs in millivolts; two dimensions mean one lead.
         y : object, optional
             Ignored.
 
@@ -226,8 +202,12 @@ class WaveformTransformer(DocumentedMixin, TransformerMixin, BaseEstimator):
         """
         self._validate_params()
         self._check_params()
-        validate_ecg(self, X, reset=True)
+        self._n_leads = as_3d(validate_ecg(self, X, reset=True)).shape[1]
         return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Return whether ``fit`` has seen the shape of a record."""
+        return hasattr(self, "_n_leads")
 
     def _check_params(self) -> None:
         """Raise a ValueError for parameters that are right one by one but not together."""
@@ -237,6 +217,30 @@ class WaveformTransformer(DocumentedMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         self._validate_params()
         return validate_ecg(self, X, reset=False)
+
+    def _map(self, function: Callable[..., Any], X: NDArray[Any], **params: Any) -> Iterator[Any]:
+        """Yield what a function gives for each record, with the parameters that transformers have for that."""
+        return map_records(
+            function,
+            X,
+            n_jobs=getattr(self, "n_jobs", None),
+            memory=getattr(self, "memory", None),
+            progress=type(self).__name__ if getattr(self, "verbose", 0) else "",
+            sampling_rate=float(self.sampling_rate),
+            **params,
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        """Return the tags of a transformer of two- or three-dimensional arrays with NaN."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+class WaveformTransformer(RecordTransformer):
+    """Base of the transformers that give waveforms: arrays in and arrays out, nothing learned."""
 
     def set_output(self, *, transform: str | None = None) -> Self:
         """Accept, and ignore, an output container: waveforms are arrays, whatever tables a pipeline makes.
@@ -254,10 +258,8 @@ class WaveformTransformer(DocumentedMixin, TransformerMixin, BaseEstimator):
         return self
 
     def __sklearn_tags__(self) -> Any:
-        """Return the tags of a stateless transformer of two- or three-dimensional arrays with NaN."""
+        """Return the tags of a transformer that needs no fit and keeps the type of floats."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
         tags.requires_fit = False
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

@@ -15,14 +15,8 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing._average import AverageBeat, NoBeatError, average_beats
-from omi_estimators.preprocessing._base import (
-    WaveformTransformer,
-    as_3d,
-    float_type,
-    map_records,
-    report_unusable,
-    warn_if_implausible,
-)
+from omi_estimators.preprocessing._base import WaveformTransformer, as_3d, float_type, warn_if_implausible
+from omi_estimators.preprocessing._records import Measured, Usable, report_unusable
 
 _AVR = LEADS.index("aVR")
 
@@ -264,31 +258,41 @@ class MedianBeat(WaveformTransformer):
         ValueError
             If ``on_error="raise"`` and a record has no beat.
         """
+        beats, usable = self.measure(X)
+        report_unusable(usable, on_error=self.on_error, consequence="given a beat of zeros")
+        return beats
+
+    def measure(self, X: ArrayLike) -> Measured:
+        """Return the median beats, and which records have one.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples_in) or (n_records, n_samples_in)
+            Filtered ECGs in millivolts.
+
+        Returns
+        -------
+        Measured
+            Beats as ``transform`` returns them, and which of them are beats.
+        """
         X = self._validate(X)
         self._check_params()
         records = as_3d(X)
         _check_avr(self.invert_avr, records.shape[1])
         beats = np.zeros((*records.shape[:2], self.n_samples), dtype=float_type(X))
-        rates, reasons = np.full(len(records), np.nan), {}
-        measured = map_records(
+        rates, reasons = np.full(len(records), np.nan), [""] * len(records)
+        measured = self._map(
             _measure_beat,
             X,
-            n_jobs=self.n_jobs,
-            memory=self.memory,
-            progress=type(self).__name__ if self.verbose else "",
-            sampling_rate=float(self.sampling_rate),
             before=float(self.before),
             after=float(self.after),
             n_samples=int(self.n_samples),
             invert_avr=bool(self.invert_avr),
         )
         for index, (beat, rate, reason) in enumerate(measured):
-            rates[index] = rate
-            if beat is None:
-                reasons[index] = reason
-            else:
+            rates[index], reasons[index] = rate, reason
+            if beat is not None:
                 beats[index] = beat
-        report_unusable(reasons, len(records), on_error=self.on_error, consequence="given a beat of zeros")
         amplitudes = np.ptp(beats, axis=2).max(axis=1).astype(np.float64)
         warn_if_implausible(rates, np.where(amplitudes > 0, amplitudes, np.nan), sampling_rate=self.sampling_rate)
-        return beats if X.ndim == 3 else beats[:, 0]
+        return Measured(beats if X.ndim == 3 else beats[:, 0], Usable.from_reasons(reasons))

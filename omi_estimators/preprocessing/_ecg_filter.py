@@ -13,6 +13,7 @@ from omi_estimators.preprocessing._base import WaveformTransformer, as_3d, float
 from omi_estimators.preprocessing._filter import check_bands, filter_ecg
 from omi_estimators.preprocessing._mains import MAINS, find_mains
 from omi_estimators.preprocessing._pacing import remove_pacing_spikes
+from omi_estimators.preprocessing._records import Measured, Usable, find_fault
 from omi_estimators.preprocessing._resample import resample_ecg
 
 
@@ -120,6 +121,24 @@ class ECGFilter(WaveformTransformer):
         for index, record in enumerate(records):
             filtered[index] = self._filter(record) if index else first
         return filtered if X.ndim == 3 else filtered[:, 0]
+
+    def measure(self, X: ArrayLike) -> Measured:
+        """Return the filtered records, and which of the raw ones can be judged.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Raw ECGs in millivolts.
+
+        Returns
+        -------
+        Measured
+            Records as ``transform`` returns them; faults that filtering hides, such as electrodes that are off.
+        """
+        X = self._validate(X)
+        rate = float(self.sampling_rate)
+        faults = [find_fault(np.asarray(record, dtype=np.float64), rate) for record in as_3d(X)]
+        return Measured(self.transform(X), Usable.from_reasons(faults))
 
     def _filter(self, record: NDArray[Any]) -> NDArray[np.floating[Any]]:
         """Return one record without spikes, filtered, at the rate that is wanted."""

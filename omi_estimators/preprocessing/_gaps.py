@@ -1,4 +1,4 @@
-"""Missing samples."""
+"""The samples of a record: those that are missing, and stretches of them."""
 
 from __future__ import annotations
 
@@ -35,3 +35,10 @@ def fill_gaps(values: NDArray[np.floating[Any]]) -> tuple[NDArray[np.floating[An
         if gaps.any() and not gaps.all():
             filled[index][gaps] = np.interp(positions[gaps], positions[~gaps], values[index][~gaps])
     return filled, missing
+
+
+def cut_stretches(values: NDArray[np.floating[Any]], length: float) -> NDArray[np.floating[Any]]:
+    """Return `values` (n_leads, n) as (n_leads, n_stretches, length), without what is left over at the end."""
+    width = min(max(1, round(length)), values.shape[1])
+    n_stretches = values.shape[1] // width
+    return values[:, : n_stretches * width].reshape(len(values), n_stretches, width)

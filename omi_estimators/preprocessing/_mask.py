@@ -14,14 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import HasMethods, Interval
 
 from omi_estimators.leads import LEADS
-from omi_estimators.preprocessing._base import (
-    UnusableRecordWarning,
-    WaveformTransformer,
-    as_3d,
-    float_type,
-    map_records,
-)
+from omi_estimators.preprocessing._base import WaveformTransformer, as_3d, float_type
 from omi_estimators.preprocessing._quality import FLAGS, signal_quality
+from omi_estimators.preprocessing._records import Measured, UnusableRecordWarning, Usable, find_fault
 
 
 class BadLeadMasker(WaveformTransformer):
@@ -116,24 +111,33 @@ class BadLeadMasker(WaveformTransformer):
         ndarray of the shape of `X`
             A copy, NaN in the leads that have one of `flags`.
         """
+        return self.measure(X).values
+
+    def measure(self, X: ArrayLike) -> Measured:
+        """Mask the leads, and return which of the raw records can be judged.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Raw ECGs in millivolts.
+
+        Returns
+        -------
+        Measured
+            Records as ``transform`` returns them; which have a lead left, and no fault that masking hides.
+        """
         X = self._validate(X)
         self._check_params()
-        found = map_records(
-            signal_quality,
-            X,
-            n_jobs=self.n_jobs,
-            memory=self.memory,
-            progress=type(self).__name__ if self.verbose else "",
-            sampling_rate=float(self.sampling_rate),
-        )
         masked = X.astype(float_type(X))
         bad = np.zeros(as_3d(X).shape[:2], dtype=bool)
-        for index, quality in enumerate(found):
+        for index, quality in enumerate(self._map(signal_quality, X)):
             for flag in self.flags:
                 bad[index] |= getattr(quality, flag)
         as_3d(masked)[bad] = np.nan
         _report_masked(bad, self.flags)
-        return masked
+        faults = [find_fault(np.asarray(record, dtype=np.float64), float(self.sampling_rate)) for record in as_3d(X)]
+        lost = f"every lead is {' or '.join(self.flags)}"
+        return Measured(masked, Usable.from_reasons(np.where(bad.all(axis=1), lost, faults).tolist()))
 
 
 def _report_masked(bad: NDArray[np.bool_], flags: Sequence[str], most: int = 5) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing._average import AverageBeat, NoBeatError, average_beats
 from omi_estimators.preprocessing._filter import apply_response
-from omi_estimators.preprocessing._gaps import fill_gaps, recorded_span
+from omi_estimators.preprocessing._gaps import cut_stretches, fill_gaps, recorded_span
 from omi_estimators.preprocessing._limb_leads import limb_lead_reversal
 
 FLAGS = ("missing", "flat", "saturated", "noise", "wander")
@@ -206,7 +205,7 @@ def _check_record(record: ArrayLike, sampling_rate: float) -> NDArray[np.float64
 
 def _is_flat(filled: NDArray[np.float64], sampling_rate: float) -> NDArray[np.bool_]:
     """Return which leads hardly move in most of the seconds."""
-    return np.mean(np.ptp(_cut_pieces(filled, sampling_rate), axis=2) < _FLAT, axis=1) > 0.5
+    return np.mean(np.ptp(cut_stretches(filled, sampling_rate), axis=2) < _FLAT, axis=1) > 0.5
 
 
 def _is_saturated(lead: NDArray[np.float64], sampling_rate: float) -> bool:
@@ -233,22 +232,15 @@ def measure_noise(filled: NDArray[np.float64], sampling_rate: float) -> NDArray[
     # Single precision is fast, and good for noise once the offset is gone.
     centred = (filled - filled[:, :1]).astype(np.float32)
     band = apply_response(centred, float(sampling_rate), _NOISE_BAND, None, ())
-    power = np.mean(_cut_pieces(band, 0.1 * sampling_rate) ** 2, axis=2)
-    quietest = _cut_pieces(power, 5).min(axis=2)
+    power = np.mean(cut_stretches(band, 0.1 * sampling_rate) ** 2, axis=2)
+    quietest = cut_stretches(power, 5).min(axis=2)
     return np.sqrt(np.quantile(quietest, 0.9, axis=1)).astype(np.float64)
 
 
 def _measure_wander(filled: NDArray[np.float64], sampling_rate: float) -> NDArray[np.float64]:
     """Return the range (n_leads,) of the medians of successive seconds, in mV."""
     step = max(1, int(sampling_rate // 100))
-    return np.ptp(np.median(_cut_pieces(filled[:, ::step], sampling_rate / step), axis=2), axis=1)
-
-
-def _cut_pieces(values: NDArray[np.floating[Any]], length: float) -> NDArray[np.floating[Any]]:
-    """Return `values` (n_leads, n) in pieces (n_leads, n_pieces, length), without what is left over at the end."""
-    width = min(max(1, round(length)), values.shape[1])
-    n_pieces = values.shape[1] // width
-    return values[:, : n_pieces * width].reshape(len(values), n_pieces, width)
+    return np.ptp(np.median(cut_stretches(filled[:, ::step], sampling_rate / step), axis=2), axis=1)
 
 
 def _compare_beats(
@@ -263,7 +255,7 @@ def _compare_beats(
     step = max(1, int(sampling_rate // _BEAT_RATE))
     rate = sampling_rate / step
     try:
-        thinned = _cut_pieces(filled, step).mean(axis=2)
+        thinned = cut_stretches(filled, step).mean(axis=2)
         thinned = apply_response(thinned, rate, 0.5, None, ()).astype(np.float64, copy=False)
         average = average_beats(thinned, rate, _BEFORE, _AFTER)
     except NoBeatError:

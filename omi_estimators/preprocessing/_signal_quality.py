@@ -4,49 +4,66 @@ from __future__ import annotations
 
 import os
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any
 
 import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import Tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
-from omi_estimators._documentation import DocumentedMixin
 from omi_estimators.leads import check_ecg
-from omi_estimators.preprocessing._base import as_3d, map_records, validate_ecg
+from omi_estimators.preprocessing._average import NoBeatError
+from omi_estimators.preprocessing._base import RecordTransformer, map_records
+from omi_estimators.preprocessing._beat import median_beat
+from omi_estimators.preprocessing._filter import filter_ecg
 from omi_estimators.preprocessing._quality import signal_quality
 from omi_estimators.preprocessing._quality_table import table_names, table_row
+from omi_estimators.preprocessing._records import Usable, find_fault
 
 
 def usable_records(
-    X: ArrayLike, sampling_rate: float, *, least_quality: float = 0.5, n_jobs: int | None = None
-) -> NDArray[np.bool_]:
-    """Say which records are good enough to be used.
+    X: ArrayLike,
+    sampling_rate: float,
+    *,
+    least_quality: float = 0.0,
+    n_jobs: int | None = None,
+    memory: str | os.PathLike[str] | joblib.Memory | None = None,
+) -> Usable:
+    """Say which records can be judged, and why the others cannot.
+
+    A record cannot be judged if its leads are off (flat or missing, an amplifier that goes from one end of its range to
+    the other, voltages that no heart gives, in more than half of the leads that were recorded), or if no beat is found
+    in it: noise, ventricular fibrillation, too short. The pipelines of this package neither learn from such a record
+    nor answer for it; other faults, of single leads, are for `signal_quality`.
 
     Parameters
     ----------
     X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-        Raw ECGs in millivolts.
+        Raw ECGs in millivolts; NaN where missing.
     sampling_rate : float
-        Samples per second, in Hz, above 50.
-    least_quality : float, default=0.5
-        The least `quality` (`signal_quality`) of a usable record, from 0 to 1.
+        Samples per second, in Hz.
+    least_quality : float, default=0
+        Ask for a `quality` (`signal_quality`) of at least this too, from 0 to 1; needs more than 50 Hz.
     n_jobs : int or None, default=None
         Number of records measured in parallel, as in joblib.
+    memory : str, path, joblib.Memory or None, default=None
+        Where to cache what is measured, record by record.
 
     Returns
     -------
-    ndarray of bool, shape (n_records,)
-        Which records have at least `least_quality`. A record without a beat has a quality of 0. Swapped limb
-        electrodes do not lower it.
+    Usable
+        With `mask`, True for records that can be judged, and `reasons`, in words, for the others. Swapped limb
+        electrodes are no reason.
 
     Raises
     ------
     ValueError
         If `X` is no array of ECGs, or a parameter is out of range.
+
+    See Also
+    --------
+    judge : Probabilities of a fitted classifier, and the records for which they mean something.
 
     Examples
     --------
@@ -55,17 +72,34 @@ def usable_records(
     >>> t = np.arange(5000) / 500
     >>> qrs = np.exp(-(((t % 1 - 0.5) / 0.02) ** 2))
     >>> X = np.stack([qrs, 0 * qrs])
-    >>> X[usable_records(X, 500)].shape
-    (1, 5000)
+    >>> usable = usable_records(X, 500)
+    >>> X[usable.mask].shape, usable.reasons.tolist()
+    ((1, 5000), ['', 'every lead is flat or missing'])
     """
     if not 0 <= least_quality <= 1:
         raise ValueError(f"least_quality must be from 0 to 1; got {least_quality!r}.")
     records = check_ecg(X, allow_nan=True)
-    found = map_records(signal_quality, records, n_jobs=n_jobs, sampling_rate=float(sampling_rate))
-    return np.array([record.quality >= least_quality for record in found], dtype=bool)
+    given: dict[str, Any] = {"n_jobs": n_jobs, "memory": memory, "sampling_rate": float(sampling_rate)}
+    reasons = list(map_records(_why_unusable, records, **given))
+    if least_quality > 0:
+        for index, found in enumerate(map_records(signal_quality, records, **given)):
+            if not reasons[index] and found.quality < least_quality:
+                reasons[index] = f"its quality is {found.quality:.2f}, below {least_quality:g}"
+    return Usable.from_reasons(reasons)
 
 
-class SignalQuality(DocumentedMixin, TransformerMixin, BaseEstimator):
+def _why_unusable(record: NDArray[np.float64], *, sampling_rate: float) -> str:
+    """Return why a record cannot be judged; empty if it can. At module level, to be cached."""
+    fault = find_fault(record, sampling_rate)
+    try:
+        if not fault:
+            median_beat(filter_ecg(record, sampling_rate), sampling_rate)
+    except NoBeatError as error:
+        return str(error)
+    return fault
+
+
+class SignalQuality(RecordTransformer):
     """Measure the signal quality of raw ECGs: a table of features.
 
     Parameters
@@ -141,25 +175,6 @@ class SignalQuality(DocumentedMixin, TransformerMixin, BaseEstimator):
         self.memory = memory
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike, y: Any = None) -> Self:
-        """Check the parameters and `X`; nothing is learned but the shape of a record.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-            Raw ECGs in millivolts; two dimensions mean one lead.
-        y : object, optional
-            Ignored.
-
-        Returns
-        -------
-        object
-            The transformer itself.
-        """
-        self._validate_params()
-        self._n_leads = as_3d(validate_ecg(self, X, reset=True)).shape[1]
-        return self
-
     def transform(self, X: ArrayLike) -> NDArray[np.float64]:
         """Measure the records.
 
@@ -173,18 +188,7 @@ class SignalQuality(DocumentedMixin, TransformerMixin, BaseEstimator):
         ndarray of shape (n_records, n_columns)
             See Notes of the class; NaN only in levels of missing leads, never infinite.
         """
-        check_is_fitted(self)
-        self._validate_params()
-        X = validate_ecg(self, X, reset=False)
-        found = map_records(
-            signal_quality,
-            X,
-            n_jobs=self.n_jobs,
-            memory=self.memory,
-            progress=type(self).__name__ if self.verbose else "",
-            sampling_rate=float(self.sampling_rate),
-        )
-        return np.array([table_row(record) for record in found])
+        return np.array([table_row(record) for record in self._map(signal_quality, self._validate(X))])
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Return the names of the columns.
@@ -201,15 +205,3 @@ class SignalQuality(DocumentedMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return np.array(table_names(self._n_leads), dtype=object)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Return whether ``fit`` has seen the shape of a record."""
-        return hasattr(self, "_n_leads")
-
-    def __sklearn_tags__(self) -> Tags:
-        """Return the tags of a transformer of two- or three-dimensional arrays with NaN."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags
