@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
@@ -95,6 +96,7 @@ class ECGPipeline(DocumentedMixin, Pipeline):
         self.unusable = unusable
         self.train_on_unusable = train_on_unusable
 
+    @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: ArrayLike | None = None, **params: Any) -> ECGPipeline:
         """Fit the steps one after another, the later ones on usable records only.
 
@@ -119,7 +121,6 @@ class ECGPipeline(DocumentedMixin, Pipeline):
         """
         if y is None or hasattr(self.steps[-1][1], "transform"):
             return super().fit(X, y, **params)
-        self._validate_params()
         self._validate_steps()
         routed = self._check_method_params(method="fit", props=params)
         labels, kept = np.asarray(y), np.arange(_num_samples(X))
@@ -170,7 +171,7 @@ class ECGPipeline(DocumentedMixin, Pipeline):
         return Judgement(*self._answer("predict_proba", X, params, unknown))
 
     def _answer(self, method: str, X: Any, params: dict[str, Any], unknown: Any) -> tuple[NDArray[Any], Usable]:
-        """Return what a method of the classifier answers for usable records, `unknown` for others, and which they are."""
+        """Return what a method of the classifier answers for usable records, and `unknown` for the others."""
         check_is_fitted(self)
         routed = process_routing(self, method, **params) if params else {}
         values, usable = measure_steps(self.steps[:-1], X, {name: found.transform for name, found in routed.items()})

@@ -121,7 +121,7 @@ def find_fault(record: NDArray[np.floating[Any]], sampling_rate: float) -> str:
     >>> import numpy as np
     >>> from omi_estimators.preprocessing import find_fault
     >>> find_fault(np.random.default_rng(0).normal(scale=9, size=(12, 5000)).clip(-16, 16), 500)
-    'in 12 of 12 leads the voltages are larger than a heart gives (9 mV from the mean; microvolts?)'
+    'in 12 of 12 leads the voltages are larger than a heart gives (8.4 mV from the mean; microvolts?)'
     """
     filled = fill_gaps(record[:, recorded_span(record)])[0]
     moves = np.median(np.ptp(cut_stretches(filled, _STRETCH * sampling_rate), axis=2), axis=1)
