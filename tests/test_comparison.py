@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from omi_estimators.comparison._store import FoldResult, FoldStore
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
@@ -30,7 +31,6 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
 from omi_estimators import compare_estimators, make_net_pipeline
-from omi_estimators.comparison._store import FoldResult, FoldStore
 from omi_estimators.metrics import bootstrap_difference, bootstrap_interval, threshold_at_sensitivity
 from omi_estimators.metrics._weighted import METRICS
 from omi_estimators.splits import make_splits

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from omi_estimators.comparison._store import FoldResult, FoldStore
 
 from benchmarks.faults._tools import (
     CLOCKS,
@@ -22,7 +23,6 @@ from benchmarks.faults._tools import (
     set_clock,
     show,
 )
-from omi_estimators.comparison._store import FoldResult, FoldStore
 
 N_KILLS = 50
 N_FOLDS = 20

@@ -13,9 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from omi_estimators._validation import check_level, make_rng
 from omi_estimators.comparison._decisions import cross_fit_tiers, make_decisions, make_tier_tables
-from omi_estimators.comparison._fit import check_estimators, cross_fit, seed_estimator
+from omi_estimators.comparison._fit import FoldStore, check_estimators, cross_fit, seed_estimator
 from omi_estimators.comparison._result import ComparisonResult
-from omi_estimators.comparison._store import FoldStore
 from omi_estimators.comparison._subgroups import check_subgroups, make_subgroups
 from omi_estimators.comparison._table import make_table
 from omi_estimators.metrics import FewEventsWarning
@@ -152,7 +151,7 @@ def compare_estimators(
     rng = make_rng(random_state)
     splits = make_splits(X, labels, groups=patients, cv=cv, random_state=rng)
     root = None if random_state is None else int(rng.integers(2**31))
-    seeded = {name: seed_estimator(name, estimator, root) for name, estimator in estimators.items()}
+    seeded = {name: seed_estimator(estimator, root) for name, estimator in estimators.items()}
 
     store = None if cache_dir is None else FoldStore(cache_dir, X, labels, classes[1], patients)
     columns, rows = cross_fit(seeded, X, labels, classes[1], patients, splits, store=store, verbose=verbose)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import sklearn
@@ -17,11 +20,12 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 from sklearn.utils import _safe_indexing
 from tqdm import tqdm
 
+from omi_estimators._store import make_key, read_file, write_file
 from omi_estimators._validation import check_scores
-from omi_estimators.comparison._store import FoldResult, FoldStore
 from omi_estimators.splits import Splits, route_groups
 
 _SEEDS = 2**31
+_NO_FOLDS = "leave cache_dir out"
 _BAR = "{desc} {bar:16} {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
 
 
@@ -40,18 +44,67 @@ def check_estimators(estimators: Any) -> None:
             )
 
 
-def seed_estimator(name: str, estimator: Any, root: int | None) -> Any:
+class FoldResult(NamedTuple):
+    """Out-of-fold probabilities of the positive class, and seconds of fitting and predicting."""
+
+    prob: NDArray[np.float64]
+    fit_time: float
+    predict_time: float
+
+
+class FoldStore:
+    """Keeps the result of each estimator on each fold, so that an interrupted comparison goes on where it stopped.
+
+    Parameters
+    ----------
+    folder : path-like
+        Made if it does not exist.
+    *data
+        What all folds share: records, labels, patients, weights.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *data: Any):
+        self._folder = Path(folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._shared = make_key(*data, sklearn.get_config()["transform_output"], name="X", otherwise=_NO_FOLDS)
+
+    def identify(self, name: str, estimator: Any) -> str:
+        """Return the key of an estimator and the data, for which a ValueError comes before anything is fitted."""
+        return make_key(self._shared, estimator, name=f"Estimator {name!r}", otherwise=_NO_FOLDS)
+
+    def find(self, key: str, train: NDArray[np.intp], test: NDArray[np.intp]) -> Path:
+        """Return the file of an estimator's result on a fold, there or not."""
+        return self._folder / f"{make_key(key, train, test)}.fold"
+
+    def load(self, path: Path) -> FoldResult | None:
+        """Return a result, or None if there is none or, with a warning, if its file is damaged."""
+        kept = read_file(path, "saved fold", "it is fitted again")
+        return None if kept is None else FoldResult(**kept)
+
+    def save(self, path: Path, result: FoldResult) -> None:
+        """Write a result; a warning if that fails."""
+        write_file(path, result._asdict(), "fold", "The comparison goes on; the same call would fit it again.")
+
+
+def seed_estimator(estimator: Any, root: int | None) -> Any:
     """Return a clone in which every `random_state` that is None, at any depth, has a seed.
 
-    Seeds come from `root` and the name, so that an estimator is the same whatever it is compared with.
+    Seeds come from `root`, the class that is seeded, and how many of this class came before it. So an estimator is the
+    same whatever it is compared with, and also inside another one: raw and calibrated differ by calibration alone.
     """
     copy = clone(estimator)
-    if root is not None:
-        rng = np.random.default_rng([root, zlib.crc32(name.encode())])
-        params = copy.get_params(deep=True)
-        unset = [key for key in sorted(params) if key.split("__")[-1] == "random_state" and params[key] is None]
-        copy.set_params(**{key: int(rng.integers(_SEEDS)) for key in unset})
-    return copy
+    params = copy.get_params(deep=True)
+    seeds: dict[str, int] = {}
+    n_seen: Counter[str] = Counter()
+    for key, value in params.items():
+        owner, _, name = key.rpartition("__")
+        if root is not None and name == "random_state" and value is None:
+            kind = type(params[owner] if owner else copy)
+            kind = f"{kind.__module__}.{kind.__qualname__}"
+            rng = np.random.default_rng([root, zlib.crc32(kind.encode()), n_seen[kind]])
+            seeds[key] = int(rng.integers(_SEEDS))
+            n_seen[kind] += 1
+    return copy.set_params(**seeds)
 
 
 def cross_fit(
@@ -77,14 +130,15 @@ def cross_fit(
     probabilities = np.full((len(labels), len(estimators)), np.nan)
     rows: list[dict[str, Any]] = []
     n_fits = len(splits) * len(estimators)
+    keys = {} if store is None else {name: store.identify(name, each) for name, each in estimators.items()}
     with tqdm(total=n_fits, disable=not verbose, file=sys.stderr, bar_format=_BAR, dynamic_ncols=True) as bar:
         for fold, (train, test) in enumerate(splits):
             records = _Fold(X, train, test)
             groups = None if patients is None else patients[train]
             for column, (name, estimator) in enumerate(estimators.items()):
                 bar.set_description(f"fold {fold + 1} of {len(splits)}: {name}")
-                path = None if store is None else store.find(name, estimator, train, test)
-                result = None if store is None or path is None else store.load(path, len(test))
+                path = None if store is None else store.find(keys[name], train, test)
+                result = None if store is None or path is None else store.load(path)
                 if result is None:
                     try:
                         result = _fit_predict(estimator, records, labels[train], groups, positive_label)

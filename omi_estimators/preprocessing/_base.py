@@ -15,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm import tqdm
 
 from omi_estimators._documentation import DocumentedMixin
+from omi_estimators._store import CheckedMemory
 from omi_estimators.leads import check_ecg, check_records_axis
-from omi_estimators.preprocessing._cache import CheckedMemory
 
 # Records sent to a process at once. Blocks above a megabyte reach it through shared memory, and those of a memory map
 # as a reference, at a fraction of the cost of single records through a pipe.

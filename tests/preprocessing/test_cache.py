@@ -14,13 +14,13 @@ import joblib
 import numpy as np
 import pytest
 from joblib.memory import _FUNCTION_HASHES
+from omi_estimators.preprocessing._cache import CheckedMemory
 from sklearn.base import clone
 
 import omi_estimators
 from omi_estimators import MedianBeat, NeuroKitFeatures
 from omi_estimators.preprocessing import SignalQuality
 from omi_estimators.preprocessing import _cache as cache_module
-from omi_estimators.preprocessing._cache import CheckedMemory
 
 PACKAGE = Path(omi_estimators.__file__).parent
 
