@@ -1,6 +1,6 @@
 """What is kept on disk - beats, features, finished folds, checkpoints - under one key, by one write and one read.
 
-A file is 32 bytes of SHA-256 and, of all that follows, a safetensors body: arrays, and as one more of them JSON that says
+A file is 32 bytes of SHA-256 and, of all that follows, a safetensors body: arrays, and JSON as one more that says
 where each belongs. Nothing in it is ever executed, as a pickle would be. The digest is against damage, not malice.
 
 A key is made of data, parameters, versions, and code: of each class and function inside, its bytecode, what this refers
@@ -9,12 +9,11 @@ to, and its module's file. So code that is changed on disk only, or in memory on
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import functools
 import importlib
-import inspect
 import json
-import operator
 import os
 import platform
 import secrets
@@ -27,7 +26,7 @@ from hashlib import file_digest, sha256
 from importlib.metadata import packages_distributions, version
 from importlib.util import resolve_name
 from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -46,6 +45,7 @@ _LIBRARIES = {
     | {name: name for name in ("joblib", "neurokit2", "numpy", "pandas", "scipy", "skorch", "torch")}.items()
 }
 _CODE = (type, FunctionType, ModuleType)
+_METHODS = (staticmethod, classmethod, property, functools.cached_property)
 _HEAP_TYPE = 1 << 9  # CPython's flag of types that were made while running
 _IN_PLACE = frozenset("add append clear discard extend insert pop popitem remove setdefault update".split())
 _STANDARD = tuple(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib"))
@@ -283,7 +283,7 @@ def _unpack(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         case {"dict": items}:
             return {key: _unpack(part, arrays) for key, part in items}
         case {"class": [str() as module, name], "parts": parts} if module.startswith("omi_estimators."):
-            cls = operator.attrgetter(name)(importlib.import_module(module))
+            cls = getattr(importlib.import_module(module), name, None)
             if is_dataclass(cls) or hasattr(cls, "_fields"):
                 return cls(*(_unpack(part, arrays) for part in parts))
     return value
@@ -318,12 +318,18 @@ def make_key(*parts: Any, name: str = "This", otherwise: str = "keep nothing") -
     except Exception as error:
         # Whatever pickling raises; what to do is the same.
         raise ValueError(
-            f"{name} cannot be told apart from others on disk ({error}); use objects that can be pickled, and code with "
-            f"a source, or {otherwise}."
+            f"{name} cannot be told apart from others on disk ({error}); use what can be pickled, or {otherwise}."
         ) from error
-    versions = omi_estimators.__version__, platform.python_version(), _SOURCE_DIGEST, sorted(_LIBRARIES.items())
-    others = sorted((root, _find_version(root)) for root in inside.roots - _LIBRARIES.keys())
-    return sha256(repr((digests, sorted(inside.files.items()), versions, others)).encode()).hexdigest()[:40]
+    others = sorted(inside.roots - _LIBRARIES.keys() - sys.stdlib_module_names - {"omi_estimators"})
+    versions = omi_estimators.__version__, platform.python_version(), [(root, _find_version(root)) for root in others]
+    everything = digests, sorted(inside.files), _SOURCE_DIGEST, sorted(_LIBRARIES.items()), versions
+    return sha256(repr(everything).encode()).hexdigest()[:40]
+
+
+@functools.cache
+def _find_version(root: str) -> str:
+    """Return the version of whatever has installed a package, empty if that is not known."""
+    return " ".join(version(name) for name in sorted(set(packages_distributions().get(root, ()))))
 
 
 class _Hasher(NumpyHasher):
@@ -335,7 +341,11 @@ class _Hasher(NumpyHasher):
 
     def save(self, obj: Any) -> None:
         """Write a value to the digest."""
-        super().save(self._inside.replace(obj))
+        try:
+            super().save(self._inside.replace(obj))
+        except TypeError as error:
+            # joblib takes a TypeError for one of its own, tries again, and then leaves out what cannot be pickled.
+            raise ValueError(error) from error
 
     def save_global(self, obj: Any, name: str | None = None, **kwargs: Any) -> None:
         """Write what can be pickled by name only, as functions in C, with the file that it comes from."""
@@ -350,19 +360,20 @@ class _Inside:
     ----------
     found : list
         Classes, functions and modules of the caller; a digest names one by its place in this list.
-    files : dict of str to str
-        Digests of these modules' files by the module's name.
+    files : set of str
+        Digests of the files that these come from.
     roots : set of str
-        Installed packages.
+        Packages that others have installed.
     """
 
     def __init__(self) -> None:
         self.found: list[Any] = []
-        self.files: dict[str, str] = {}
+        self.files: set[str] = set()
         self.roots: set[str] = set()
         self._places: dict[int, int] = {}
         self._paths: dict[str, str] = {}
         self._changing: dict[int, set[str]] = {}
+        self._digest_file = functools.cache(_digest_file)
 
     def digest(self, value: Any) -> str:
         """Return a digest of a value."""
@@ -381,12 +392,8 @@ class _Inside:
                 return self._name(obj)
             case BuiltinFunctionType() if isinstance(obj.__self__, ModuleType | None):
                 return sys.modules.get(obj.__module__), obj.__qualname__
-            case staticmethod() | classmethod():
-                return type(obj), obj.__func__
-            case property():
-                return type(obj), obj.fget, obj.fset, obj.fdel
-            case functools.cached_property():
-                return type(obj), obj.func
+            case _ if isinstance(obj, _METHODS) or hasattr(type(obj), "cache_info"):
+                return type(obj), [getattr(obj, part, None) for part in ("fget", "fset", "fdel", "func", "__wrapped__")]
             case _ if _is_tensor(obj):
                 return _flatten(obj)
         if str(getattr(obj, "dtype", "")).startswith("str") and hasattr(obj, "to_numpy"):
@@ -394,10 +401,12 @@ class _Inside:
             labels = getattr(obj, "index", None), getattr(obj, "name", None)
             return type(obj), obj.to_numpy(dtype=object).tolist(), *labels
         if hasattr(type(obj), "get_params"):
-            ignored = _IRRELEVANT if type(obj).__module__.partition(".")[0] in _OWNERS else ()
             state = vars(obj) | obj.get_params(deep=False)
-            return type(obj), {name: value for name, value in state.items() if name not in ignored}
-        return (type(obj), obj.__wrapped__) if hasattr(type(obj), "cache_info") else obj
+            if type(obj).__module__.partition(".")[0] in _OWNERS:
+                # Under f_ skorch has the files that it writes.
+                return type(obj), {n: v for n, v in state.items() if n not in _IRRELEVANT and not n.startswith("f_")}
+            return type(obj), state
+        return obj
 
     def _read_path(self, text: str) -> str:
         """Return text; if it is the path of a file, or of a WFDB record, with the digest of the content."""
@@ -408,7 +417,7 @@ class _Inside:
                 # A header names the files of its signals, each at the beginning of a line.
                 lines = Path(header).read_text(encoding="utf-8", errors="replace").splitlines()
                 names |= {os.path.join(os.path.dirname(header), line.split()[0]) for line in lines if line.strip()}
-            digests = [_digest_file(name) for name in sorted(names) if os.path.isfile(name)]
+            digests = [self._digest_file(name) for name in sorted(names) if os.path.isfile(name)]
             self._paths[text] = "\n".join([text, *digests])
         return self._paths[text]
 
@@ -420,7 +429,8 @@ class _Inside:
             qualname = "" if code is module else code.__qualname__
             # Types like that of None are under no name, and come from C; all else that is not is made by the caller.
             is_static = isinstance(code, type) and not code.__flags__ & _HEAP_TYPE
-            if code is module or is_static or _find(module, qualname) is code:
+            under_name = functools.reduce(lambda owner, part: getattr(owner, part, None), qualname.split("."), module)
+            if code is module or is_static or under_name is code:
                 self.roots.add(name.partition(".")[0])
                 return f"{name}:{qualname}"
         if id(code) not in self._places:
@@ -428,46 +438,50 @@ class _Inside:
             self.found.append(code)
         return "code", self._places[id(code)]
 
-    def describe(self, code: Any) -> str:
-        """Return what a class, function or module of the caller does: what it is made of and refers to, as digests."""
+    def describe(self, code: Any) -> list[str]:
+        """Return digests of what a class, function or module of the caller is made of and refers to."""
         module = code if isinstance(code, ModuleType) else sys.modules.get(code.__module__)
         file = getattr(module, "__file__", None)
-        if module is not None and file is not None and os.path.isfile(file):
-            self.files[module.__name__] = _digest_file(file)
-        try:
-            source = inspect.getsource(code)
-        except (OSError, TypeError, SyntaxError):
-            source = None
-        namespaces = [] if module is None else [module]
+        changing: set[str] = set()
         if isinstance(code, FunctionType):
-            cells = [_read_cell(cell) for cell in code.__closure__ or ()]
+            file = code.__code__.co_filename
+            # An empty cell is one of a function that was never left.
+            cells = [cell.cell_contents for cell in code.__closure__ or () if cell != CellType()]
             own = [_read_code(code.__code__), code.__defaults__, code.__kwdefaults__, vars(code), cells]
-            referred, others = _find_referred(code)
-            namespaces += others
+            referred, modules = _find_referred(code)
+            changing = set().union(*map(self._find_changing, [code, *modules]))
         elif isinstance(code, type):
             own = [code.__qualname__, code.__bases__, type(code)]
-            referred = {name: value for name, value in vars(code).items() if _is_attribute(name, value)}
-            namespaces.append(code)
+            # Python's own notes are no attributes of the caller's.
+            notes = {name for name in vars(code) if name[:2] == name[-2:] == "__"} | {"_abc_impl"}
+            methods = (*_METHODS, FunctionType)
+            referred = {n: v for n, v in vars(code).items() if n not in notes or isinstance(v, methods)}
+            changing = self._find_changing(code) | (set() if module is None else self._find_changing(module))
         else:
-            own = [code.__name__]
-            referred = {name: value for name, value in vars(code).items() if isinstance(value, _CODE)}
+            own, referred = [code.__name__], {n: v for n, v in vars(code).items() if isinstance(v, _CODE)}
+        has_source = file is not None and os.path.isfile(file)
+        if has_source:
+            self.files.add(self._digest_file(file))
         digests = [self.digest(part) for part in own]
-        changing = set().union(*map(self._find_changing, namespaces))
         for name, value in sorted(referred.items()):
             if isinstance(value, _CODE) or name.rpartition(".")[2] not in changing:
                 try:
                     digests += [name, self.digest(value)]
                 except Exception:
                     # An open file, a lock: where the source says what it is, that stands for it.
-                    if source is None or "<locals>" in getattr(code, "__qualname__", ""):
+                    if not has_source or "<locals>" in code.__qualname__:
                         raise
-        return repr((source, digests))
+        return digests
 
-    def _find_changing(self, namespace: Any) -> set[str]:
-        """Return names that a module's or class's own code changes: counters and the like, results and no causes."""
-        if id(namespace) not in self._changing:
-            self._changing[id(namespace)] = {name for code in _find_codes(namespace) for name in _find_changed(code)}
-        return self._changing[id(namespace)]
+    def _find_changing(self, code: Any) -> set[str]:
+        """Return names that the code around a function, of a class or module changes: counters, no causes."""
+        names = code.__globals__ if isinstance(code, FunctionType) else vars(code)
+        # What a class holds is another object each time.
+        place = id(code) if isinstance(code, type) else id(names)
+        if place not in self._changing:
+            home = getattr(code, "__module__", None) or names.get("__name__")
+            self._changing[place] = {name for each in _find_codes(names, home) for name in _find_changed(each)}
+        return self._changing[place]
 
 
 def _digest_file(path: str) -> str:
@@ -476,50 +490,14 @@ def _digest_file(path: str) -> str:
         return file_digest(file, "sha256").hexdigest()
 
 
-@functools.cache
-def _find_version(root: str) -> str:
-    """Return the version of an installed package, empty for the standard library."""
-    if root in sys.stdlib_module_names or root == "omi_estimators":
-        return ""
-    return " ".join(version(name) for name in sorted(set(packages_distributions().get(root, ()))))
-
-
 def _is_installed(module: ModuleType) -> bool:
     """Return whether a module is this package's, the standard library's or that of an installed package."""
-    file = getattr(module, "__file__", None)
+    root, file = module.__name__.partition(".")[0], getattr(module, "__file__", None)
     if file is None:
         origin = getattr(getattr(module, "__spec__", None), "origin", None)
-        return module.__name__ in sys.builtin_module_names or origin in ("built-in", "frozen")
+        return origin in ("built-in", "frozen") or root in sys.builtin_module_names
     installed = file.startswith(_STANDARD) or not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
-    return installed or module.__name__.partition(".")[0] == "omi_estimators"
-
-
-def _find(module: ModuleType, qualname: str) -> Any:
-    """Return what a module has under a name."""
-    try:
-        return operator.attrgetter(qualname)(module)
-    except AttributeError:
-        return None
-
-
-def _read_cell(cell: Any) -> Any:
-    """Return what a closure holds; nothing where its function was never left."""
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return None
-
-
-def _read_code(code: CodeType) -> str:
-    """Return all of bytecode that decides what it does."""
-    constants: list[Any] = []
-    for part in code.co_consts:
-        constants.append(_read_code(part) if isinstance(part, CodeType) else part)
-        if isinstance(part, frozenset):
-            constants[-1] = sorted(map(repr, part))
-    names = code.co_name, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
-    numbers = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags
-    return repr((names, numbers, constants, code.co_code, code.co_exceptiontable))
+    return installed or root == "omi_estimators" or root in _LIBRARIES
 
 
 def _nest(code: CodeType) -> Iterator[CodeType]:
@@ -530,11 +508,13 @@ def _nest(code: CodeType) -> Iterator[CodeType]:
             yield from _nest(part)
 
 
-def _is_attribute(name: str, value: Any) -> bool:
-    """Return whether something in a class is of its maker's, and not what Python notes of it."""
-    if name.startswith("__") and name.endswith("__"):
-        return isinstance(value, (FunctionType, staticmethod, classmethod, property))
-    return name != "_abc_impl"
+def _read_code(code: CodeType) -> str:
+    """Return all of bytecode that decides what it does."""
+    constants = [_read_code(part) if isinstance(part, CodeType) else part for part in code.co_consts]
+    ordered = [sorted(map(repr, part)) if isinstance(part, frozenset) else part for part in constants]
+    names = code.co_name, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
+    numbers = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags
+    return repr((names, numbers, ordered, code.co_code, code.co_exceptiontable))
 
 
 def _find_referred(function: FunctionType) -> tuple[dict[str, Any], list[ModuleType]]:
@@ -554,43 +534,38 @@ def _find_referred(function: FunctionType) -> tuple[dict[str, Any], list[ModuleT
 def _find_imported(function: FunctionType) -> Iterator[ModuleType]:
     """Yield modules that a function imports when it runs."""
     for code in _nest(function.__code__):
-        steps = list(dis.get_instructions(code))
+        steps = list(dis.get_instructions(code)) if dis.opmap["IMPORT_NAME"] in code.co_code[::2] else []
         for level, listed, step in zip(steps, steps[1:], steps[2:], strict=False):
             if step.opname == "IMPORT_NAME":
-                name = resolve_name("." * level.argval + step.argval, function.__globals__.get("__package__") or "")
-                for part in (name, *(f"{name}.{part}" for part in listed.argval or ())):
-                    try:
-                        yield importlib.import_module(part)
-                    except ImportError:
-                        continue
+                for part in ("", *(f".{part}" for part in listed.argval or ())):
+                    with contextlib.suppress(ImportError):
+                        home = function.__globals__.get("__package__") or ""
+                        yield importlib.import_module(resolve_name("." * level.argval + step.argval, home) + part)
 
 
-def _find_codes(namespace: Any) -> Iterator[CodeType]:
-    """Yield the bytecode of all functions of a module or class."""
-    home = namespace.__name__ if isinstance(namespace, ModuleType) else namespace.__module__
-    for value in list(vars(namespace).values()):
-        if isinstance(value, (staticmethod, classmethod)):
-            value = value.__func__
-        if isinstance(value, FunctionType) and value.__module__ == home:
-            yield from _nest(value.__code__)
-        elif isinstance(value, type) and value.__module__ == home and value is not namespace:
-            yield from _find_codes(value)
+def _find_codes(names: Mapping[str, Any], home: str | None) -> Iterator[CodeType]:
+    """Yield the bytecode of all functions among names that are defined in a module, and of classes' methods."""
+    for value in list(names.values()):
+        function = value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
+        if isinstance(function, FunctionType) and function.__module__ == home:
+            yield from _nest(function.__code__)
+        elif isinstance(value, type) and value.__module__ == home and isinstance(names, dict):
+            yield from _find_codes(vars(value), home)
 
 
 def _find_changed(code: CodeType) -> Iterator[str]:
     """Yield names outside a function that it assigns to, or whose value it changes in place."""
     loaded: dict[Any, list[str]] = {}
-    last = None
+    last, is_local = "", True
     for step in dis.get_instructions(code):
-        is_local = last is not None and last.opname.startswith("LOAD_FAST")
         place = step.positions and (step.positions.lineno, step.positions.col_offset)
         if step.opname == "STORE_GLOBAL" or (step.opname == "STORE_ATTR" and not is_local):
             yield step.argval
         elif step.opname == "STORE_SUBSCR":
             yield from loaded.get(place, ())
         elif step.opname.startswith("LOAD_"):
-            if step.argval in _IN_PLACE and last is not None and not is_local:
-                yield last.argval
+            if step.argval in _IN_PLACE and not is_local:
+                yield last
             if not step.opname.startswith("LOAD_FAST"):
                 loaded.setdefault(place, []).append(step.argval)
-        last = step
+        last, is_local = str(step.argval), step.opname.startswith("LOAD_FAST")

@@ -19,9 +19,6 @@ from omi_estimators._store import make_key, read_file, write_file
 from omi_estimators.classifiers._prediction import uncompiled
 from omi_estimators.classifiers._records import Records, TensorRecords, digest_records
 
-# Raised with every change of what the file holds, so that no older file is read as a newer one.
-_FORMAT = 2
-
 # These change no weight, or are in the key by what came of them: seed, threads, device, callbacks.
 _NOT_IN_KEY = {
     "callbacks",
@@ -171,7 +168,6 @@ def _fit_key(estimator: Any, net: NeuralNetClassifier, records: Records, rng: np
         "device": torch.device(net.device).type,
         # Sums in float32 depend on it.
         "n_threads": torch.get_num_threads(),
-        "format": _FORMAT,
     }
     return make_key(decides, name=f"The parameters of {type(estimator).__name__}", otherwise="set checkpoint_dir=None")
 
@@ -181,7 +177,9 @@ def _describe_callback(callback: Any) -> tuple[Any, ...]:
     name, part = callback if isinstance(callback, (tuple, list)) else (None, callback)
     if isinstance(part, type):
         return name, part
-    return name, type(part), {key: value for key, value in vars(part).items() if not key.endswith("_")}
+    # Under f_ skorch's have the files that they write.
+    made = {key: value for key, value in vars(part).items() if not (key.endswith("_") or key.startswith("f_"))}
+    return name, type(part), made
 
 
 def _capture(net: NeuralNetClassifier, train_set: TensorRecords, rng: np.random.Generator) -> dict[str, Any]:

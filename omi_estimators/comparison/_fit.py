@@ -25,7 +25,7 @@ from omi_estimators._validation import check_scores
 from omi_estimators.splits import Splits, route_groups
 
 _SEEDS = 2**31
-_NO_FOLDS = "leave cache_dir out"
+_NOT_KEPT = "leave cache_dir out"
 _BAR = "{desc} {bar:16} {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
 
 
@@ -50,40 +50,6 @@ class FoldResult(NamedTuple):
     prob: NDArray[np.float64]
     fit_time: float
     predict_time: float
-
-
-class FoldStore:
-    """Keeps the result of each estimator on each fold, so that an interrupted comparison goes on where it stopped.
-
-    Parameters
-    ----------
-    folder : path-like
-        Made if it does not exist.
-    *data
-        What all folds share: records, labels, patients, weights.
-    """
-
-    def __init__(self, folder: str | os.PathLike[str], *data: Any):
-        self._folder = Path(folder)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._shared = make_key(*data, sklearn.get_config()["transform_output"], name="X", otherwise=_NO_FOLDS)
-
-    def identify(self, name: str, estimator: Any) -> str:
-        """Return the key of an estimator and the data, for which a ValueError comes before anything is fitted."""
-        return make_key(self._shared, estimator, name=f"Estimator {name!r}", otherwise=_NO_FOLDS)
-
-    def find(self, key: str, train: NDArray[np.intp], test: NDArray[np.intp]) -> Path:
-        """Return the file of an estimator's result on a fold, there or not."""
-        return self._folder / f"{make_key(key, train, test)}.fold"
-
-    def load(self, path: Path) -> FoldResult | None:
-        """Return a result, or None if there is none or, with a warning, if its file is damaged."""
-        kept = read_file(path, "saved fold", "it is fitted again")
-        return None if kept is None else FoldResult(**kept)
-
-    def save(self, path: Path, result: FoldResult) -> None:
-        """Write a result; a warning if that fails."""
-        write_file(path, result._asdict(), "fold", "The comparison goes on; the same call would fit it again.")
 
 
 def seed_estimator(estimator: Any, root: int | None) -> Any:
@@ -115,10 +81,10 @@ def cross_fit(
     patients: NDArray | None,
     splits: Splits,
     *,
-    store: FoldStore | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
     verbose: int,
 ) -> tuple[NDArray[np.float64], list[dict[str, Any]]]:
-    """Fit every estimator on every fold, but for what a store holds already.
+    """Fit every estimator on every fold, but for folds that were finished before and are kept in `cache_dir`.
 
     Returns
     -------
@@ -130,23 +96,31 @@ def cross_fit(
     probabilities = np.full((len(labels), len(estimators)), np.nan)
     rows: list[dict[str, Any]] = []
     n_fits = len(splits) * len(estimators)
-    keys = {} if store is None else {name: store.identify(name, each) for name, each in estimators.items()}
+    keys: dict[str, str] = {}
+    if cache_dir is not None:
+        Path(cache_dir).mkdir(parents=True, exist_ok=True)
+        data = X, labels, positive_label, patients, sklearn.get_config()["transform_output"]
+        shared = make_key(*data, name="X", otherwise=_NOT_KEPT)
+        # Before anything is fitted, as not every estimator has a key.
+        for name, estimator in estimators.items():
+            keys[name] = make_key(shared, estimator, name=f"Estimator {name!r}", otherwise=_NOT_KEPT)
     with tqdm(total=n_fits, disable=not verbose, file=sys.stderr, bar_format=_BAR, dynamic_ncols=True) as bar:
         for fold, (train, test) in enumerate(splits):
             records = _Fold(X, train, test)
             groups = None if patients is None else patients[train]
             for column, (name, estimator) in enumerate(estimators.items()):
                 bar.set_description(f"fold {fold + 1} of {len(splits)}: {name}")
-                path = None if store is None else store.find(keys[name], train, test)
-                result = None if store is None or path is None else store.load(path)
+                path = None if cache_dir is None else Path(cache_dir, f"{make_key(keys[name], train, test)}.fold")
+                kept = None if path is None else read_file(path, "saved fold", "it is fitted again")
+                result = None if kept is None else FoldResult(**kept)
                 if result is None:
                     try:
                         result = _fit_predict(estimator, records, labels[train], groups, positive_label)
                     except Exception as error:
                         error.add_note(f"compare_estimators: {name!r} failed in fold {fold + 1} of {len(splits)}.")
                         raise
-                    if store is not None and path is not None:
-                        store.save(path, result)
+                    if path is not None:
+                        write_file(path, result._asdict(), "fold", "The same call would fit this fold again.")
                 probabilities[test, column] = result.prob
                 sizes = {"n_train": len(train), "n_test": len(test)}
                 figures = _measure(labels[test] == positive_label, result.prob)
