@@ -283,9 +283,10 @@ def _unpack(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         case {"dict": items}:
             return {key: _unpack(part, arrays) for key, part in items}
         case {"class": [str() as module, name], "parts": parts} if module.startswith("omi_estimators."):
-            cls = getattr(importlib.import_module(module), name, None)
-            if is_dataclass(cls) or hasattr(cls, "_fields"):
-                return cls(*(_unpack(part, arrays) for part in parts))
+            cls: Any = getattr(sys.modules.get(module), name, None)
+            if not (is_dataclass(cls) or hasattr(cls, "_fields")):
+                raise ValueError(f"{module}.{name} is no class of results")
+            return cls(*(_unpack(part, arrays) for part in parts))
     return value
 
 
@@ -312,7 +313,7 @@ def make_key(*parts: Any, name: str = "This", otherwise: str = "keep nothing") -
     """
     inside = _Inside()
     try:
-        digests = [inside.digest(part) for part in parts]
+        digests: list[Any] = [inside.digest(part) for part in parts]
         for code in inside.found:  # which grows meanwhile
             digests.append(inside.describe(code))
     except Exception as error:
@@ -326,10 +327,13 @@ def make_key(*parts: Any, name: str = "This", otherwise: str = "keep nothing") -
     return sha256(repr(everything).encode()).hexdigest()[:40]
 
 
+_find_distributions = functools.cache(packages_distributions)
+
+
 @functools.cache
 def _find_version(root: str) -> str:
     """Return the version of whatever has installed a package, empty if that is not known."""
-    return " ".join(version(name) for name in sorted(set(packages_distributions().get(root, ()))))
+    return " ".join(version(name) for name in sorted(set(_find_distributions().get(root, ()))))
 
 
 class _Hasher(NumpyHasher):
@@ -429,8 +433,10 @@ class _Inside:
             qualname = "" if code is module else code.__qualname__
             # Types like that of None are under no name, and come from C; all else that is not is made by the caller.
             is_static = isinstance(code, type) and not code.__flags__ & _HEAP_TYPE
-            under_name = functools.reduce(lambda owner, part: getattr(owner, part, None), qualname.split("."), module)
-            if code is module or is_static or under_name is code:
+            owner: Any = module
+            for part in qualname.split("."):
+                owner = getattr(owner, part, None)
+            if code is module or is_static or owner is code:
                 self.roots.add(name.partition(".")[0])
                 return f"{name}:{qualname}"
         if id(code) not in self._places:
@@ -443,6 +449,7 @@ class _Inside:
         module = code if isinstance(code, ModuleType) else sys.modules.get(code.__module__)
         file = getattr(module, "__file__", None)
         changing: set[str] = set()
+        own: list[Any]
         if isinstance(code, FunctionType):
             file = code.__code__.co_filename
             # An empty cell is one of a function that was never left.

@@ -65,8 +65,8 @@ def seed_estimator(estimator: Any, root: int | None) -> Any:
     for key, value in params.items():
         owner, _, name = key.rpartition("__")
         if root is not None and name == "random_state" and value is None:
-            kind = type(params[owner] if owner else copy)
-            kind = f"{kind.__module__}.{kind.__qualname__}"
+            seeded = type(params[owner] if owner else copy)
+            kind = f"{seeded.__module__}.{seeded.__qualname__}"
             rng = np.random.default_rng([root, zlib.crc32(kind.encode()), n_seen[kind]])
             seeds[key] = int(rng.integers(_SEEDS))
             n_seen[kind] += 1
