@@ -51,7 +51,7 @@ def test_folds_of_any_age_are_found(tmp_path, clock):
 def test_finished_folds_outlive_a_folder_that_is_read_only_or_full(tmp_path, read_only):
     write_folds(tmp_path, 1)
     for context in (read_only(tmp_path), full_disk()):
-        with context, pytest.warns(UserWarning, match="cannot be saved"):
+        with context, pytest.warns(UserWarning, match="cannot be written"):
             write_folds(tmp_path, 1)
         assert judge_folds(tmp_path) == {"right": N_FOLDS}
 
@@ -65,6 +65,7 @@ class Mortal(DummyClassifier):
     def fit(self, X, y):
         type(self).n_fits += 1
         if self.n_fits == self.dies_at:
+            type(self).dies_at = 0
             os.kill(os.getpid(), signal.SIGKILL)
         return super().fit(X, y)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import sklearn
@@ -17,11 +20,12 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 from sklearn.utils import _safe_indexing
 from tqdm import tqdm
 
+from omi_estimators._store import make_key, read_file, write_file
 from omi_estimators._validation import check_scores
-from omi_estimators.comparison._store import FoldResult, FoldStore
 from omi_estimators.splits import Splits, route_groups
 
 _SEEDS = 2**31
+_NOT_KEPT = "leave cache_dir out"
 _BAR = "{desc} {bar:16} {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
 
 
@@ -40,18 +44,33 @@ def check_estimators(estimators: Any) -> None:
             )
 
 
-def seed_estimator(name: str, estimator: Any, root: int | None) -> Any:
+class FoldResult(NamedTuple):
+    """Out-of-fold probabilities of the positive class, and seconds of fitting and predicting."""
+
+    prob: NDArray[np.float64]
+    fit_time: float
+    predict_time: float
+
+
+def seed_estimator(estimator: Any, root: int | None) -> Any:
     """Return a clone in which every `random_state` that is None, at any depth, has a seed.
 
-    Seeds come from `root` and the name, so that an estimator is the same whatever it is compared with.
+    Seeds come from `root`, the class that is seeded, and how many of this class came before it. So an estimator is the
+    same whatever it is compared with, and also inside another one: raw and calibrated differ by calibration alone.
     """
     copy = clone(estimator)
-    if root is not None:
-        rng = np.random.default_rng([root, zlib.crc32(name.encode())])
-        params = copy.get_params(deep=True)
-        unset = [key for key in sorted(params) if key.split("__")[-1] == "random_state" and params[key] is None]
-        copy.set_params(**{key: int(rng.integers(_SEEDS)) for key in unset})
-    return copy
+    params = copy.get_params(deep=True)
+    seeds: dict[str, int] = {}
+    n_seen: Counter[str] = Counter()
+    for key, value in params.items():
+        owner, _, name = key.rpartition("__")
+        if root is not None and name == "random_state" and value is None:
+            seeded = type(params[owner] if owner else copy)
+            kind = f"{seeded.__module__}.{seeded.__qualname__}"
+            rng = np.random.default_rng([root, zlib.crc32(kind.encode()), n_seen[kind]])
+            seeds[key] = int(rng.integers(_SEEDS))
+            n_seen[kind] += 1
+    return copy.set_params(**seeds)
 
 
 def cross_fit(
@@ -62,10 +81,10 @@ def cross_fit(
     patients: NDArray | None,
     splits: Splits,
     *,
-    store: FoldStore | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
     verbose: int,
 ) -> tuple[NDArray[np.float64], list[dict[str, Any]]]:
-    """Fit every estimator on every fold, but for what a store holds already.
+    """Fit every estimator on every fold, but for folds that were finished before and are kept in `cache_dir`.
 
     Returns
     -------
@@ -77,22 +96,31 @@ def cross_fit(
     probabilities = np.full((len(labels), len(estimators)), np.nan)
     rows: list[dict[str, Any]] = []
     n_fits = len(splits) * len(estimators)
+    keys: dict[str, str] = {}
+    if cache_dir is not None:
+        Path(cache_dir).mkdir(parents=True, exist_ok=True)
+        data = X, labels, positive_label, patients, sklearn.get_config()["transform_output"]
+        shared = make_key(*data, name="X", otherwise=_NOT_KEPT)
+        # Before anything is fitted, as not every estimator has a key.
+        for name, estimator in estimators.items():
+            keys[name] = make_key(shared, estimator, name=f"Estimator {name!r}", otherwise=_NOT_KEPT)
     with tqdm(total=n_fits, disable=not verbose, file=sys.stderr, bar_format=_BAR, dynamic_ncols=True) as bar:
         for fold, (train, test) in enumerate(splits):
             records = _Fold(X, train, test)
             groups = None if patients is None else patients[train]
             for column, (name, estimator) in enumerate(estimators.items()):
                 bar.set_description(f"fold {fold + 1} of {len(splits)}: {name}")
-                path = None if store is None else store.find(name, estimator, train, test)
-                result = None if store is None or path is None else store.load(path, len(test))
+                path = None if cache_dir is None else Path(cache_dir, f"{make_key(keys[name], train, test)}.fold")
+                kept = None if path is None else read_file(path, "saved fold", "it is fitted again")
+                result = None if kept is None else FoldResult(**kept)
                 if result is None:
                     try:
                         result = _fit_predict(estimator, records, labels[train], groups, positive_label)
                     except Exception as error:
                         error.add_note(f"compare_estimators: {name!r} failed in fold {fold + 1} of {len(splits)}.")
                         raise
-                    if store is not None and path is not None:
-                        store.save(path, result)
+                    if path is not None:
+                        write_file(path, result._asdict(), "fold", "The same call would fit this fold again.")
                 probabilities[test, column] = result.prob
                 sizes = {"n_train": len(train), "n_test": len(test)}
                 figures = _measure(labels[test] == positive_label, result.prob)

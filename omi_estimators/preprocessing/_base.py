@@ -15,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm import tqdm
 
 from omi_estimators._documentation import DocumentedMixin
+from omi_estimators._store import CheckedMemory
 from omi_estimators.leads import check_ecg, check_records_axis
-from omi_estimators.preprocessing._cache import CheckedMemory
 from omi_estimators.preprocessing._records import UnusableRecordWarning
 
 # Records sent to a process at once. Blocks above a megabyte reach it through shared memory, and those of a memory map
