@@ -14,9 +14,9 @@ import sklearn
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
-from sklearn.utils import _safe_indexing
 from tqdm import tqdm
 
+from omi_estimators._compat import safe_indexing
 from omi_estimators._validation import check_scores
 from omi_estimators.comparison._store import FoldResult, FoldStore
 from omi_estimators.splits import Splits, route_groups
@@ -112,12 +112,12 @@ class _Fold:
     @cached_property
     def train(self) -> Any:
         """Records to fit on."""
-        return _safe_indexing(self._X, self._train)
+        return safe_indexing(self._X, self._train)
 
     @cached_property
     def test(self) -> Any:
         """Records to predict."""
-        return _safe_indexing(self._X, self._test)
+        return safe_indexing(self._X, self._test)
 
 
 def _fit_predict(

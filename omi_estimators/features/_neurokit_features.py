@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from omi_estimators._compat import HasMethods, Interval, StrOptions
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators.features._catalogue import feature_names
 from omi_estimators.features._covariates import match_covariates, read_covariates

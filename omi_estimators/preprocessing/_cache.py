@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-from joblib.func_inspect import get_func_code
 from sklearn.utils.validation import check_memory
 
 import omi_estimators
+from omi_estimators._compat import get_func_code
 
 # All that decides a beat, a row of features or a quality, beside the record.
 _SOURCES = ("leads.py", "preprocessing", "features")

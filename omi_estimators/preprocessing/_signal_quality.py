@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
+from omi_estimators._compat import HasMethods, Interval
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators.leads import check_ecg
 from omi_estimators.preprocessing._base import as_3d, map_records, validate_ecg
