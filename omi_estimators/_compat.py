@@ -1,4 +1,4 @@
-"""Names of scikit-learn and joblib that are private or too new to be sure of: imported here and nowhere else.
+"""Names of scikit-learn and joblib that are private or too new to be sure of, here and nowhere else; joblib's loop.
 
 When a release moves or changes one, this is the file to mend. The tests run with the lowest and the highest version:
 
@@ -13,6 +13,7 @@ names                                                      known to work with
 ``sklearn.utils.validation._check_sample_weight``          scikit-learn 1.9.0, 1.9.1
 ``sklearn.utils.validation._num_samples``                  scikit-learn 1.9.0, 1.9.1
 ``joblib.func_inspect.get_func_code``                      joblib 1.4.0 to 1.6.0
+``joblib.externals.loky``, as a module that warns           joblib 1.4.0 to 1.6.0
 =========================================================  =========================
 
 What is inherited cannot be imported, and is private too: scikit-learn's ``_parameter_constraints``,
@@ -22,6 +23,11 @@ What is inherited cannot be imported, and is private too: scikit-learn's ``_para
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import joblib
 from joblib.func_inspect import get_func_code
 from sklearn.base import _fit_context as fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -30,3 +36,25 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition as BaseComposition
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _num_samples as num_samples
+
+
+def run_parallel(tasks: Iterable[Any], n_jobs: int | None) -> Iterator[Any]:
+    """Return the results of delayed calls in order, as they come, from joblib's workers.
+
+    Parameters
+    ----------
+    tasks : iterable
+        What `joblib.delayed` makes.
+    n_jobs : int or None
+        In joblib's meaning.
+
+    Returns
+    -------
+    iterator
+        The results.
+    """
+    # A worker that grew too large, or ended idle just when work came, is replaced by the one thread that minds all
+    # workers, which warns of it. Where warnings are errors the thread would die of it, and the call never end.
+    warnings.filterwarnings("default", module=r"joblib\.externals\.loky")
+    results: Iterator[Any] = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
+    return results

@@ -220,6 +220,14 @@ def test_private_names_of_libraries_are_imported_in_one_file():
                 assert not _is_private(dotted), f"{where}, line {node.lineno}: {dotted} is private"
 
 
+def test_processes_are_asked_for_in_one_place():
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "Parallel":
+                threads = any(keyword.arg == "require" for keyword in node.keywords)
+                assert threads or path.name == "_compat.py", f"{path}, line {node.lineno}: use run_parallel"
+
+
 def _run(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
