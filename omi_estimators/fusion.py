@@ -13,10 +13,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import Bunch, Tags, get_tags
-from sklearn.utils.metaestimators import _BaseComposition, available_if
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_or_1d
 
+from omi_estimators._compat import BaseComposition
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators.splits import check_records, describe_records, make_splits, predict_out_of_fold, route_groups
 
@@ -31,7 +32,7 @@ def _final_has_decision_function(fusion: FusionClassifier) -> bool:
     return final is None or hasattr(final, "decision_function")
 
 
-class FusionClassifier(DocumentedMixin, ClassifierMixin, _BaseComposition):
+class FusionClassifier(DocumentedMixin, ClassifierMixin, BaseComposition):
     """Classifiers stacked by logistic regression on their log-odds, cross-fitted by patient.
 
     Each classifier is fitted in cross-validation in which no patient is on both sides, so that logistic

@@ -12,8 +12,8 @@ import sklearn
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv, cross_val_predict
 from sklearn.utils.metadata_routing import get_routing_for_object
-from sklearn.utils.validation import _num_samples
 
+from omi_estimators._compat import num_samples
 from omi_estimators._validation import check_groups, find_missing, make_rng
 
 __all__ = ["OfficialFolds", "make_splits", "predict_out_of_fold"]
@@ -142,9 +142,9 @@ class OfficialFolds:
             is on both sides.
         """
         fold = np.asarray(self.fold)
-        if fold.ndim != 1 or len(fold) != _num_samples(X):
+        if fold.ndim != 1 or len(fold) != num_samples(X):
             raise ValueError(
-                f"fold has shape {fold.shape}, but there are {_num_samples(X)} records; give the fold of each record."
+                f"fold has shape {fold.shape}, but there are {num_samples(X)} records; give the fold of each record."
             )
         out = np.isin(fold, list(self.leave_out))
         for number, tested in enumerate(self._find_tested()):
@@ -234,7 +234,7 @@ def route_groups(estimator: Any, groups: NDArray | None) -> dict[str, NDArray]:
 def check_records(X: Any, y: ArrayLike, groups: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray | None]:
     """Return labels, their classes, and patients, as arrays; raise a ValueError if they do not fit together."""
     try:
-        n_records = _num_samples(X)
+        n_records = num_samples(X)
     except TypeError as error:
         raise ValueError(f"X must be an array of records; got {type(X).__name__}.") from error
     labels = np.asarray(y)

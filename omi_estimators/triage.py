@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import sklearn
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.utils import Tags, get_tags
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from omi_estimators._compat import HasMethods, Interval, StrOptions, fit_context
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators._validation import make_rng
 from omi_estimators.metrics import TierThresholds, assign_tiers, tier_thresholds
@@ -155,7 +155,7 @@ class RiskTierClassifier(DocumentedMixin, MetaEstimatorMixin, ClassifierMixin, B
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: ArrayLike, *, groups: ArrayLike | None = None) -> RiskTierClassifier:
         """Choose the thresholds out of fold, and fit the classifier on all records.
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from omi_estimators._validation import check_level, make_rng
 from omi_estimators.comparison._decisions import cross_fit_tiers, make_decisions, make_tier_tables
 from omi_estimators.comparison._fit import check_estimators, cross_fit, seed_estimator
-from omi_estimators.comparison._result import ComparisonResult
+from omi_estimators.comparison._report import ComparisonResult
 from omi_estimators.comparison._subgroups import check_subgroups, make_subgroups
 from omi_estimators.comparison._table import make_table
 from omi_estimators.metrics import FewEventsWarning

@@ -17,9 +17,9 @@ import sklearn
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
-from sklearn.utils import _safe_indexing
 from tqdm import tqdm
 
+from omi_estimators._compat import safe_indexing
 from omi_estimators._store import make_key, read_file, write_file
 from omi_estimators._validation import check_scores
 from omi_estimators.splits import Splits, route_groups
@@ -140,12 +140,12 @@ class _Fold:
     @cached_property
     def train(self) -> Any:
         """Records to fit on."""
-        return _safe_indexing(self._X, self._train)
+        return safe_indexing(self._X, self._train)
 
     @cached_property
     def test(self) -> Any:
         """Records to predict."""
-        return _safe_indexing(self._X, self._test)
+        return safe_indexing(self._X, self._test)
 
 
 def _fit_predict(
