@@ -141,6 +141,22 @@ def check_groups(values: ArrayLike, n_records: int, *, name: str = "groups") -> 
     return array
 
 
+def check_weights(sample_weight: ArrayLike | None, n_records: int) -> NDArray[np.float64] | None:
+    """Return the weight of each record as a float64 array, None for None, or say what is wrong with them."""
+    if sample_weight is None:
+        return None
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.shape != (n_records,):
+        raise ValueError(f"sample_weight must hold one number for each of {n_records} records; got {weights.shape}.")
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not (weights >= 0).all() or not 0 < total < np.inf:
+        raise ValueError(
+            f"sample_weight must hold numbers of zero or more with a finite sum above zero; got sum {total:g}."
+        )
+    return weights
+
+
 def find_missing(values: NDArray[Any]) -> NDArray[np.intp]:
     """Return the positions of missing values in an array of any type: None, NaN, NaT or pandas' NA."""
     if values.dtype.kind in "biuSU":

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from omi_estimators._validation import check_codes, check_labels, check_level, check_scores, make_rng, warn_few
+from omi_estimators._validation import (
+    check_codes,
+    check_labels,
+    check_level,
+    check_scores,
+    check_weights,
+    make_rng,
+    warn_few,
+)
 from omi_estimators.metrics._bootstrap import Resampler
 from omi_estimators.metrics._decision import check_share
 from omi_estimators.metrics._proportion import proportion_interval
@@ -60,6 +68,7 @@ def tier_thresholds(
     *,
     sensitivity: float = 0.9,
     ppv: float = 0.85,
+    sample_weight: ArrayLike | None = None,
     groups: ArrayLike | None = None,
     on_unreachable: str = "warn",
     n_resamples: int = 1000,
@@ -84,6 +93,8 @@ def tier_thresholds(
     ppv : float, default=0.85
         The least share of positives among those ruled in, above 0 and at most 1. It holds for the
         prevalence of the records given.
+    sample_weight : array-like of shape (n_records,), optional
+        Weight of each record in both shares and in F1; a weight of 0 is as good as absence.
     groups : array-like of shape (n_records,), optional
         Patient of each record, for the intervals. Without it each record counts as a patient of its own.
     on_unreachable : {"warn", "raise"}, default="warn"
@@ -104,7 +115,7 @@ def tier_thresholds(
     Raises
     ------
     ValueError
-        If labels, scores and groups do not fit together, an argument is out of its range, or `ppv` is not
+        If labels, scores, weights and groups do not fit together, an argument is out of its range, or `ppv` is not
         reached with ``on_unreachable="raise"``.
 
     Warns
@@ -137,15 +148,24 @@ def tier_thresholds(
     positive = check_labels(y_true)
     score = check_scores(y_score, len(positive), probability=False)
     units = check_codes(groups, len(positive), name="groups")
+    given = check_weights(sample_weight, len(positive))
+    weights = np.ones(len(score)) if given is None else given
+    kept = weights > 0
+    weights, positive, score = weights[kept, np.newaxis], positive[kept], score[kept]
+    units = None if units is None else np.unique(units[kept], return_inverse=True)[1]
     warn_few(positive, units)
     search = TierSearch(positive, score, sensitivity, ppv)
-    estimate = search.find(np.ones((len(score), 1)))[:, 0]
+    estimate = search.find(weights)[:, 0]
     if np.isinf(estimate[2]):
-        _complain(f"No threshold reaches a positive predictive value of {ppv:g}", search.best_ppv(), on_unreachable)
+        _complain(
+            f"No threshold reaches a positive predictive value of {ppv:g}", search.best_ppv(weights), on_unreachable
+        )
     resampler = Resampler(positive, units, None)
     if n_resamples < 1:
         raise ValueError(f"n_resamples must be at least 1; got {n_resamples!r}.")
-    drawn = np.concatenate([search.find(w) for w in resampler.draw(n_resamples, make_rng(random_state))], axis=1)
+    drawn = np.concatenate(
+        [search.find(w * weights) for w in resampler.draw(n_resamples, make_rng(random_state))], axis=1
+    )
     tails = [(1 - confidence_level) / 2, (1 + confidence_level) / 2]
     # Values as they are: nothing lies between a threshold and infinity.
     low, high = np.quantile(drawn, tails, axis=1, method="inverted_cdf")
@@ -238,9 +258,9 @@ class TierSearch:
             np.cumsum(ranked, axis=0)[self._last],
         )
 
-    def best_ppv(self) -> float:
+    def best_ppv(self, weights: Floats) -> float:
         """Return the greatest PPV that any cut reaches on the data as they are."""
-        hits, called = self._count(np.ones((len(self._order), 1)))
+        hits, called = self._count(weights)
         return float((hits / called).max())
 
     def find(self, weights: Floats) -> Floats:
@@ -251,7 +271,7 @@ class TierSearch:
         is_cut = np.diff(called, axis=0, prepend=0) > 0
         rule_out = np.argmax(hits / hits[-1] >= self._sensitivity, axis=0)
         # Divided, not multiplied, as in `threshold_at_ppv`: rounding must not decide.
-        reaches = is_cut & (hits / np.maximum(called, 1) >= self._ppv)
+        reaches = is_cut & (hits / np.where(called > 0, called, 1) >= self._ppv)
         rule_in = np.where(reaches.any(axis=0), len(index) - 1 - np.argmax(reaches[::-1], axis=0), -1)
         crossed = rule_in > rule_out
         between = np.where(

@@ -169,7 +169,7 @@ def test_the_official_folds_as_a_splitter(mini):
 @pytest.mark.parametrize(
     ("given", "groups", "message"),
     [
-        ({"fold": [1, 2, 3]}, None, "there are 4 records"),
+        ({"fold": [1, 2, 3]}, None, "one value for each of the 4 records"),
         ({"fold": [1, 1, 2, 2], "test": [3]}, None, "fold 3 has no record; there are 1, 2"),
         ({"fold": [1, 1, 2, 2], "test": [2], "leave_out": [2]}, None, "both tested and left out"),
         ({"fold": [1, 1, 2, 2], "test": [2], "leave_out": [1]}, None, "none is there for training"),
