@@ -34,7 +34,7 @@ ALLOWED = {
         "triage",
     },
     "candidates": {"classifiers", "fusion", "pipelines", "preprocessing"},
-    "comparison": {"displays", "leads", "metrics", "splits", "triage"},
+    "comparison": {"displays", "leads", "metrics", "preprocessing", "splits", "triage"},
     "persistence": {"classifiers", "leads", "preprocessing"},
     "pipelines": {"_documentation", "classifiers", "features", "fusion", "preprocessing"},
     "fusion": {"_documentation", "preprocessing", "splits"},

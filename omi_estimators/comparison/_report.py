@@ -18,6 +18,7 @@ import sklearn
 import omi_estimators
 from omi_estimators.comparison._displays import Pictures
 from omi_estimators.comparison._result import format_interval
+from omi_estimators.preprocessing import Usable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,8 +92,8 @@ class ComparisonResult(Pictures):
     subgroups : DataFrame
         One row for each column, level and estimator; empty if none were asked for.
     tiers : DataFrame of str or None
-        Risk tier of each record by each estimator, with thresholds chosen on the other folds; empty text for
-        records that no fold tested.
+        Risk tier of each record by each estimator, with thresholds chosen on the other folds; "not judged" for
+        records that an estimator could not judge, empty text for those that no fold tested.
     probabilities : DataFrame of shape (n_records, n_estimators)
         Out-of-fold probabilities of the positive class; NaN for records that no fold tested.
     y : ndarray of shape (n_records,)
@@ -101,6 +102,9 @@ class ComparisonResult(Pictures):
         Patient of each record.
     fold : ndarray of shape (n_records,)
         The fold that tested each record; -1 for none.
+    reasons : ndarray of str, shape (n_records,)
+        Why a record could not be judged by every estimator (`omi_estimators.preprocessing.usable_records`), empty if it
+        could. The others count in no figure.
     estimators : dict of str to str
         How each estimator is written.
     reference : str
@@ -249,12 +253,15 @@ def _render(figure: Figure) -> bytes:
 def _count(result: Pictures, n_skipped: int) -> str:
     counts = result.counts
     patients = f" of {counts['n_patients']} patients" if result.groups is not None else ""
-    untested = len(result.y) - counts["n_records"]
+    unjudged = Usable.from_reasons(result.reasons.tolist())
+    untested = int((result.fold < 0).sum())
     sentences = [
         f"{counts['n_records']} records{patients}; {counts['n_events']} are {result.target_names[1]}, "
         f"{counts['n_records'] - counts['n_events']} {result.target_names[0]}.",
         f"Damaged records skipped: {n_skipped}.",
     ]
+    if not unjudged.mask.all():
+        sentences.append(f"{(~unjudged.mask).sum()} records could not be judged, and count in no figure: {unjudged}.")
     if untested:
         sentences.append(f"{untested} records were only trained on, and count in no figure.")
     return " ".join(sentences)

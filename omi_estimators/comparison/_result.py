@@ -36,6 +36,7 @@ class Findings:
     y: NDArray[np.int64] = field(repr=False)
     groups: NDArray[Any] | None = field(repr=False)
     fold: NDArray[np.int64] = field(repr=False)
+    reasons: NDArray[np.object_] = field(repr=False)
     estimators: dict[str, str] = field(repr=False)
     reference: str
     target_names: tuple[str, str]
@@ -45,8 +46,8 @@ class Findings:
 
     @property
     def tested(self) -> NDArray[np.bool_]:
-        """Whether each record was tested by a fold."""
-        return self.fold >= 0
+        """Whether each record was tested by a fold, and could be judged by every estimator."""
+        return (self.fold >= 0) & (self.reasons == "")
 
     @property
     def counts(self) -> dict[str, int]:
