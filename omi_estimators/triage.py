@@ -17,8 +17,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators._validation import make_rng
-from omi_estimators.metrics import TierThresholds, assign_tiers, tier_thresholds
-from omi_estimators.metrics._tiers import count_tiers
+from omi_estimators.metrics import TierThresholds, assign_tiers, count_tiers, tier_thresholds
 from omi_estimators.splits import check_records, describe_records, make_splits, predict_out_of_fold, route_groups
 
 
@@ -300,13 +299,14 @@ def tier_table(
     Returns
     -------
     DataFrame
-        One row for each tier, lowest risk first: `n_records`, `n_events`, `share_of_records`,
-        `share_of_events`, and `event_rate` with `event_rate_low` and `event_rate_high` (NaN if empty).
+        One row for each tier, lowest risk first, and a last one for records that were not judged if there are any:
+        `n_records`, `n_events`, `share_of_records`, `share_of_events`, and `event_rate` with `event_rate_low` and
+        `event_rate_high` (NaN if empty).
 
     Raises
     ------
     ValueError
-        If labels, tiers and groups do not fit together, or a tier is none of the four.
+        If labels, tiers and groups do not fit together, or a tier is none.
 
     Examples
     --------

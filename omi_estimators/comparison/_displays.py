@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from omi_estimators.displays import (
+    COLOURS,
+    DASHES,
     DecisionCurveDisplay,
     PrecisionRecallBandDisplay,
     ProbabilityDisplay,
@@ -14,7 +16,6 @@ from omi_estimators.displays import (
     RiskTierDisplay,
     RocBandDisplay,
 )
-from omi_estimators.displays._base import COLOURS, DASHES
 from omi_estimators.metrics import Interval, decision_curve, precision_recall_band, roc_band
 
 if TYPE_CHECKING:
