@@ -20,8 +20,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from omi_estimators._compat import HasMethods, Interval, StrOptions, fit_context
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators._validation import check_weights, make_rng
-from omi_estimators.metrics import TierThresholds, assign_tiers, tier_thresholds
-from omi_estimators.metrics._tiers import count_tiers
+from omi_estimators.metrics import TierThresholds, assign_tiers, count_tiers, tier_thresholds
 from omi_estimators.preprocessing import Judgement, judge, report_unusable
 from omi_estimators.splits import (
     Splits,
@@ -33,8 +32,6 @@ from omi_estimators.splits import (
     route_fit,
     select_judged,
 )
-
-NOT_JUDGED = "not judged"
 
 
 class RiskTierClassifier(DocumentedMixin, MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
@@ -310,10 +307,9 @@ class RiskTierClassifier(DocumentedMixin, MetaEstimatorMixin, ClassifierMixin, B
         """
         prob, usable = self.judge(X)
         report_unusable(usable, on_error="warn", consequence="given no tier")
-        found, tiers = self.thresholds_, np.full(len(prob), NOT_JUDGED)
+        found = self.thresholds_
         ends = (found.rule_out.estimate, found.max_f1.estimate, found.rule_in.estimate)
-        tiers[usable.mask] = assign_tiers(prob[usable.mask, self._positive_column()], *ends)
-        return tiers
+        return assign_tiers(prob[:, self._positive_column()], *ends, usable=usable.mask)
 
     def _positive_column(self) -> int:
         return int(np.flatnonzero(self.classes_ == self.pos_label_)[0])
@@ -390,13 +386,14 @@ def tier_table(
     Returns
     -------
     DataFrame
-        One row for each tier, lowest risk first: `n_records`, `n_events`, `share_of_records`,
-        `share_of_events`, and `event_rate` with `event_rate_low` and `event_rate_high` (NaN if empty).
+        One row for each tier, lowest risk first, and a last one for records that were not judged if there are any:
+        `n_records`, `n_events`, `share_of_records`, `share_of_events`, and `event_rate` with `event_rate_low` and
+        `event_rate_high` (NaN if empty).
 
     Raises
     ------
     ValueError
-        If labels, tiers and groups do not fit together, or a tier is none of the four.
+        If labels, tiers and groups do not fit together, or a tier is none.
 
     Examples
     --------

@@ -59,20 +59,6 @@ ALLOWED = {
 SHARED = {"__init__", "_compat", "_store", "_validation"}
 # Imports of another room's private module that are still there, as "importing file, imported module".
 NOT_YET_MENDED = {
-    "comparison/_decisions.py, metrics._tiers",
-    "comparison/_displays.py, displays._base",
-    "comparison/_subgroups.py, metrics._bootstrap",
-    "comparison/_subgroups.py, metrics._weighted",
-    "comparison/_table.py, metrics._bootstrap",
-    "comparison/_table.py, metrics._weighted",
-    "displays/_reliability.py, metrics._weighted",
-    "displays/_tiers.py, metrics._tiers",
-    "inspection/_ablation_display.py, displays._base",
-    "inspection/_beat_display.py, displays._base",
-    "inspection/_feature_display.py, displays._base",
-    "inspection/_fiducial_display.py, displays._base",
-    "inspection/_paper.py, displays._base",
-    "inspection/_saliency_display.py, displays._base",
     "persistence/_networks.py, classifiers._checks",
     "persistence/_networks.py, classifiers._prediction",
     "persistence/_networks.py, classifiers._training",
@@ -80,7 +66,6 @@ NOT_YET_MENDED = {
     "persistence/_onnx.py, classifiers._checks",
     "persistence/_onnx.py, classifiers._prediction",
     "persistence/_onnx.py, classifiers._prior",
-    "triage.py, metrics._tiers",
 }
 # Libraries whose private names only `_compat` may import, and operators of torch that have no public name.
 WATCHED = {"joblib", "skops", "skorch", "sklearn", "torch"}

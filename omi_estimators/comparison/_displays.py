@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from omi_estimators.comparison._result import Findings
 from omi_estimators.displays import (
+    COLOURS,
+    DASHES,
     DecisionCurveDisplay,
     PrecisionRecallBandDisplay,
     ProbabilityDisplay,
@@ -15,7 +17,6 @@ from omi_estimators.displays import (
     RiskTierDisplay,
     RocBandDisplay,
 )
-from omi_estimators.displays._base import COLOURS, DASHES
 from omi_estimators.metrics import Interval, decision_curve, precision_recall_band, roc_band
 
 if TYPE_CHECKING:
