@@ -151,7 +151,9 @@ def check_weights(sample_weight: ArrayLike | None, n_records: int) -> NDArray[np
     with np.errstate(over="ignore"):
         total = weights.sum()
     if not (weights >= 0).all() or not 0 < total < np.inf:
-        raise ValueError(f"sample_weight must hold numbers of zero or more with a finite sum above zero; got sum {total:g}.")
+        raise ValueError(
+            f"sample_weight must hold numbers of zero or more with a finite sum above zero; got sum {total:g}."
+        )
     return weights
 
 

@@ -17,10 +17,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import Bunch, Tags, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
-from sklearn.utils.metaestimators import _BaseComposition, available_if
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_or_1d
 
+from omi_estimators._compat import BaseComposition
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators._validation import check_weights
 from omi_estimators.preprocessing import Judgement, Usable, judge, report_unusable
@@ -50,7 +51,7 @@ def _final_has_decision_function(fusion: FusionClassifier) -> bool:
     return final is None or hasattr(final, "decision_function")
 
 
-class FusionClassifier(DocumentedMixin, ClassifierMixin, _BaseComposition):
+class FusionClassifier(DocumentedMixin, ClassifierMixin, BaseComposition):
     """Classifiers stacked by logistic regression on their log-odds, cross-fitted by patient.
 
     Each classifier is fitted in cross-validation in which no patient is on both sides, so that logistic

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import accuracy_score
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
+from omi_estimators._compat import StrOptions, fit_context, num_samples, safe_indexing
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators.preprocessing import Judgement, Usable, check_usable, measure_steps, report_unusable
 
@@ -95,6 +94,7 @@ class ECGPipeline(DocumentedMixin, Pipeline):
         self.unusable = unusable
         self.train_on_unusable = train_on_unusable
 
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: ArrayLike | None = None, **params: Any) -> ECGPipeline:
         """Fit the steps one after another, the later ones on usable records only.
 
@@ -119,10 +119,9 @@ class ECGPipeline(DocumentedMixin, Pipeline):
         """
         if y is None or hasattr(self.steps[-1][1], "transform"):
             return super().fit(X, y, **params)
-        self._validate_params()
         self._validate_steps()
         routed = self._check_method_params(method="fit", props=params)
-        labels, kept = np.asarray(y), np.arange(_num_samples(X))
+        labels, kept = np.asarray(y), np.arange(num_samples(X))
         reasons = np.full(len(kept), "", dtype=object)
         context = self._init_callback_context(max_subtasks=1)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
@@ -170,7 +169,7 @@ class ECGPipeline(DocumentedMixin, Pipeline):
         return Judgement(*self._answer("predict_proba", X, params, unknown))
 
     def _answer(self, method: str, X: Any, params: dict[str, Any], unknown: Any) -> tuple[NDArray[Any], Usable]:
-        """Return what a method of the classifier answers for usable records, `unknown` for others, and which they are."""
+        """Return what a method of the classifier answers for usable records, and `unknown` for the others."""
         check_is_fitted(self)
         routed = process_routing(self, method, **params) if params else {}
         values, usable = measure_steps(self.steps[:-1], X, {name: found.transform for name, found in routed.items()})
@@ -295,8 +294,8 @@ def _take(params: Mapping[str, Any], kept: NDArray[np.intp], n_records: int) -> 
     """Return parameters of a fit for the records that are kept: those with a value for each record are cut."""
     return {
         name: value
-        if np.isscalar(value) or value is None or _num_samples(value) != n_records
-        else _safe_indexing(value, kept)
+        if np.isscalar(value) or value is None or num_samples(value) != n_records
+        else safe_indexing(value, kept)
         for name, value in params.items()
     }
 

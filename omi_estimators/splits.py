@@ -14,11 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
-from sklearn.utils import _safe_indexing, indexable
+from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, get_routing_for_object
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _num_samples, has_fit_parameter
+from sklearn.utils.validation import has_fit_parameter
 
+from omi_estimators._compat import num_samples, safe_indexing
 from omi_estimators._validation import check_groups, find_missing, make_rng
 from omi_estimators.preprocessing import Judgement, Usable, judge, report_unusable
 
@@ -147,7 +148,7 @@ class OfficialFolds:
             If there are more or fewer records than folds, a fold of `test` or `leave_out` has no record, or a patient
             is on both sides.
         """
-        fold = check_groups(self.fold, _num_samples(X), name="fold")
+        fold = check_groups(self.fold, num_samples(X), name="fold")
         patients = None if groups is None else check_groups(groups, len(fold))
         out = np.isin(fold, list(self.leave_out))
         for number, tested in enumerate(self._find_tested()):
@@ -292,9 +293,9 @@ def cross_fit(
     fits = Parallel(n_jobs=n_jobs)(
         delayed(fit_and_judge)(
             estimator,
-            _safe_indexing(records, train),
+            safe_indexing(records, train),
             y[train],
-            _safe_indexing(records, test),
+            safe_indexing(records, test),
             {name: values[train] for name, values in params.items()},
         )
         for train, test in splits
@@ -396,7 +397,7 @@ def select_judged(usable: Usable, labels: NDArray, weights: NDArray | None, *, c
 def check_records(X: Any, y: ArrayLike, groups: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray | None]:
     """Return labels, their classes, and patients, as arrays; raise a ValueError if they do not fit together."""
     try:
-        n_records = _num_samples(X)
+        n_records = num_samples(X)
     except TypeError as error:
         raise ValueError(f"X must be an array of records; got {type(X).__name__}.") from error
     labels = np.asarray(y)

@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from omi_estimators._compat import CallbackSupportMixin, Interval, StrOptions, fit_context, num_samples, with_callbacks
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators._validation import make_rng
 from omi_estimators.classifiers._callbacks import ScikitLearnTasks
@@ -169,7 +168,7 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
         self.verbose = verbose
 
     @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
         X: ArrayLike,
@@ -227,7 +226,7 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
             net.callbacks_.insert(-1 if valid_set else len(net.callbacks_), self._watch(context, X, y))
             checkpoint = open_checkpoint(self, net, records, train_set, rng)
             train(self, net, train_set, self.max_epochs - len(net.history), self.on_interrupt)
-        self.n_records_ = _num_samples(X)
+        self.n_records_ = num_samples(X)
         self.n_patients_: int | None = None if groups is None else len(np.unique(np.asarray(groups)))
         self._mass = class_mass(records, len(self.classes_))
         self._drawn = self._drawn_mass(records.take(index), train_set.n_drawn)
@@ -237,7 +236,7 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
         X: ArrayLike,
@@ -280,7 +279,7 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
                     group["lr"] = self.lr
             train_set, _, _ = split_records(self, records, device, rng, validates=False)
             train(self, net, train_set, 1, "raise")
-        self.n_records_ = (0 if first else self.n_records_) + _num_samples(X)
+        self.n_records_ = (0 if first else self.n_records_) + num_samples(X)
         # Patients may come back in a later call, and nobody remembers who they were.
         self.n_patients_ = None
         self._mass = self._mass + class_mass(records, len(self.classes_))

@@ -1,40 +1,23 @@
-"""Training that outlives its process: everything an epoch leaves behind in one file, and the way back from it.
-
-The file is 32 bytes of SHA-256 and, of all that follows, a safetensors body: tensors, and as one more of them
-("state") JSON that says where each tensor belongs. Nothing in it is ever executed, as a pickle would be.
-"""
+"""Training that outlives its process: everything an epoch leaves behind in one file, and the way back from it."""
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import time
 import warnings
-from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
-import safetensors.torch
-import skorch
 import torch
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.history import History
-from torch import Tensor
 
-import omi_estimators
-from omi_estimators._files import replace_file
+from omi_estimators._store import make_key, read_file, write_file
 from omi_estimators.classifiers._prediction import uncompiled
 from omi_estimators.classifiers._records import Records, TensorRecords, digest_records
-
-# Raised with every change of what the file holds, so that no older file is read as a newer one.
-_FORMAT = 1
-
-_DIGEST_SIZE = sha256().digest_size
 
 # These change no weight, or are in the key by what came of them: seed, threads, device, callbacks.
 _NOT_IN_KEY = {
@@ -121,7 +104,7 @@ class Checkpoint(Callback):
 
     def find(self, net: NeuralNetClassifier) -> None:
         """Read the file, if there is one; give the net what other callbacks look at when training begins."""
-        self.found_ = self._load()
+        self.found_ = read_file(self.path, "checkpoint", "training starts from the beginning")
         if self.found_ is not None:
             net.history_ = History()
             net.history_.extend(self.found_["history"])
@@ -136,16 +119,8 @@ class Checkpoint(Callback):
 
     def on_epoch_end(self, net: NeuralNetClassifier, **kwargs: Any) -> None:
         """Write; a training that cannot write goes on with a warning."""
-        try:
-            replace_file(self.path, _encode(_capture(net, self.train_set, self.rng) | {"key": self.path.stem}))
-        except (OSError, TypeError) as error:
-            # Without the epoch's number, so that Python shows it once and not once an epoch.
-            warnings.warn(
-                f"The checkpoint {self.path} cannot be written ({error}). Training goes on; if it is killed, it starts "
-                "again from the last checkpoint that could be written, if any.",
-                UserWarning,
-                stacklevel=2,
-            )
+        otherwise = "Training goes on; if it is killed, it starts again from the last that could be written, if any."
+        write_file(self.path, _capture(net, self.train_set, self.rng), "checkpoint", otherwise)
 
     def remove(self) -> None:
         """Remove the file, and what killed processes left half-written of it."""
@@ -160,23 +135,6 @@ class Checkpoint(Callback):
                 UserWarning,
                 stacklevel=3,
             )
-
-    def _load(self) -> dict[str, Any] | None:
-        """Return the state in the file, or None if there is none or, with a warning, if it is not to be trusted."""
-        try:
-            state = _decode(self.path.read_bytes())
-            if state["key"] != self.path.stem:
-                raise ValueError("it belongs to another fit")
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            warnings.warn(
-                f"The checkpoint {self.path} is ignored ({error}); training starts from the beginning.",
-                UserWarning,
-                stacklevel=4,
-            )
-            return None
-        return state
 
 
 def _check_writable(folder: Path) -> None:
@@ -197,31 +155,21 @@ def _check_writable(folder: Path) -> None:
 def _fit_key(estimator: Any, net: NeuralNetClassifier, records: Records, rng: np.random.Generator) -> str:
     """Return a hash of all that decides what a fit ends with."""
     params = {name: value for name, value in estimator.get_params(deep=False).items() if name not in _NOT_IN_KEY}
-    try:
-        return joblib.hash(
-            {
-                "class": type(estimator).__qualname__,
-                "params": params,
-                "callbacks": [_describe_callback(callback) for callback in estimator.callbacks or []],
-                # class_weight names classes, which the records hold as 0, 1, ….
-                "classes": estimator.classes_.tolist(),
-                "records": (bytes(digest_records(records)), records.weight),
-                # Those of the last fit, where warm_start goes on from it.
-                "weights": {name: value.cpu().numpy() for name, value in uncompiled(net.module_).state_dict().items()},
-                "rng": rng.bit_generator.state,
-                "device": torch.device(net.device).type,
-                # Sums in float32 depend on it.
-                "n_threads": torch.get_num_threads(),
-                "format": _FORMAT,
-                "versions": [module.__version__ for module in (omi_estimators, torch, skorch, np)],
-            }
-        )
-    except Exception as error:
-        # Whatever pickling raises; what to do is the same.
-        raise ValueError(
-            f"The parameters of {type(estimator).__name__} cannot be told from others on disk ({error}); use functions "
-            "and classes that a module defines by name, or set checkpoint_dir=None."
-        ) from error
+    decides = {
+        "class": type(estimator),
+        "params": params,
+        "callbacks": [_describe_callback(callback) for callback in estimator.callbacks or []],
+        # class_weight names classes, which the records hold as 0, 1, ….
+        "classes": estimator.classes_.tolist(),
+        "records": (bytes(digest_records(records)), records.weight),
+        # Those of the last fit, where warm_start goes on from it.
+        "weights": uncompiled(net.module_).state_dict(),
+        "rng": rng.bit_generator.state,
+        "device": torch.device(net.device).type,
+        # Sums in float32 depend on it.
+        "n_threads": torch.get_num_threads(),
+    }
+    return make_key(decides, name=f"The parameters of {type(estimator).__name__}", otherwise="set checkpoint_dir=None")
 
 
 def _describe_callback(callback: Any) -> tuple[Any, ...]:
@@ -229,7 +177,9 @@ def _describe_callback(callback: Any) -> tuple[Any, ...]:
     name, part = callback if isinstance(callback, (tuple, list)) else (None, callback)
     if isinstance(part, type):
         return name, part
-    return name, type(part), {key: value for key, value in vars(part).items() if not key.endswith("_")}
+    # Under f_ skorch's have the files that they write.
+    made = {key: value for key, value in vars(part).items() if not (key.endswith("_") or key.startswith("f_"))}
+    return name, type(part), made
 
 
 def _capture(net: NeuralNetClassifier, train_set: TensorRecords, rng: np.random.Generator) -> dict[str, Any]:
@@ -247,7 +197,7 @@ def _capture(net: NeuralNetClassifier, train_set: TensorRecords, rng: np.random.
         "optimizer": net.optimizer_.state_dict(),
         "callbacks": callbacks,
         "history": list(net.history),
-        "n_drawn": torch.from_numpy(train_set.n_drawn),
+        "n_drawn": train_set.n_drawn,
         "rng": rng.bit_generator.state,
         "torch_rng": torch.get_rng_state(),
         "cuda_rng": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
@@ -267,66 +217,8 @@ def _restore(
             callbacks[name].lr_scheduler_.load_state_dict(of_callback.pop("scheduler"))
         for key, value in of_callback.items():
             setattr(callbacks[name], key, value)
-    train_set.n_drawn[:] = state["n_drawn"].numpy()
+    train_set.n_drawn[:] = state["n_drawn"]
     rng.bit_generator.state = state["rng"]
     torch.set_rng_state(state["torch_rng"])
     if state["cuda_rng"] is not None:
         torch.cuda.set_rng_state(state["cuda_rng"], torch.device(net.device))
-
-
-def _encode(state: dict[str, Any]) -> bytes:
-    """Return a state as the content of a file."""
-    tensors: dict[str, Tensor] = {}
-    text = json.dumps(_pack(state, tensors))
-    tensors["state"] = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
-    body = safetensors.torch.save(tensors)
-    return sha256(body).digest() + body
-
-
-def _decode(content: bytes) -> dict[str, Any]:
-    """Return the state in the content of a file.
-
-    Raises
-    ------
-    ValueError
-        If a single byte is not as it was written.
-    """
-    body = content[_DIGEST_SIZE:]
-    if sha256(body).digest() != content[:_DIGEST_SIZE]:
-        raise ValueError("it is damaged, or no checkpoint: its content does not match its digest")
-    tensors = safetensors.torch.load(body)
-    return _unpack(json.loads(bytes(tensors["state"].numpy())), tensors)
-
-
-def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """Return a value as JSON can hold it, with its tensors put aside under a name."""
-    if isinstance(value, Tensor):
-        name = str(len(tensors))
-        tensors[name] = value.detach().cpu().contiguous()
-        # The layout in memory decides the order of sums, so it is kept too.
-        return {"tensor": name, "stride": value.stride()}
-    if isinstance(value, Mapping):
-        return {"dict": [[key, _pack(part, tensors)] for key, part in value.items()]}
-    if isinstance(value, tuple):
-        return {"tuple": [_pack(part, tensors) for part in value]}
-    if isinstance(value, list):
-        return [_pack(part, tensors) for part in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    raise TypeError(f"a {type(value).__name__}, which an optimizer or a callback left in its state, has no place in it")
-
-
-def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """Return what `_pack` was given."""
-    if isinstance(value, list):
-        return [_unpack(part, tensors) for part in value]
-    if not isinstance(value, dict):
-        return value
-    if "tensor" in value:
-        saved = tensors[value["tensor"]]
-        return torch.empty_strided(saved.shape, value["stride"], dtype=saved.dtype).copy_(saved)
-    if "tuple" in value:
-        return tuple(_unpack(part, tensors) for part in value["tuple"])
-    return {key: _unpack(part, tensors) for key, part in value["dict"]}

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
+from sklearn.utils.validation import check_consistent_length, validate_data
 
+from omi_estimators._compat import check_sample_weight
 from omi_estimators.classifiers._records import Records, merge_records
 from omi_estimators.leads import check_records_axis
 
@@ -85,7 +86,7 @@ def check_records(
     signals, labels = check_signals(estimator, X, y=y, reset=reset, ensure_min_samples=2)
     check_classification_targets(labels)
     _check_not_blank(signals)
-    weight = _check_sample_weight(sample_weight, signals, dtype=np.float64, ensure_non_negative=True)
+    weight = check_sample_weight(sample_weight, signals, dtype=np.float64, ensure_non_negative=True)
     if groups is not None and np.ndim(groups) != 1:
         raise ValueError(f"groups must hold one patient per record; got {groups!r:.100}.")
     check_consistent_length(signals, groups)

@@ -100,13 +100,7 @@ def _compare(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="omi-estimators-") as temporary:
         cache = args.cache or Path(temporary)
         estimators = _make_estimators(args, cache / "records")
-        unusable = measure_records(
-            data.X, args.estimators, args.sampling_rate, n_jobs=args.jobs, cache=cache / "records"
-        )
-        n_unusable = int(unusable.sum())
-        if n_unusable:
-            notes.append(f"{n_unusable} records have no measurable beat or features; they count all the same.")
-            say(notes[-1])
+        measure_records(data.X, args.estimators, args.sampling_rate, n_jobs=args.jobs, cache=cache / "records")
         result = _run(estimators, data, splits, args.seed, cache / "folds")
     print(result)
     print(f"\n{result.calibration_summary().rename_axis(None).to_string()}")

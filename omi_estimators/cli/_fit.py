@@ -68,8 +68,8 @@ def _fit(args: argparse.Namespace) -> int:
         y, groups = table["label"].to_numpy(), _find_patients(table)
         with warnings.catch_warnings(record=True) as caught, tempfile.TemporaryDirectory(prefix="omi-") as cache:
             warnings.simplefilter("always", UserWarning)
-            unusable = measure_records(X, [args.model], args.sampling_rate, n_jobs=args.jobs, cache=Path(cache))
-            X, y, groups = _leave_out(X, y, groups, table["file"].to_numpy(), unusable)
+            usable = measure_records(X, [args.model], args.sampling_rate, n_jobs=args.jobs, cache=Path(cache))
+            X, y, groups = _leave_out(X, y, groups, table["file"].to_numpy(), usable)
             n_patients = len(set(groups.tolist()))
             say(f"{len(y)} records of {n_patients} patients, {int(y.sum())} positive; {args.folds} folds by patient.")
             model = _make_model(args, cache).fit(X, y, groups=groups)
@@ -134,12 +134,13 @@ def _find_patients(table: pd.DataFrame) -> NDArray[np.object_]:
     return np.arange(len(table)).astype(object)
 
 
-def _leave_out(X: Any, y: Any, groups: Any, files: Any, unusable: Any) -> tuple[Any, Any, Any]:
-    """Return the records that have beats and features; name the others."""
-    if unusable.any():
-        shown = ", ".join(files[unusable][:10]) + (" ..." if unusable.sum() > 10 else "")
-        say(f"note: left out, having no measurable beat: {int(unusable.sum())} records ({shown}).")
-        X, y, groups = X[~unusable], y[~unusable], groups[~unusable]
+def _leave_out(X: Any, y: Any, groups: Any, files: Any, usable: Any) -> tuple[Any, Any, Any]:
+    """Return the records that can be judged; name the others."""
+    if not usable.mask.all():
+        bad = ~usable.mask
+        shown = ", ".join(f"{file} ({why})" for file, why in zip(files[bad][:10], usable.reasons[bad], strict=False))
+        say(f"note: left out, as they cannot be judged: {bad.sum()} records: {shown}{' ...' * (bad.sum() > 10)}.")
+        X, y, groups = X[usable.mask], y[usable.mask], groups[usable.mask]
     if len(set(y.tolist())) < 2:
         raise ValueError("The records that could be read and measured are of one class only; both 0 and 1 are needed.")
     return X, y, groups

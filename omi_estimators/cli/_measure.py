@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from omi_estimators.preprocessing import Usable
 
 _CHUNK = 32  # records between two steps of the progress bar
 
 
-def measure_records(
-    X: Any, estimators: Collection[str], sampling_rate: float, *, n_jobs: int, cache: Path
-) -> NDArray[np.bool_]:
+def measure_records(X: Any, estimators: Collection[str], sampling_rate: float, *, n_jobs: int, cache: Path) -> Usable:
     """Fill the cache of beats and features, showing progress.
 
     Done once and in parallel, so that the folds' times are those of learning.
@@ -37,14 +33,13 @@ def measure_records(
 
     Returns
     -------
-    ndarray of bool, shape (n_records,)
-        Which records have no beat or no features.
+    Usable
+        Which records have beats and features, and why the others have none.
     """
-    import numpy as np
     from tqdm import tqdm
 
     from omi_estimators.pipelines import make_forest_pipeline, make_net_pipeline
-    from omi_estimators.preprocessing import UnusableRecordWarning
+    from omi_estimators.preprocessing import Usable, measure_steps
 
     # The steps that work on one record at a time; the regression's beats are those of the net.
     wanted = set(estimators)
@@ -53,15 +48,14 @@ def measure_records(
         steps["features"] = make_forest_pipeline(sampling_rate, memory=str(cache), n_jobs=n_jobs)[:1]
     if wanted - {"forest", "prior"}:
         steps["beats"] = make_net_pipeline(sampling_rate, memory=str(cache), n_jobs=n_jobs)[:2]
-    unusable = np.zeros(len(X), dtype=bool)
+    usable = Usable.from_reasons([""] * len(X))
     for what, measure in steps.items():
+        fitted = measure.fit(X[:1]).steps
+        reasons: list[str] = []
         with tqdm(total=len(X), desc=f"measuring {what}", unit="record", file=sys.stderr) as bar:
             for start in range(0, len(X), _CHUNK):
-                records = X[start : start + _CHUNK]
-                with warnings.catch_warnings():
-                    # Counted and reported once for all records instead.
-                    warnings.simplefilter("ignore", UnusableRecordWarning)
-                    values = np.asarray(measure.fit_transform(records)).reshape(len(records), -1)
-                unusable[start : start + _CHUNK] |= (np.isnan(values) | (values == 0)).all(axis=1)
-                bar.update(len(records))
-    return unusable
+                found = measure_steps(fitted, X[start : start + _CHUNK]).usable
+                reasons += found.reasons.tolist()
+                bar.update(len(found.reasons))
+        usable &= Usable.from_reasons(reasons)
+    return usable

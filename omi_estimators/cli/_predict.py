@@ -88,8 +88,7 @@ def _expand(given: Sequence[Path]) -> list[Path]:
 
 def _load(path: Path) -> tuple[Any, float, int]:
     """Return the model, and the rate (Hz) and number of samples of the records that it was fitted on."""
-    from omi_estimators.persistence import load
-    from omi_estimators.persistence._plain import iterate_parts
+    from omi_estimators.persistence import iterate_parts, load
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -109,6 +108,9 @@ def _judge(
     model: Any, files: Sequence[Path], sampling_rate: float, n_samples: int, args: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
     """Yield the line of each file."""
+    import numpy as np
+
+    from omi_estimators.preprocessing import signal_quality
     from omi_estimators.readers import load_ecgs
 
     params = {"sampling_rate": args.file_rate, "unit": args.unit}
@@ -119,28 +121,39 @@ def _judge(
         X, table = load_ecgs(
             files, sampling_rate, n_samples / sampling_rate, read_params=given, n_jobs=args.jobs, on_error="keep"
         )
+    read = np.flatnonzero(table["error"].to_numpy() == "")
+    judged = iter(_judge_records(model, X[read], sampling_rate) if len(read) else ())
     for position, (path, error) in enumerate(zip(files, table["error"], strict=True)):
         line = dict.fromkeys(_COLUMNS, "") | {"file": str(path), "error": error}
-        yield line if error else line | _judge_record(model, X[position], table.iloc[position], sampling_rate)
+        if not error:
+            quality = signal_quality(X[position], sampling_rate)
+            words = "; ".join(_warnings(quality, table.iloc[position]))
+            line |= {"quality": f"{quality.quality:.2f}", "warnings": words, **next(judged)}
+        yield line
 
 
-def _judge_record(model: Any, record: Any, row: Any, sampling_rate: float) -> dict[str, Any]:
-    """Return probability, tier, quality and warnings of one record, or why it has none."""
+def _judge_records(model: Any, X: Any, sampling_rate: float) -> Iterator[dict[str, str]]:
+    """Yield probability and tier of each record, or why it has none; the model is asked once for all."""
     import numpy as np
 
-    from omi_estimators.preprocessing import UnusableRecordWarning, signal_quality
+    from omi_estimators.metrics import assign_tiers
+    from omi_estimators.preprocessing import UnusableRecordWarning, judge
 
-    quality = signal_quality(record, sampling_rate)
-    found = {"quality": f"{quality.quality:.2f}", "warnings": "; ".join(_warnings(quality, row))}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        prob = model.predict_proba(record[np.newaxis])[0]
-        tier = model.predict_tier(record[np.newaxis])[0] if hasattr(model, "predict_tier") else ""
-    if any(issubclass(item.category, UnusableRecordWarning) for item in caught) or np.isnan(prob).any():
-        return found | {"error": "it has no beat that can be measured."}
+        # Each record has its reason in its own line.
+        warnings.simplefilter("ignore", UnusableRecordWarning)
+        prob, usable = judge(model, X)
+    for text in dict.fromkeys(str(item.message) for item in caught):
+        say(f"note: {text}")
     positive = getattr(model, "pos_label_", model.classes_[1])
-    column = int(np.flatnonzero(model.classes_ == positive)[0])
-    return found | {"probability": f"{prob[column]:.4f}", "tier": str(tier)}
+    prob = prob[:, int(np.flatnonzero(model.classes_ == positive)[0])]
+    tiers = [""] * len(X)
+    if hasattr(model, "thresholds_"):
+        cuts = (getattr(model.thresholds_, name).estimate for name in ("rule_out", "max_f1", "rule_in"))
+        tiers = assign_tiers(prob, *cuts, usable=usable.mask).tolist()
+    for number, tier, reason in zip(prob, tiers, usable.reasons, strict=True):
+        yield {"tier": tier, "error": reason} if reason else {"tier": tier, "probability": f"{number:.4f}"}
 
 
 def _warnings(quality: Any, row: Any) -> Iterator[str]:

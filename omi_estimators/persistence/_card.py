@@ -135,7 +135,7 @@ def _find_kept(model: Any, classes: Any) -> Training:
     found = vars(model)
     if "n_records_" in found:
         return Training(found["n_records_"], found["n_patients_"], _name_shares(classes, model.class_prior_))
-    if type(model).__name__ == "Pipeline" and found["steps"]:
+    if type(model).__name__ in ("Pipeline", "ECGPipeline") and found["steps"]:
         last = found["steps"][-1][1]
         return _find_kept(last, classes) if hasattr(last, "__dict__") else Training()
     if type(model).__name__ == "VotingClassifier" and "estimators_" in found:

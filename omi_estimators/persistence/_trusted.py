@@ -16,6 +16,7 @@ _OURS = (
     "omi_estimators.fusion.FusionClassifier",
     "omi_estimators.metrics._results.Interval",
     "omi_estimators.metrics._tiers.TierThresholds",
+    "omi_estimators.pipelines.ECGPipeline",
     "omi_estimators.preprocessing._beat.MedianBeat",
     "omi_estimators.preprocessing._ecg_filter.ECGFilter",
     "omi_estimators.preprocessing._mask.BadLeadMasker",

@@ -368,8 +368,11 @@ def test_n_jobs_cache_and_pickle_change_nothing(make_ecg, tmp_path, transformer)
 def test_usable_records(make_ecg):
     X = make_ecg()
     X[1] = 0
-    assert usable_records(X, 500).tolist() == [True, False, True]
-    assert usable_records(X, 500, least_quality=0).all()
-    assert usable_records(X[:, 0], 500, n_jobs=2).tolist() == [True, False, True]
+    usable = usable_records(X, 500)
+    assert usable.mask.tolist() == [True, False, True]
+    assert usable.reasons.tolist() == ["", "every lead is flat or missing", ""]
+    assert usable_records(X[:, 0], 500, n_jobs=2).mask.tolist() == [True, False, True]
+    picky = usable_records(X + np.random.default_rng(0).normal(scale=0.05, size=X.shape), 500, least_quality=0.9)
+    assert picky.reasons[0].startswith("its quality is 0.")
     with pytest.raises(ValueError, match="least_quality"):
         usable_records(X, 500, least_quality=50)
