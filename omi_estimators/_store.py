@@ -36,7 +36,7 @@ from joblib.hashing import NumpyHasher
 import omi_estimators
 
 # What these say changes how long a fit takes, not what comes of it, where they belong to a class of these packages.
-_IRRELEVANT = frozenset({"checkpoint_dir", "memory", "n_jobs", "verbose"})
+_IRRELEVANT = frozenset({"_skl_callbacks", "checkpoint_dir", "memory", "n_jobs", "verbose"})
 _OWNERS = ("omi_estimators", "sklearn", "skorch")
 
 _LIBRARIES = {
