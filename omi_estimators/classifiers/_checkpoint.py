@@ -20,16 +20,9 @@ from omi_estimators.classifiers._prediction import uncompiled
 from omi_estimators.classifiers._records import Records, TensorRecords, digest_records
 
 # These change no weight, or are in the key by what came of them: seed, threads, device, callbacks.
-_NOT_IN_KEY = {
-    "callbacks",
-    "checkpoint_dir",
-    "correct_prior",
-    "device",
-    "n_threads",
-    "on_interrupt",
-    "random_state",
-    "verbose",
-}
+_NOT_IN_KEY = frozenset(
+    "callbacks checkpoint_dir correct_prior device n_threads on_interrupt random_state verbose".split()
+)
 
 # A file that a killed process left half-written; one that still writes is far younger.
 _ABANDONED_AFTER = 3600.0
