@@ -138,22 +138,23 @@ class OfficialFolds:
         Raises
         ------
         ValueError
-            If there are more or fewer records than folds, a fold of `test` or `leave_out` has no record, or a patient
-            is on both sides.
+            If there are more or fewer records than folds, a fold of `test` or `leave_out` has no record, a patient
+            is missing, or one is on both sides.
         """
         fold = np.asarray(self.fold)
         if fold.ndim != 1 or len(fold) != num_samples(X):
             raise ValueError(
                 f"fold has shape {fold.shape}, but there are {num_samples(X)} records; give the fold of each record."
             )
+        patients = None if groups is None else check_groups(groups, len(fold))
         out = np.isin(fold, list(self.leave_out))
         for number, tested in enumerate(self._find_tested()):
             in_test = np.isin(fold, tested)
             train, test = np.flatnonzero(~in_test & ~out), np.flatnonzero(in_test)
             if not train.size:
                 raise ValueError("every fold is tested or left out, and none is there for training.")
-            if groups is not None:
-                _check_patients(number, np.asarray(groups)[train], np.asarray(groups)[test])
+            if patients is not None:
+                _check_patients(number, patients[train], patients[test])
             yield train, test
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
