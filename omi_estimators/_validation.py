@@ -132,7 +132,8 @@ def check_groups(values: ArrayLike, n_records: int, *, name: str = "groups") -> 
     what = "patient" if name == "groups" else "value"
     if array.ndim != 1 or len(array) != n_records:
         raise ValueError(f"{name} must hold one {what} for each of the {n_records} records; got shape {array.shape}.")
-    missing = find_missing(array)
+    # NumPy makes the text "nan" of a NaN among names.
+    missing = find_missing(array if isinstance(values, np.ndarray) else np.asarray(values, dtype=object))
     if missing.size:
         raise ValueError(
             f"{name} has missing {what}s, the first for record {missing[0]}; give every record one, or leave these "
@@ -161,6 +162,8 @@ def find_missing(values: NDArray[Any]) -> NDArray[np.intp]:
     """Return the positions of missing values in an array of any type: None, NaN, NaT or pandas' NA."""
     if values.dtype.kind in "biuSU":
         return np.empty(0, dtype=np.intp)
+    if values.dtype.kind in "mM":
+        return np.flatnonzero(np.isnat(values))
     # pandas' NA equals nothing and answers no question, not even whether it equals itself.
     return np.flatnonzero([value is None or (value == value) is not True for value in values.tolist()])
 
