@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from omi_estimators._validation import check_groups
 from omi_estimators.persistence._container import decode_card, sha256
 from omi_estimators.persistence._plain import iterate_parts
 
@@ -123,8 +124,9 @@ def find_training(model: Any, y: ArrayLike | None, groups: ArrayLike | None) -> 
         if unknown.size:
             raise ValueError(f"y has classes {unknown.tolist()!r}, which the model was not fitted on; give its own y.")
         shares = _name_shares(classes, counts / len(labels))
-    n_patients = kept.n_patients if patients is None else len(np.unique(patients))
-    return Training(lengths.pop(), n_patients, shares)
+    n_records = lengths.pop()
+    n_patients = kept.n_patients if groups is None else len(set(check_groups(groups, n_records).tolist()))
+    return Training(n_records, n_patients, shares)
 
 
 def _find_kept(model: Any, classes: Any) -> Training:
