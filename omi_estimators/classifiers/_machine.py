@@ -72,8 +72,10 @@ def fixed_threads(n_threads: int | None) -> Iterator[None]:
     """
     outermost = not getattr(_FIXED, "inside", False)
     with _FIXING:
-        # torch keeps a number for each thread of Python, but a new one begins with what was last set in any.
-        before = _FOUND[0] if outermost and _FOUND else torch.get_num_threads()
+        # torch keeps a number for each thread of Python, which begins, when first asked for, with what was last set in
+        # any other: so it is asked for here, and not believed while others are in here.
+        before = torch.get_num_threads()
+        before = _FOUND[0] if outermost and _FOUND else before
         if outermost:
             _FOUND.append(before)
         torch.set_num_threads(n_threads or min(_MOST_THREADS, os.cpu_count() or 1))
