@@ -126,7 +126,7 @@ def find_training(model: Any, y: ArrayLike | None, groups: ArrayLike | None) -> 
             raise ValueError(f"y has classes {unknown.tolist()!r}, which the model was not fitted on; give its own y.")
         shares = _name_shares(classes, counts / len(labels))
     n_records = lengths.pop()
-    n_patients = kept.n_patients if groups is None else len(np.unique(check_groups(groups, n_records)))
+    n_patients = kept.n_patients if groups is None else len(set(check_groups(groups, n_records).tolist()))
     return Training(n_records, n_patients, shares)
 
 
