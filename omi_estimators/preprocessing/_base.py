@@ -142,35 +142,6 @@ def _keep_memory() -> None:
     np.empty(_KEPT, dtype=np.uint8)
 
 
-def warn_if_implausible(rates: NDArray[np.float64], amplitudes: NDArray[np.float64], *, sampling_rate: float) -> None:
-    """Warn if the batch as a whole shows that its sampling rate or its unit must be wrong.
-
-    Parameters
-    ----------
-    rates : ndarray of shape (n_records,)
-        Heart rates, 1/min; NaN where not measurable.
-    amplitudes : ndarray of shape (n_records,)
-        Largest peak-to-peak amplitude of the beat over leads; NaN where not measurable.
-    sampling_rate : float
-        The rate that was given, in Hz.
-    """
-    rates, amplitudes = rates[np.isfinite(rates)], amplitudes[np.isfinite(amplitudes)]
-    if rates.size and not 20 <= (rate := float(np.median(rates))) <= 250:
-        warnings.warn(
-            f"the median heart rate of this batch is {rate:.0f}/min at sampling_rate={sampling_rate:g}; "
-            "is that the sampling rate of these records?",
-            UnusableRecordWarning,
-            stacklevel=3,
-        )
-    if amplitudes.size and not 0.02 <= (amplitude := float(np.median(amplitudes))) <= 30:
-        warnings.warn(
-            f"the median peak-to-peak amplitude of the beats in this batch is {amplitude:.3g} mV, which no "
-            "heart gives; are the records in millivolts? Divide microvolts by 1000.",
-            UnusableRecordWarning,
-            stacklevel=3,
-        )
-
-
 class RecordTransformer(DocumentedMixin, TransformerMixin, BaseEstimator):
     """Base of the transformers of records: validation, the loop over records, and tags.
 
