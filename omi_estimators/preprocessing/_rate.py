@@ -134,7 +134,9 @@ def likely_sampling_rate(evidence: ArrayLike, sampling_rate: float) -> float | N
     return nearest if abs(np.log(nearest / rate)) < 0.15 else float(np.round(rate, -1))
 
 
-def warn_if_implausible(evidence: NDArray[np.float64], amplitudes: NDArray[np.float64], *, sampling_rate: float) -> None:
+def warn_if_implausible(
+    evidence: NDArray[np.float64], amplitudes: NDArray[np.float64], *, sampling_rate: float
+) -> None:
     """Warn if the batch as a whole shows that its sampling rate or its unit must be wrong.
 
     Parameters
