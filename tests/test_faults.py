@@ -142,7 +142,7 @@ import warnings
 import numpy as np
 from joblib.externals.loky import process_executor
 
-from omi_estimators.preprocessing._base import map_records
+from omi_estimators.preprocessing._records import map_records
 
 
 def measure(record):

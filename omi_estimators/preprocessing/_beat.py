@@ -15,9 +15,15 @@ from scipy.signal import resample_poly
 from omi_estimators._compat import HasMethods, Interval, StrOptions
 from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing._average import AverageBeat, NoBeatError, average_beats
-from omi_estimators.preprocessing._base import WaveformTransformer, as_3d, float_type
 from omi_estimators.preprocessing._rate import rate_evidence, warn_if_implausible
-from omi_estimators.preprocessing._records import Measured, Usable, report_unusable
+from omi_estimators.preprocessing._records import (
+    Measured,
+    Usable,
+    WaveformTransformer,
+    as_3d,
+    float_type,
+    report_unusable,
+)
 
 _AVR = LEADS.index("aVR")
 

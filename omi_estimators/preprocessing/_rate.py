@@ -70,7 +70,7 @@ def rate_evidence(
     try:
         if average is None and sampling_rate < _SLOWER * _LEAST_RATE:
             return nothing
-        average = average or average_beats(record, sampling_rate / _SLOWER, 0.3, 0.5)
+        average = average or average_beats(np.asarray(record, np.float64), sampling_rate / _SLOWER, 0.3, 0.5)
     except NoBeatError:
         return nothing
     if len(average.peaks) < 2:
@@ -108,8 +108,8 @@ def likely_sampling_rate(evidence: ArrayLike, sampling_rate: float) -> float | N
     Returns
     -------
     float or None
-        In Hz, to within a tenth or so: a usual rate of recorders where one is near. None if the records may well have the
-        given rate, or do not tell: of one record, only several times the rate can be told from a sick heart.
+        In Hz, to within a tenth or so: a usual rate of recorders where one is near. None if the records may well have
+        the given rate, or do not tell: of one record, only several times the rate can be told from a sick heart.
 
     Examples
     --------

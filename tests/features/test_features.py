@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import check_estimator
 
 from omi_estimators.features import NeuroKitFeatures, delineate, feature_names, measure_record
-from omi_estimators.features import _measure as measure_module
+from omi_estimators.features import _neurokit_features as measure_module
 from omi_estimators.preprocessing import UnusableRecordWarning
 
 
