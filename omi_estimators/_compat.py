@@ -27,13 +27,14 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import joblib
 from joblib.func_inspect import get_func_code
 from sklearn.base import _fit_context as fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition as BaseComposition
+from sklearn.utils.parallel import Parallel
+from sklearn.utils.parallel import delayed as delayed
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _num_samples as num_samples
 
@@ -44,7 +45,7 @@ def run_parallel(tasks: Iterable[Any], n_jobs: int | None) -> Iterator[Any]:
     Parameters
     ----------
     tasks : iterable
-        What `joblib.delayed` makes.
+        What `delayed` of this module makes: scikit-learn's, whose settings and warnings reach the workers.
     n_jobs : int or None
         In joblib's meaning.
 
@@ -56,5 +57,5 @@ def run_parallel(tasks: Iterable[Any], n_jobs: int | None) -> Iterator[Any]:
     # A worker that grew too large, or ended idle just when work came, is replaced by the one thread that minds all
     # workers, which warns of it. Where warnings are errors the thread would die of it, and the call never end.
     warnings.filterwarnings("default", module=r"joblib\.externals\.loky")
-    results: Iterator[Any] = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
+    results: Iterator[Any] = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
     return results

@@ -36,14 +36,11 @@ from joblib.hashing import NumpyHasher
 import omi_estimators
 
 # What these say changes how long a fit takes, not what comes of it, where they belong to a class of these packages.
-_IRRELEVANT = frozenset({"checkpoint_dir", "memory", "n_jobs", "verbose"})
+_IRRELEVANT = frozenset({"_skl_callbacks", "checkpoint_dir", "memory", "n_jobs", "verbose"})
 _OWNERS = ("omi_estimators", "sklearn", "skorch")
 
-_LIBRARIES = {
-    root: version(name)
-    for root, name in {"sklearn": "scikit-learn"}.items()
-    | {name: name for name in ("joblib", "neurokit2", "numpy", "pandas", "scipy", "skorch", "torch")}.items()
-}
+_LIBRARIES = {name: version(name) for name in ("joblib", "neurokit2", "numpy", "pandas", "scipy", "skorch", "torch")}
+_LIBRARIES["sklearn"] = version("scikit-learn")
 _CODE = (type, FunctionType, ModuleType)
 _METHODS = (staticmethod, classmethod, property, functools.cached_property)
 _HEAP_TYPE = 1 << 9  # CPython's flag of types that were made while running
@@ -51,13 +48,16 @@ _IN_PLACE = frozenset("add append clear discard extend insert pop popitem remove
 _STANDARD = tuple(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib"))
 
 
+def _digest_file(path: str | Path) -> str:
+    """Return a digest of a file's content."""
+    with open(path, "rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
 def _digest_package(package: Path) -> str:
     """Return a digest of the source files of a package; without them, as in a zip file, of nothing."""
-    digest = sha256()
-    for path in sorted(package.rglob("*.py")):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(package).as_posix()} {len(content)}\n".encode() + content)
-    return digest.hexdigest()
+    digests = [(path.relative_to(package).as_posix(), _digest_file(path)) for path in sorted(package.rglob("*.py"))]
+    return sha256(repr(digests).encode()).hexdigest()
 
 
 # As early as possible: a file changed while the process runs is not what runs.
@@ -276,10 +276,8 @@ def _unpack(value: Any, arrays: dict[str, np.ndarray]) -> Any:
             return arrays[name].reshape(shape)
         case {"scalar": name}:
             return arrays[name][0]
-        case {"list": parts}:
-            return [_unpack(part, arrays) for part in parts]
-        case {"tuple": parts}:
-            return tuple(_unpack(part, arrays) for part in parts)
+        case {"list": parts} | {"tuple": parts}:
+            return (list if "list" in value else tuple)(_unpack(part, arrays) for part in parts)
         case {"dict": items}:
             return {key: _unpack(part, arrays) for key, part in items}
         case {"class": [str() as module, name], "parts": parts} if module.startswith("omi_estimators."):
@@ -375,7 +373,7 @@ class _Inside:
         self.files: set[str] = set()
         self.roots: set[str] = set()
         self._places: dict[int, int] = {}
-        self._paths: dict[str, str] = {}
+        self._paths: dict[str, str] = {}  # texts, with digests where they are paths
         self._changing: dict[int, set[str]] = {}
         self._digest_file = functools.cache(_digest_file)
 
@@ -489,12 +487,6 @@ class _Inside:
             home = getattr(code, "__module__", None) or names.get("__name__")
             self._changing[place] = {name for each in _find_codes(names, home) for name in _find_changed(each)}
         return self._changing[place]
-
-
-def _digest_file(path: str) -> str:
-    """Return a digest of a file's content."""
-    with open(path, "rb") as file:
-        return file_digest(file, "sha256").hexdigest()
 
 
 def _is_installed(module: ModuleType) -> bool:

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit, softmax
 from sklearn.base import ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import Bunch, Tags, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
@@ -37,9 +38,10 @@ from omi_estimators.splits import (
 
 __all__ = ["FusionClassifier"]
 
-# Penalties of the final regression as shares of its mean loss, on standardised log-odds. The free one moves no slope in
-# its eighth digit, and the firm one hardly any, unless classes are separated: then the slope has no bound but these.
-_FREE, _FIRM, _GROWTH = 1e-10, 1e-7, 1.1
+# Penalties of the final regression, on standardised log-odds, as shares of the weight of the smallest class. The free one
+# moves no slope in its eighth digit. Where classes are separated nothing bounds the slope but the penalty, and from the
+# firm to the loose one it grows by a fifth or more; otherwise it stays.
+_FIRM, _LOOSE, _FREE, _GROWTH = 1e-6, 1e-8, 1e-10, 1.15
 # The slope, per standard deviation, of a model whose log-odds do not rise with its class: the order, and no more.
 _NO_SLOPE = 1e-6
 
@@ -129,7 +131,8 @@ class FusionClassifier(DocumentedMixin, ClassifierMixin, BaseComposition):
     --------
     >>> import numpy as np
     >>> from sklearn.ensemble import RandomForestClassifier
-    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
     >>> from omi_estimators.fusion import FusionClassifier
     >>> rng = np.random.default_rng(0)
     >>> patients = np.arange(100) // 2
@@ -419,16 +422,23 @@ def _find_floor(prob: NDArray[np.float64]) -> float:
 
 def _fit_regression(known: NDArray[np.float64], labels: NDArray, weights: NDArray | None) -> LogisticRegression:
     """Return logistic regression on log-odds without a penalty that is felt, rising if there is one column."""
-    scaler = StandardScaler().fit(known, sample_weight=weights)
-    scaled, total = scaler.transform(known), len(labels) if weights is None else weights.sum()
+    mean = np.average(known, axis=0, weights=weights)
+    spread = np.sqrt(np.average((known - mean) ** 2, axis=0, weights=weights))
+    spread[spread < 1e-12 * (1 + np.abs(mean))] = 1.0
+    scaled = (known - mean) / spread
+    least = np.bincount(np.unique(labels, return_inverse=True)[1], weights=weights).min()
 
-    def fit(strength: float) -> LogisticRegression:
-        model = LogisticRegression(C=strength, solver="newton-cholesky", tol=1e-10, max_iter=1000)
+    def fit(penalty: float) -> LogisticRegression:
+        model = LogisticRegression(C=1 / penalty, solver="newton-cholesky", tol=1e-10, max_iter=1000)
         return model.fit(scaled, labels, sample_weight=weights)
 
-    free, firm = fit(1 / (_FREE * total)), fit(1 / (_FIRM * total))
-    if np.linalg.norm(free.coef_) > _GROWTH * np.linalg.norm(firm.coef_):
-        free = fit(1.0)
+    with warnings.catch_warnings():
+        # Of separated classes the solver may not find the end, and it is not wanted.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        firm, loose = (np.linalg.norm(fit(share * least).coef_) for share in (_FIRM, _LOOSE))
+    separated = loose > _GROWTH * firm
+    line = fit(1.0 if separated else _FREE * least)
+    if separated:
         warnings.warn(
             "Log-odds out of fold separate the classes, so that no slope is steep enough; the final regression has a "
             "slight penalty instead (C=1 on standardised log-odds), and its probabilities are less extreme than the "
@@ -436,20 +446,20 @@ def _fit_regression(known: NDArray[np.float64], labels: NDArray, weights: NDArra
             UserWarning,
             stacklevel=3,
         )
-    if free.coef_.size == 1 and free.coef_[0, 0] <= 0:
+    if line.coef_.size == 1 and line.coef_[0, 0] <= 0:
         warnings.warn(
-            f"Log-odds out of fold do not rise with the class (slope {free.coef_[0, 0]:.2g} per standard deviation): "
+            f"Log-odds out of fold do not rise with the class (slope {line.coef_[0, 0]:.2g} per standard deviation): "
             "the classifier tells nothing of records it has not seen. Probabilities are the class shares, and differ "
             "only to keep its order.",
             UserWarning,
             stacklevel=3,
         )
-        free.coef_[:] = _NO_SLOPE
-        free.intercept_[:] = logit(np.average(labels == free.classes_[1], weights=weights))
+        line.coef_[:] = _NO_SLOPE
+        line.intercept_[:] = logit(np.average(labels == line.classes_[1], weights=weights))
     # From here on in log-odds as they are.
-    free.coef_ = free.coef_ / scaler.scale_
-    free.intercept_ = free.intercept_ - free.coef_ @ scaler.mean_
-    return free
+    line.coef_ = line.coef_ / spread
+    line.intercept_ = line.intercept_ - line.coef_ @ mean
+    return line
 
 
 def _check_estimators(estimators: Any) -> tuple[list[str], list[Any]]:

@@ -16,10 +16,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
 from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, get_routing_for_object
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import has_fit_parameter
 
-from omi_estimators._compat import num_samples, safe_indexing
+from omi_estimators._compat import delayed, num_samples, run_parallel, safe_indexing
 from omi_estimators._validation import check_groups, find_missing, make_rng
 from omi_estimators.preprocessing import Judgement, Usable, judge, report_unusable
 
@@ -145,8 +144,8 @@ class OfficialFolds:
         Raises
         ------
         ValueError
-            If there are more or fewer records than folds, a fold of `test` or `leave_out` has no record, or a patient
-            is on both sides.
+            If there are more or fewer records than folds, a fold of `test` or `leave_out` has no record, a patient
+            is missing, or one is on both sides.
         """
         fold = check_groups(self.fold, num_samples(X), name="fold")
         patients = None if groups is None else check_groups(groups, len(fold))
@@ -290,7 +289,7 @@ def cross_fit(
 ) -> OutOfFold:
     """Return what `predict_out_of_fold` does, for an estimator and metadata from `route_fit`."""
     [records] = indexable(X)
-    fits = Parallel(n_jobs=n_jobs)(
+    tasks = (
         delayed(fit_and_judge)(
             estimator,
             safe_indexing(records, train),
@@ -300,6 +299,7 @@ def cross_fit(
         )
         for train, test in splits
     )
+    fits = list(run_parallel(tasks, n_jobs))
     classes = np.unique(y)
     prob, fold = np.full((len(y), len(classes)), np.nan), np.full(len(y), -1)
     reasons = np.full(len(y), "no fold tests it", dtype=object)

@@ -45,7 +45,7 @@ ALLOWED = {
     "classifiers": {"_documentation", "networks", "leads"},
     "features": {"_documentation", "preprocessing", "leads"},
     "preprocessing": {"_documentation", "leads"},
-    "datasets": {"leads"},
+    "datasets": {"leads", "readers"},
     "readers": {"_documentation", "leads", "preprocessing"},
     "networks": set(),
     "metrics": set(),

@@ -479,6 +479,7 @@ def _assert_equal(found, expected):
         assert found.dtype == expected.dtype
         np.testing.assert_array_equal(found, expected)
         assert found.tobytes() == expected.tobytes()
+        assert found.flags.writeable == expected.flags.writeable
     elif isinstance(expected, dict):
         assert list(found) == list(expected)
         for key, value in expected.items():
@@ -534,6 +535,16 @@ def test_every_flipped_byte_is_noticed(tmp_path):
     path.rename(tmp_path / "other.kept").write_bytes(content)
     with pytest.warns(UserWarning, match="belongs to another key"):
         assert read_file(tmp_path / "other.kept", "value", "it is gone") is None
+
+
+def test_a_file_names_no_class_but_a_result_of_ours(tmp_path):
+    path = tmp_path / "it.kept"
+    named = {"class": ["omi_estimators._store", "Path"], "parts": ["x"]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_store, "_pack", lambda value, arrays: value)
+        write_file(path, named, "value", "So be it.")
+    with pytest.warns(UserWarning, match="is no class of results"):
+        assert read_file(path, "value", "it is gone") is None
 
 
 class Bomb:

@@ -30,6 +30,7 @@ from omi_estimators.preprocessing import (
     filter_ecg,
     find_fault,
     quality_features,
+    rate_evidence,
     recorded_span,
     signal_quality,
 )
@@ -73,13 +74,26 @@ def measure_record(record: ArrayLike, sampling_rate: float) -> NDArray[np.float6
     >>> round(row["heart_rate"]), round(float(row["t_amplitude_lead0"]), 1)
     (60, -0.2)
     """
+    return _measure_beats(*_find_beats(record, sampling_rate), sampling_rate)
+
+
+def _find_beats(
+    record: ArrayLike, sampling_rate: float
+) -> tuple[NDArray[np.float64], NDArray[np.floating[Any]], AverageBeat]:
+    """Return a record where it was recorded, raw and filtered, and its average beat; raise NoBeatError if it has none."""
     raw = np.atleast_2d(np.asarray(record, dtype=np.float64))
     raw = raw[:, recorded_span(raw)]
     fault = find_fault(raw, sampling_rate)
     if fault:
         raise NoBeatError(fault)
     filtered = filter_ecg(raw, sampling_rate)
-    average = average_beats(filtered, sampling_rate, _BEFORE, _AFTER)
+    return raw, filtered, average_beats(filtered, sampling_rate, _BEFORE, _AFTER)
+
+
+def _measure_beats(
+    raw: NDArray[np.float64], filtered: NDArray[np.floating[Any]], average: AverageBeat, sampling_rate: float
+) -> NDArray[np.float64]:
+    """Return the row of features of a record whose beats have been found."""
     beat = delineate_average(average, sampling_rate)
     filled = fill_gaps(filtered)[0]
     measured: dict[str, Any] = measure_rhythm(average, sampling_rate)
@@ -141,9 +155,14 @@ def _to_row(measured: Mapping[str, Any], present: NDArray[np.bool_]) -> NDArray[
     return row
 
 
-def measure_or_reason(record: NDArray[np.float64], *, sampling_rate: float) -> tuple[NDArray[np.float64], str]:
-    """Return the features of a record and why there are none, if so. At module level, to be cached."""
+def measure_or_reason(
+    record: NDArray[np.float64], *, sampling_rate: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+    """Return features, evidence of the rate, and why there are no features, if so. At module level, to be cached."""
     try:
-        return measure_record(record, sampling_rate), ""
+        raw, filtered, average = _find_beats(record, sampling_rate)
     except NoBeatError as error:
-        return np.full(len(feature_names(len(record))), np.nan), str(error)
+        nothing = np.full(len(feature_names(len(record))), np.nan)
+        return nothing, rate_evidence(record, sampling_rate), str(error)
+    row = _measure_beats(raw, filtered, average, sampling_rate)
+    return row, rate_evidence(filtered, sampling_rate, average), ""

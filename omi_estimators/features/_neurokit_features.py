@@ -232,15 +232,13 @@ class NeuroKitFeatures(RecordTransformer):
         beside = self._match_covariates(covariates, len(records))
         names = feature_names(self._n_leads)
         features, reasons = np.full((len(records), len(names)), np.nan), [""] * len(records)
-        for index, (row, reason) in enumerate(self._map(measure_or_reason, records)):
-            features[index], reasons[index] = row, reason
+        evidence = np.empty((len(records), 3))
+        for index, (row, of_rate, reason) in enumerate(self._map(measure_or_reason, records)):
+            features[index], evidence[index], reasons[index] = row, of_rate, reason
         sizes = features[:, [index for index, name in enumerate(names) if name.startswith("qrs_amplitude")]]
         largest = np.max(np.where(np.isfinite(sizes), sizes, -np.inf), axis=1)
-        warn_if_implausible(
-            features[:, names.index("heart_rate")],
-            np.where(np.isfinite(largest), largest, np.nan),
-            sampling_rate=self.sampling_rate,
-        )
+        largest = np.where(np.isfinite(largest), largest, np.nan)
+        warn_if_implausible(evidence, largest, sampling_rate=self.sampling_rate)
         chosen = set(feature_names(self._n_leads, self._fitted_groups()))
         values = np.hstack([features[:, [name in chosen for name in names]], beside])
         return Measured(values, Usable.from_reasons(reasons))

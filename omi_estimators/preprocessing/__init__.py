@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
         "_average": ["AverageBeat", "NoBeatError", "average_beats"],
-        "_base": ["RecordTransformer", "warn_if_implausible"],
+        "_base": ["RecordTransformer"],
         "_beat": ["MedianBeat", "median_beat"],
         "_ecg_filter": ["ECGFilter"],
         "_filter": ["filter_ecg"],
@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_peaks": ["find_r_peaks"],
         "_quality": ["LEAST_QUALITY_RATE", "RecordQuality", "signal_quality"],
         "_quality_table": ["quality_features", "quality_names"],
+        "_rate": ["SamplingRateWarning", "likely_sampling_rate", "rate_evidence", "warn_if_implausible"],
         "_records": [
             "Judgement",
             "Measured",

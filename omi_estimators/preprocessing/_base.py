@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm import tqdm
 
-from omi_estimators._compat import run_parallel
+from omi_estimators._compat import delayed, run_parallel
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators._store import CheckedMemory
 from omi_estimators.leads import check_ecg, check_records_axis
@@ -120,7 +120,7 @@ def map_records(
     blocks = (records[start : start + size] for start in range(0, len(records), size))
     # An array that is an argument itself is left by Dask's backend on one worker, which may die before the task that
     # wants it; inside a tuple it belongs to the task and can be sent again.
-    tasks = (joblib.delayed(_map_block)(function, (block,), params) for block in blocks)
+    tasks = (delayed(_map_block)(function, (block,), params) for block in blocks)
     with tqdm(total=len(records), desc=progress, unit="record", disable=not progress) as bar:
         for results in run_parallel(tasks, n_jobs):
             yield from results
@@ -140,35 +140,6 @@ def _keep_memory() -> None:
     each record takes a tenth of the time, and more where several processes do it side by side.
     """
     np.empty(_KEPT, dtype=np.uint8)
-
-
-def warn_if_implausible(rates: NDArray[np.float64], amplitudes: NDArray[np.float64], *, sampling_rate: float) -> None:
-    """Warn if the batch as a whole shows that its sampling rate or its unit must be wrong.
-
-    Parameters
-    ----------
-    rates : ndarray of shape (n_records,)
-        Heart rates, 1/min; NaN where not measurable.
-    amplitudes : ndarray of shape (n_records,)
-        Largest peak-to-peak amplitude of the beat over leads; NaN where not measurable.
-    sampling_rate : float
-        The rate that was given, in Hz.
-    """
-    rates, amplitudes = rates[np.isfinite(rates)], amplitudes[np.isfinite(amplitudes)]
-    if rates.size and not 20 <= (rate := float(np.median(rates))) <= 250:
-        warnings.warn(
-            f"the median heart rate of this batch is {rate:.0f}/min at sampling_rate={sampling_rate:g}; "
-            "is that the sampling rate of these records?",
-            UnusableRecordWarning,
-            stacklevel=3,
-        )
-    if amplitudes.size and not 0.02 <= (amplitude := float(np.median(amplitudes))) <= 30:
-        warnings.warn(
-            f"the median peak-to-peak amplitude of the beats in this batch is {amplitude:.3g} mV, which no "
-            "heart gives; are the records in millivolts? Divide microvolts by 1000.",
-            UnusableRecordWarning,
-            stacklevel=3,
-        )
 
 
 class RecordTransformer(DocumentedMixin, TransformerMixin, BaseEstimator):

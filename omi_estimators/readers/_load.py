@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from joblib import delayed
 from numpy.typing import NDArray
 
-from omi_estimators._compat import run_parallel
+from omi_estimators._compat import delayed, run_parallel
 from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing import resample_ecg
 from omi_estimators.readers._errors import ECGFileError
