@@ -188,10 +188,12 @@ def bootstrap_intervals(
         Metrics by name.
     reference : str, optional
         The model from which the others' differences are taken; no differences if None.
-    groups, folds, n_resamples, confidence_level, random_state
+    groups, folds, n_resamples, confidence_level
         As in `bootstrap_interval`.
     on_few : {"warn", "ignore"}, default="warn"
         Whether to warn if fewer than ten patients have one of the classes.
+    random_state : int, RandomState, Generator or None, default=None
+        Where chance comes from.
 
     Returns
     -------
