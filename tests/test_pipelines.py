@@ -22,6 +22,9 @@ from omi_estimators.classifiers import _training
 from omi_estimators.classifiers._data import split_patients
 from omi_estimators.features import GROUPS
 
+# Some of these tests fit without patients, and the warning has its own test.
+pytestmark = pytest.mark.filterwarnings("ignore:early_stopping=True without groups")
+
 TINY = {
     "width": 4,
     "blocks": (1, 1),

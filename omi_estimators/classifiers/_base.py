@@ -190,7 +190,8 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
             integer weight means that many copies.
         groups : array-like of shape (n_records,), optional
             Patient of each record. No patient is on both sides of the inner split for early stopping.
-            Without it each record counts as a patient of its own.
+            Without it each record counts as a patient of its own, which early stopping warns of. Names and
+            order of patients change nothing, and without early stopping patients change nothing either.
 
         Returns
         -------
@@ -200,8 +201,9 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
         Raises
         ------
         ValueError
-            If the input is malformed, has one class, or too few patients for the inner split; if
-            `checkpoint_dir` is given without `random_state`.
+            If the input is malformed, has one class, or too few patients for the inner split; if patients are
+            missing, or weights are negative or add up to zero or beyond float64; if every record is zero
+            throughout; if `checkpoint_dir` is given without `random_state`.
         TypeError
             If labels are of a kind that scikit-learn does not take, such as bytes.
         FloatingPointError
@@ -210,6 +212,11 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
             If `checkpoint_dir` cannot be written to.
         KeyboardInterrupt
             If Ctrl-C is pressed, unless `on_interrupt` is "keep".
+
+        Warns
+        -----
+        UserWarning
+            If early stopping has no patients to split by; of records that are zero throughout, which are left out.
         """
         resumes = self.warm_start and hasattr(self, "net_")
         if self.early_stopping and groups is None:
@@ -391,8 +398,9 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
         -------
         ndarray of shape (n_records, n_classes)
             Probabilities, classes in the order of `classes_`; rows sum to 1. With `correct_prior`
-            they answer for the class shares of the training data, otherwise for those of the
-            balanced batches, as the published procedure does.
+            they answer for the class shares of the training data (`class_prior_`), otherwise for those of the
+            balanced batches (`training_prior_`), as the published procedure does. A record that is zero
+            throughout, as `MedianBeat` makes it of an unusable one, gets these shares themselves.
 
         Raises
         ------
