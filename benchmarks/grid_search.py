@@ -55,7 +55,7 @@ def run(data: Namespace) -> list[Figure]:
 
 def search(X: np.ndarray, y: np.ndarray, groups: np.ndarray, grid: dict, *, memory: str | None) -> float:
     """Return the seconds of a grid search, without the last fit on all records."""
-    pipeline = make_forest_pipeline(sampling_rate=500, memory=memory, n_estimators=100, random_state=0)
+    pipeline = make_forest_pipeline(ecgs.sampling_rate, memory=memory, n_estimators=100, random_state=0)
     found = GridSearchCV(pipeline, grid, cv=StratifiedGroupKFold(N_FOLDS), scoring="roc_auc", refit=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -34,8 +34,8 @@ def run(data: Namespace) -> None:
     )
     with tempfile.TemporaryDirectory() as cache:
         models = {
-            "net": make_net_pipeline(width=16, max_epochs=20, memory=cache, random_state=0),
-            "forest": make_forest_pipeline(memory=cache, random_state=0),
+            "net": make_net_pipeline(ecgs.sampling_rate, width=16, max_epochs=20, memory=cache, random_state=0),
+            "forest": make_forest_pipeline(ecgs.sampling_rate, memory=cache, random_state=0),
         }
         for model in models.values():
             model.fit(training.X, training.y)

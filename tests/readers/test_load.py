@@ -155,7 +155,7 @@ def test_bad_arguments(arguments, message):
 
 
 def test_a_pipeline_from_paths_is_one_from_arrays(files, ecgs):
-    forest = make_forest_pipeline(n_estimators=10, random_state=0)
+    forest = make_forest_pipeline(500, n_estimators=10, random_state=0)
     from_paths = make_pipeline(ECGReader(), clone(forest)).fit([str(path) for path in files], ecgs.y)
     X, _ = load_ecgs(files)
     assert np.array_equal(from_paths.predict_proba(files), clone(forest).fit(X, ecgs.y).predict_proba(X))
