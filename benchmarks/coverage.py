@@ -16,7 +16,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from omi_estimators.metrics import Interval, bootstrap_interval, classification_intervals, roc_auc_interval
+from omi_estimators.metrics import (
+    Interval,
+    bootstrap_interval,
+    classification_intervals,
+    count_tiers,
+    roc_auc_interval,
+)
 
 N_DATA_SETS = 1000
 N_PATIENTS = 350
@@ -25,6 +31,10 @@ PREVALENCE = 0.2
 EFFECT = 1.5
 PATIENT_SHARE = 0.8
 THRESHOLD = 0.5
+SHARES = (0.5, 0.8, 0.9, 0.95)
+CORRELATIONS = (0.1, 0.3, 0.5, 0.7)
+FEW_PATIENTS = (15, 30, 100)
+RECORDS_EACH = 10
 
 
 class Sample(NamedTuple):
@@ -55,6 +65,37 @@ def run(data: Namespace) -> None:
         width = np.mean([interval.high - interval.low for interval in intervals])
         error = math.sqrt(covered * (1 - covered) / N_DATA_SETS)
         print(f"{name:52} covers {covered:.1%} (standard error {error:.1%}), mean width {width:.3f}", flush=True)
+
+    print_shares()
+
+
+def print_shares() -> None:
+    """Print the coverage of intervals of shares, for each true share over the correlations within patients."""
+    print(f"\nshares, {RECORDS_EACH} records per patient; coverage at correlations {CORRELATIONS} within patients")
+    for n_patients in FEW_PATIENTS:
+        groups = np.repeat(np.arange(n_patients), RECORDS_EACH)
+        for share in SHARES:
+            row = []
+            for correlation in CORRELATIONS:
+                rng = np.random.default_rng(0)
+                row.append(np.mean([holds(rng, share, correlation, groups) for _ in range(N_DATA_SETS)]))
+            outside = [covered for covered in row if abs(covered - 0.95) > 0.015]
+            remark = "" if not outside else "  (below 93.5 %)" if min(outside) < 0.95 else "  (above 96.5 %)"
+            text = " ".join(f"{covered:.1%}" for covered in row)
+            print(f"{n_patients:4} patients, true share {share:.2f}: {text}{remark}", flush=True)
+
+
+def holds(rng: np.random.Generator, share: float, correlation: float, groups: np.ndarray) -> bool:
+    """Return whether the interval of a simulated tier's share of events holds the true one."""
+    total = 1 / correlation - 1
+    of_patient = rng.beta(share * total, (1 - share) * total, size=groups.max() + 1)
+    y = rng.random(len(groups)) < of_patient[groups]
+    if y.all() or not y.any():
+        # Both classes must occur: a record of another patient, in another tier, has the other.
+        y, groups = np.append(y, not y[0]), np.append(groups, groups.max() + 1)
+    tiers = np.where(np.arange(len(y)) < RECORDS_EACH * len(of_patient), "rule-in", "low")
+    found = count_tiers(y, tiers, groups)["rule-in"]
+    return found.low <= share <= found.high
 
 
 def draw(rng: np.random.Generator) -> Sample:

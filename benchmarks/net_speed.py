@@ -19,7 +19,7 @@ from sklearn.base import clone
 
 from benchmarks._figures import Figure, make_figure
 from omi_estimators import ECGSmartNetClassifier
-from omi_estimators.classifiers._training import has_bfloat16
+from omi_estimators.classifiers._machine import has_bfloat16
 from omi_estimators.networks import ECGSmartNet
 
 # So many for prediction, half of them for training.

@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
+import operator
+import warnings
+from functools import reduce
 from typing import Any, ClassVar
 
 import numpy as np
-import sklearn
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logit
-from sklearn.base import ClassifierMixin, clone
+from scipy.special import expit, logit, softmax
+from sklearn.base import ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import Bunch, Tags, get_tags
-from sklearn.utils.metaestimators import _BaseComposition, available_if
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_or_1d
 
+from omi_estimators._compat import BaseComposition
 from omi_estimators._documentation import DocumentedMixin
-from omi_estimators.splits import check_records, describe_records, make_splits, predict_out_of_fold, route_groups
+from omi_estimators._validation import check_weights
+from omi_estimators.preprocessing import Judgement, Usable, judge, report_unusable
+from omi_estimators.splits import (
+    check_records,
+    cross_fit,
+    describe_records,
+    fit_routed,
+    make_splits,
+    order_columns,
+    route_fit,
+    select_judged,
+)
 
 __all__ = ["FusionClassifier"]
 
-# A forest's probability may be 0 or 1, whose log-odds are infinite.
-_CLIP = 1e-3
+# Penalties of the final regression, on standardised log-odds, as shares of the weight of the smallest class. The free one
+# moves no slope in its eighth digit. Where classes are separated nothing bounds the slope but the penalty, and from the
+# firm to the loose one it grows by a fifth or more; otherwise it stays.
+_FIRM, _LOOSE, _FREE, _GROWTH = 1e-6, 1e-8, 1e-10, 1.15
+# The slope, per standard deviation, of a model whose log-odds do not rise with its class: the order, and no more.
+_NO_SLOPE = 1e-6
 
 
 def _final_has_decision_function(fusion: FusionClassifier) -> bool:
@@ -31,7 +51,7 @@ def _final_has_decision_function(fusion: FusionClassifier) -> bool:
     return final is None or hasattr(final, "decision_function")
 
 
-class FusionClassifier(DocumentedMixin, ClassifierMixin, _BaseComposition):
+class FusionClassifier(DocumentedMixin, ClassifierMixin, BaseComposition):
     """Classifiers stacked by logistic regression on their log-odds, cross-fitted by patient.
 
     Each classifier is fitted in cross-validation in which no patient is on both sides, so that logistic
@@ -40,15 +60,19 @@ class FusionClassifier(DocumentedMixin, ClassifierMixin, _BaseComposition):
 
     With one classifier this is calibration: what `sklearn.calibration.CalibratedClassifierCV` does with
     ``method="sigmoid", ensemble=False``, but on log-odds, where it mends slope and prevalence exactly, and by
-    patient for classifiers that know nothing of patients too. scikit-learn's `StackingClassifier` has no way
-    for patients to its inner folds.
+    patient for classifiers that know nothing of patients too. The order in which one classifier of two classes ranks
+    records stays as it is. scikit-learn's `StackingClassifier` has no way for patients to its inner folds.
+
+    A record that one of the classifiers cannot judge is not judged: the regression does not learn from it, and
+    `predict_proba` gives a documented answer.
 
     Parameters
     ----------
     estimators : list of (str, estimator)
         Names and classifiers with `predict_proba`; their parameters are reached as ``name__parameter``.
     final_estimator : estimator, optional
-        What learns from the log-odds; logistic regression if None.
+        What learns from the log-odds. None is logistic regression without a penalty, and, where log-odds separate the
+        classes, with a slight one and a warning.
     cv : int, splitter or iterable of (train, test), default=5
         Inner folds. A number means shuffled, stratified folds, by patient if `groups` are given; where a
         class has fewer patients, as many folds as it has, with a warning.
@@ -56,6 +80,8 @@ class FusionClassifier(DocumentedMixin, ClassifierMixin, _BaseComposition):
         Classifiers, and folds of each, fitted at the same time.
     random_state : int, RandomState or None, default=None
         Seed of the folds.
+    unusable : {"prior", "nan"}, default="prior"
+        The answer of `predict_proba` for a record that cannot be judged: `class_prior_`, or NaN.
 
     Attributes
     ----------
@@ -66,7 +92,8 @@ class FusionClassifier(DocumentedMixin, ClassifierMixin, _BaseComposition):
     named_estimators_ : Bunch
         The same by name.
     final_estimator_ : estimator
-        A pipeline from probabilities by way of log-odds to the fused probability.
+        A pipeline from probabilities, all columns of the first classifier, then of the next, by way of log-odds to the
+        fused probability.
     splits_ : list of (train, test)
         The inner folds.
     n_features_in_ : int
@@ -76,13 +103,20 @@ class FusionClassifier(DocumentedMixin, ClassifierMixin, _BaseComposition):
     n_patients_ : int or None
         Number of patients among these, None without `groups`.
     class_prior_ : ndarray of shape (n_classes,)
-        Share of each class in these records.
+        Share of each class in these records, by weight if weights were given.
 
     Raises
     ------
     ValueError
-        In `fit`: if `X`, `y` and `groups` do not fit together, there is one class only, or an inner fold has a
-        patient on both sides.
+        In `fit`: if `X`, `y`, `sample_weight` and `groups` do not fit together, there is one class only, no record of
+        a class can be judged, or an inner fold has a patient on both sides.
+
+    Warns
+    -----
+    UserWarning
+        In `fit`: if log-odds separate the classes, or those of the only classifier do not rise with the class.
+    UnusableRecordWarning
+        If records cannot be judged.
 
     See Also
     --------
@@ -97,7 +131,8 @@ class FusionClassifier(DocumentedMixin, ClassifierMixin, _BaseComposition):
     --------
     >>> import numpy as np
     >>> from sklearn.ensemble import RandomForestClassifier
-    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
     >>> from omi_estimators.fusion import FusionClassifier
     >>> rng = np.random.default_rng(0)
     >>> patients = np.arange(100) // 2
@@ -120,14 +155,22 @@ class FusionClassifier(DocumentedMixin, ClassifierMixin, _BaseComposition):
         cv: Any = 5,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
+        unusable: str = "prior",
     ):
         self.estimators = estimators
         self.final_estimator = final_estimator
         self.cv = cv
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.unusable = unusable
 
-    def fit(self, X: Any, y: ArrayLike, *, groups: ArrayLike | None = None) -> FusionClassifier:
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a saved object, of one older than `unusable` too."""
+        super().__setstate__({"unusable": "prior"} | state)
+
+    def fit(
+        self, X: Any, y: ArrayLike, *, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> FusionClassifier:
         """Fit every classifier in the inner folds and on all records, and the regression on their log-odds.
 
         Parameters
@@ -136,6 +179,9 @@ class FusionClassifier(DocumentedMixin, ClassifierMixin, _BaseComposition):
             What the classifiers take.
         y : array-like of shape (n_records,)
             Labels.
+        sample_weight : array-like of shape (n_records,), optional
+            Weights in the regression and in `class_prior_`; they also go to each classifier that asks for them by
+            metadata routing, or, without routing, that takes them.
         groups : array-like of shape (n_records,), optional
             Patient of each record; also goes to each classifier that asks for it by metadata routing.
 
@@ -145,21 +191,49 @@ class FusionClassifier(DocumentedMixin, ClassifierMixin, _BaseComposition):
             Itself, fitted.
         """
         names, parts = _check_estimators(self.estimators)
+        if self.unusable not in ("prior", "nan"):
+            raise ValueError(f"unusable must be 'prior' or 'nan'; got {self.unusable!r}.")
         check_classification_targets(y)
         assert_all_finite(y, input_name="y")
-        labels, _, patients = check_records(X, column_or_1d(y, warn=True), groups)
+        labels, self.classes_, patients = check_records(X, column_or_1d(y, warn=True), groups)
+        weights = check_weights(sample_weight, len(labels))
         self.splits_ = make_splits(
             X, labels, groups=patients, cv=self.cv, random_state=self.random_state, on_few="warn"
         )
-        given = [predict_out_of_fold(part, X, labels, patients, self.splits_, n_jobs=self.n_jobs) for part in parts]
-        final = LogisticRegression(max_iter=1000) if self.final_estimator is None else clone(self.final_estimator)
-        self.final_estimator_ = make_pipeline(FunctionTransformer(log_odds), final).fit(_join(given), labels)
-        with sklearn.config_context(enable_metadata_routing=True):
-            self.estimators_ = [clone(part).fit(X, labels, **route_groups(part, patients)) for part in parts]
+        routed = [route_fit(part, patients, weights) for part in parts]
+        given = [cross_fit(*each, X, labels, self.splits_, n_jobs=self.n_jobs) for each in routed]
+        usable = reduce(operator.and_, (found.usable for found in given))
+        kept = select_judged(usable, labels, weights, consequence="left out of the final regression")
+        prob = [found.prob[kept] for found in given]
+        odds = FunctionTransformer(log_odds, kw_args={"floors": [_find_floor(each) for each in prob]})
+        known, labels_kept = odds.fit_transform(np.hstack(prob)), labels[kept]
+        weights_kept = None if weights is None else weights[kept]
+        if self.final_estimator is None:
+            final = _fit_regression(known, labels_kept, weights_kept)
+        else:
+            final, params = route_fit(self.final_estimator, None, weights_kept)
+            final = fit_routed(final, known, labels_kept, params)
+        self.final_estimator_ = make_pipeline(odds, final)
+        self.estimators_ = [fit_routed(part, X, labels, params) for part, params in routed]
         self.named_estimators_ = Bunch(**dict(zip(names, self.estimators_, strict=True)))
-        self.classes_ = self.final_estimator_.classes_
-        self.n_records_, self.n_patients_, self.class_prior_ = describe_records(labels, patients)
+        self.n_records_, self.n_patients_, self.class_prior_ = describe_records(labels, patients, weights)
         return self
+
+    def judge(self, X: Any) -> Judgement:
+        """Return the fused probability of each class, and which records it means something for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, ...)
+            What the classifiers take.
+
+        Returns
+        -------
+        Judgement
+            Probabilities, and the records that every classifier can judge.
+        """
+        check_is_fitted(self)
+        return Judgement(*self._answer(X, self._fuse, self.class_prior_))
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Return the fused probability of each class.
@@ -172,10 +246,12 @@ class FusionClassifier(DocumentedMixin, ClassifierMixin, _BaseComposition):
         Returns
         -------
         ndarray of shape (n_records, n_classes)
-            Probabilities; rows sum to 1.
+            Probabilities; rows sum to 1. Of a record that cannot be judged what `unusable` says, with a warning.
         """
-        check_is_fitted(self)
-        return self.final_estimator_.predict_proba(self._ask(X))
+        prob, usable = self.judge(X)
+        what = "NaN" if self.unusable == "nan" else "the class shares of the training data"
+        report_unusable(usable, on_error="warn", consequence=f"given {what}")
+        return prob
 
     @available_if(_final_has_decision_function)
     def decision_function(self, X: Any) -> NDArray[np.float64]:
@@ -189,17 +265,47 @@ class FusionClassifier(DocumentedMixin, ClassifierMixin, _BaseComposition):
         Returns
         -------
         ndarray of shape (n_records,) or (n_records, n_classes)
-            Log-odds of the second of two classes, or a score for each of more classes.
+            Log-odds of the second of two classes, or a score for each of more classes; of a record that cannot be
+            judged those of `class_prior_`, or NaN.
         """
         check_is_fitted(self)
-        return self.final_estimator_.decision_function(self._ask(X))
+        prior = np.log(self.class_prior_)
+        return self._answer(X, self._decide, prior[1] - prior[0] if len(prior) == 2 else prior)[0]
 
-    def _ask(self, X: Any) -> NDArray[np.float64]:
-        """Return what the classifiers say of each record, as the final estimator takes it."""
-        return _join([part.predict_proba(X) for part in self.estimators_])
+    def _answer(self, X: Any, method: Any, prior: Any) -> tuple[NDArray[np.float64], Usable]:
+        """Return what a method makes of the classifiers' probabilities of usable records, and which these are."""
+        judged = [judge(part, X) for part in self.estimators_]
+        usable = reduce(operator.and_, (found.usable for found in judged))
+        answer = np.array([prior if self.unusable == "prior" else np.full_like(prior, np.nan)] * len(usable.mask))
+        if usable.mask.any():
+            given = [
+                order_columns(found.prob[usable.mask], part.classes_, self.classes_)
+                for part, found in zip(self.estimators_, judged, strict=True)
+            ]
+            # Fusions that were saved before log-odds had floors know only the second of two classes.
+            old = len(self.classes_) == 2 and self.final_estimator_[0].kw_args is None
+            answer[usable.mask] = method(np.hstack([prob[:, 1:] if old else prob for prob in given]))
+        return answer, usable
+
+    def _decide(self, prob: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the final estimator's decision function of the classifiers' probabilities."""
+        final = self.final_estimator_[-1]
+        if not isinstance(final, LogisticRegression):
+            return self.final_estimator_.decision_function(prob)
+        # Not by matrix multiplication, whose last digit depends on how many records there are.
+        known = self.final_estimator_[:-1].transform(prob)
+        scores = (known[:, np.newaxis] * final.coef_).sum(axis=-1) + final.intercept_
+        return scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def _fuse(self, prob: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the final estimator's probabilities from those of the classifiers."""
+        if not isinstance(self.final_estimator_[-1], LogisticRegression):
+            return self.final_estimator_.predict_proba(prob)
+        scores = self._decide(prob)
+        return softmax(scores, axis=1) if scores.ndim == 2 else np.column_stack([expit(-scores), expit(scores)])
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the most probable class.
+        """Return the most probable class; of a record that cannot be judged the most frequent in training.
 
         Parameters
         ----------
@@ -211,8 +317,21 @@ class FusionClassifier(DocumentedMixin, ClassifierMixin, _BaseComposition):
         ndarray of shape (n_records,)
             Class labels.
         """
-        prob = self.predict_proba(X)
-        return self.classes_[prob.argmax(axis=1)]
+        prob, usable = self.judge(X)
+        report_unusable(usable, on_error="warn", consequence="given the most frequent class")
+        return self.classes_[np.where(usable.mask, prob.argmax(axis=1), self.class_prior_.argmax())]
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return how metadata go on to the classifiers.
+
+        Returns
+        -------
+        MetadataRouter
+            scikit-learn's description of it.
+        """
+        router = MetadataRouter(owner=self).add_self_request(self)
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        return router.add(**dict(self.estimators), method_mapping=mapping)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return parameters, those of the classifiers among them.
@@ -267,25 +386,80 @@ class FusionClassifier(DocumentedMixin, ClassifierMixin, _BaseComposition):
         return tags
 
 
-def log_odds(prob: ArrayLike) -> NDArray[np.float64]:
-    """Return log-odds of probabilities, those nearer to 0 or 1 than 1/1000 moved to it.
+def log_odds(prob: ArrayLike, floors: list[float] | None = None) -> NDArray[np.float64]:
+    """Return what the final estimator learns from: log-odds of each class against the first.
+
+    Both columns of two classes are taken, since 1 - p has no digits left where p is near 1. A probability below its
+    floor, 0 among them, has a logarithm bent upwards smoothly, so that that of 0 is finite and below all others.
 
     Parameters
     ----------
-    prob : array-like
-        Probabilities.
+    prob : array-like of shape (n_records, n_classifiers * n_classes)
+        Probabilities of each class by the first classifier, then by the next.
+    floors : list of float, optional
+        Of each classifier. None is for fusions that were saved by a version that knew no floors: log-odds of each
+        column by itself, of probabilities between 1/1000 and 999/1000.
 
     Returns
     -------
-    ndarray of the same shape
+    ndarray of shape (n_records, n_classifiers * (n_classes - 1))
         Log-odds.
     """
-    return logit(np.clip(np.asarray(prob, dtype=np.float64), _CLIP, 1 - _CLIP))
+    given = np.asarray(prob, dtype=np.float64)
+    if floors is None:
+        return logit(np.clip(given, 1e-3, 1 - 1e-3))
+    with np.errstate(divide="ignore"):
+        logs = np.log(given).reshape(len(given), len(floors), -1)
+    low = np.log(floors)[:, np.newaxis]
+    bent = np.maximum(logs, low) - (1 - 1 / (1 + np.maximum(low - logs, 0)))
+    return (bent[..., 1:] - bent[..., :1]).reshape(len(given), -1)
 
 
-def _join(probabilities: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Return the probabilities of all classifiers side by side; of two classes, that of the second says it all."""
-    return np.hstack([prob[:, 1:] if prob.shape[1] == 2 else prob for prob in probabilities])
+def _find_floor(prob: NDArray[np.float64]) -> float:
+    """Return the least probability whose logarithm is taken as it is: any, unless 0 is said, as forests do."""
+    return float(prob[prob > 0].min() if (prob == 0).any() else np.finfo(np.float64).smallest_subnormal)
+
+
+def _fit_regression(known: NDArray[np.float64], labels: NDArray, weights: NDArray | None) -> LogisticRegression:
+    """Return logistic regression on log-odds without a penalty that is felt, rising if there is one column."""
+    mean = np.average(known, axis=0, weights=weights)
+    spread = np.sqrt(np.average((known - mean) ** 2, axis=0, weights=weights))
+    spread[spread < 1e-12 * (1 + np.abs(mean))] = 1.0
+    scaled = (known - mean) / spread
+    least = np.bincount(np.unique(labels, return_inverse=True)[1], weights=weights).min()
+
+    def fit(penalty: float) -> LogisticRegression:
+        model = LogisticRegression(C=1 / penalty, solver="newton-cholesky", tol=1e-10, max_iter=1000)
+        return model.fit(scaled, labels, sample_weight=weights)
+
+    with warnings.catch_warnings():
+        # Of separated classes the solver may not find the end, and it is not wanted.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        firm, loose = (np.linalg.norm(fit(share * least).coef_) for share in (_FIRM, _LOOSE))
+    separated = loose > _GROWTH * firm
+    line = fit(1.0 if separated else _FREE * least)
+    if separated:
+        warnings.warn(
+            "Log-odds out of fold separate the classes, so that no slope is steep enough; the final regression has a "
+            "slight penalty instead (C=1 on standardised log-odds), and its probabilities are less extreme than the "
+            "data. More records would tell the slope.",
+            UserWarning,
+            stacklevel=3,
+        )
+    if line.coef_.size == 1 and line.coef_[0, 0] <= 0:
+        warnings.warn(
+            f"Log-odds out of fold do not rise with the class (slope {line.coef_[0, 0]:.2g} per standard deviation): "
+            "the classifier tells nothing of records it has not seen. Probabilities are the class shares, and differ "
+            "only to keep its order.",
+            UserWarning,
+            stacklevel=3,
+        )
+        line.coef_[:] = _NO_SLOPE
+        line.intercept_[:] = logit(np.average(labels == line.classes_[1], weights=weights))
+    # From here on in log-odds as they are.
+    line.coef_ = line.coef_ / spread
+    line.intercept_ = line.intercept_ - line.coef_ @ mean
+    return line
 
 
 def _check_estimators(estimators: Any) -> tuple[list[str], list[Any]]:

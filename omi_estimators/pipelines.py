@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
+from omi_estimators._compat import StrOptions, fit_context, num_samples, safe_indexing
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators.preprocessing import Judgement, Usable, check_usable, measure_steps, report_unusable
 
@@ -96,7 +94,7 @@ class ECGPipeline(DocumentedMixin, Pipeline):
         self.unusable = unusable
         self.train_on_unusable = train_on_unusable
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: ArrayLike | None = None, **params: Any) -> ECGPipeline:
         """Fit the steps one after another, the later ones on usable records only.
 
@@ -123,7 +121,7 @@ class ECGPipeline(DocumentedMixin, Pipeline):
             return super().fit(X, y, **params)
         self._validate_steps()
         routed = self._check_method_params(method="fit", props=params)
-        labels, kept = np.asarray(y), np.arange(_num_samples(X))
+        labels, kept = np.asarray(y), np.arange(num_samples(X))
         reasons = np.full(len(kept), "", dtype=object)
         context = self._init_callback_context(max_subtasks=1)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
@@ -296,8 +294,8 @@ def _take(params: Mapping[str, Any], kept: NDArray[np.intp], n_records: int) -> 
     """Return parameters of a fit for the records that are kept: those with a value for each record are cut."""
     return {
         name: value
-        if np.isscalar(value) or value is None or _num_samples(value) != n_records
-        else _safe_indexing(value, kept)
+        if np.isscalar(value) or value is None or num_samples(value) != n_records
+        else safe_indexing(value, kept)
         for name, value in params.items()
     }
 

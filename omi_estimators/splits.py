@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import sklearn
 from numpy.typing import ArrayLike, NDArray
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv, cross_val_predict
-from sklearn.utils.metadata_routing import get_routing_for_object
-from sklearn.utils.validation import _num_samples
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
+from sklearn.utils import indexable
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, get_routing_for_object
+from sklearn.utils.validation import has_fit_parameter
 
+from omi_estimators._compat import delayed, num_samples, run_parallel, safe_indexing
 from omi_estimators._validation import check_groups, find_missing, make_rng
+from omi_estimators.preprocessing import Judgement, Usable, judge, report_unusable
 
-__all__ = ["OfficialFolds", "make_splits", "predict_out_of_fold"]
+__all__ = ["OfficialFolds", "OutOfFold", "make_splits", "predict_out_of_fold"]
 
 Splits = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 _SEEDS = 2**31
@@ -138,22 +144,19 @@ class OfficialFolds:
         Raises
         ------
         ValueError
-            If there are more or fewer records than folds, a fold of `test` or `leave_out` has no record, or a patient
-            is on both sides.
+            If there are more or fewer records than folds, a fold of `test` or `leave_out` has no record, a patient
+            is missing, or one is on both sides.
         """
-        fold = np.asarray(self.fold)
-        if fold.ndim != 1 or len(fold) != _num_samples(X):
-            raise ValueError(
-                f"fold has shape {fold.shape}, but there are {_num_samples(X)} records; give the fold of each record."
-            )
+        fold = check_groups(self.fold, num_samples(X), name="fold")
+        patients = None if groups is None else check_groups(groups, len(fold))
         out = np.isin(fold, list(self.leave_out))
         for number, tested in enumerate(self._find_tested()):
             in_test = np.isin(fold, tested)
             train, test = np.flatnonzero(~in_test & ~out), np.flatnonzero(in_test)
             if not train.size:
                 raise ValueError("every fold is tested or left out, and none is there for training.")
-            if groups is not None:
-                _check_patients(number, np.asarray(groups)[train], np.asarray(groups)[test])
+            if patients is not None:
+                _check_patients(number, patients[train], patients[test])
             yield train, test
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
@@ -185,9 +188,53 @@ class OfficialFolds:
         return tested
 
 
+class OutOfFold(NamedTuple):
+    """What classifiers say of records that they were not fitted on.
+
+    Attributes
+    ----------
+    prob : ndarray of shape (n_records, n_classes)
+        Probabilities, columns in sorted order of the classes; NaN for a record that no fold tests.
+    usable : Usable
+        Which of them mean something, and why the others do not.
+    fold : ndarray of int, shape (n_records,)
+        Number of the fold that tests each record, from 0; -1 where none does.
+    """
+
+    prob: NDArray[np.float64]
+    usable: Usable
+    fold: NDArray[np.intp]
+
+
+class FoldFit(NamedTuple):
+    """What a classifier fitted on one side of a fold says of the other side, and how long it took.
+
+    Attributes
+    ----------
+    judgement : Judgement
+        Probabilities of the test records, and which of them could be judged.
+    classes : ndarray of shape (n_classes,)
+        The class of each column.
+    fit_time, predict_time : float
+        Seconds.
+    """
+
+    judgement: Judgement
+    classes: NDArray[Any]
+    fit_time: float
+    predict_time: float
+
+
 def predict_out_of_fold(
-    estimator: Any, X: Any, y: NDArray, groups: NDArray | None, splits: Splits, *, n_jobs: int | None = None
-) -> NDArray[np.float64]:
+    estimator: Any,
+    X: Any,
+    y: NDArray,
+    groups: NDArray | None,
+    splits: Splits,
+    *,
+    sample_weight: NDArray | None = None,
+    n_jobs: int | None = None,
+) -> OutOfFold:
     """Return probabilities for records that the clone of the estimator that gives them has not seen.
 
     Parameters
@@ -197,18 +244,31 @@ def predict_out_of_fold(
     X : array-like of shape (n_records, ...)
         Records.
     y : ndarray of shape (n_records,)
-        Labels.
+        Labels, which every clone gets as they are.
     groups : ndarray of shape (n_records,), optional
         Patients.
     splits : list of (train, test)
-        Folds that test every record once.
+        Folds that test a record at most once.
+    sample_weight : ndarray of shape (n_records,), optional
+        Weights. With metadata routing enabled, requests decide who gets them; without, everything in the estimator
+        that takes them.
     n_jobs : int, optional
         Folds fitted at the same time.
 
     Returns
     -------
-    ndarray of shape (n_records, n_classes)
-        Probabilities, columns in sorted order of the classes.
+    OutOfFold
+        Probabilities, which of them mean something, and the fold of each record.
+
+    Raises
+    ------
+    ValueError
+        If a clone does not answer for the classes of `y`; the message names the fold.
+
+    Warns
+    -----
+    UserWarning
+        If weights are given, routing is off, and nothing in the estimator takes weights.
 
     Examples
     --------
@@ -217,12 +277,102 @@ def predict_out_of_fold(
     >>> from omi_estimators.splits import make_splits, predict_out_of_fold
     >>> X, y, groups = np.zeros((8, 1)), np.tile([0, 1], 4), np.arange(8) // 2
     >>> splits = make_splits(X, y, groups=groups, cv=2, random_state=0)
-    >>> predict_out_of_fold(DummyClassifier(), X, y, groups, splits).shape
-    (8, 2)
+    >>> found = predict_out_of_fold(DummyClassifier(), X, y, groups, splits)
+    >>> found.prob.shape, np.bincount(found.fold).tolist()
+    ((8, 2), [4, 4])
     """
+    return cross_fit(*route_fit(estimator, groups, sample_weight), X, y, splits, n_jobs=n_jobs)
+
+
+def cross_fit(
+    estimator: Any, params: dict[str, NDArray], X: Any, y: NDArray, splits: Splits, *, n_jobs: int | None
+) -> OutOfFold:
+    """Return what `predict_out_of_fold` does, for an estimator and metadata from `route_fit`."""
+    [records] = indexable(X)
+    tasks = (
+        delayed(fit_and_judge)(
+            estimator,
+            safe_indexing(records, train),
+            y[train],
+            safe_indexing(records, test),
+            {name: values[train] for name, values in params.items()},
+        )
+        for train, test in splits
+    )
+    fits = list(run_parallel(tasks, n_jobs))
+    classes = np.unique(y)
+    prob, fold = np.full((len(y), len(classes)), np.nan), np.full(len(y), -1)
+    reasons = np.full(len(y), "no fold tests it", dtype=object)
+    for number, ((_, test), fit) in enumerate(zip(splits, fits, strict=True)):
+        if set(fit.classes.tolist()) != set(classes.tolist()):
+            raise ValueError(
+                f"In fold {number + 1} of {len(splits)} {type(estimator).__name__} answers for the classes "
+                f"{fit.classes.tolist()}, but y holds {classes.tolist()}; ask for fewer folds, or give more records."
+            )
+        prob[test] = order_columns(fit.judgement.prob, fit.classes, classes)
+        fold[test], reasons[test] = number, fit.judgement.usable.reasons
+    return OutOfFold(prob, Usable.from_reasons(reasons.tolist()), fold)
+
+
+def fit_and_judge(
+    estimator: Any, X_train: Any, y_train: NDArray, X_test: Any, params: Mapping[str, NDArray]
+) -> FoldFit:
+    """Fit a clone on one side of a fold, with metadata from `route_fit`, and ask it about the other side."""
+    start = time.perf_counter()
+    fitted = fit_routed(estimator, X_train, y_train, params)
+    middle = time.perf_counter()
+    judgement = judge(fitted, X_test)
+    return FoldFit(judgement, np.asarray(fitted.classes_), middle - start, time.perf_counter() - middle)
+
+
+def fit_routed(estimator: Any, X: Any, y: NDArray, params: Mapping[str, NDArray]) -> Any:
+    """Return a clone fitted with metadata from `route_fit`, which reach every part that asks for them."""
+    with sklearn.config_context(enable_metadata_routing=True):
+        return clone(estimator).fit(X, y, **params)
+
+
+def order_columns(prob: NDArray, found: NDArray, wanted: NDArray) -> NDArray[np.float64]:
+    """Return probabilities with their columns, of the classes `found`, in the order of `wanted`."""
+    return prob[:, [found.tolist().index(label) for label in wanted.tolist()]]
+
+
+def route_fit(
+    estimator: Any, groups: NDArray | None = None, sample_weight: NDArray | None = None
+) -> tuple[Any, dict[str, NDArray]]:
+    """Return a clone of an estimator, and which of patients and weights to pass to its `fit` with routing on.
+
+    Whether an estimator gets weights is decided as in scikit-learn's own: by requests if the caller has routing
+    enabled (one that takes weights and has not said is an error); else all in it that takes weights asks for them.
+    """
+    estimator, by_request = clone(estimator), sklearn.get_config()["enable_metadata_routing"]
     with sklearn.config_context(enable_metadata_routing=True):
         params = route_groups(estimator, groups)
-        return cross_val_predict(estimator, X, y, cv=splits, n_jobs=n_jobs, method="predict_proba", params=params)
+        if sample_weight is None:
+            return estimator, params
+        if not by_request:
+            _ask_for_weights(estimator)
+        router = MetadataRouter(owner="cross-fitting").add(
+            estimator=estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit")
+        )
+        params |= router.route_params(caller="fit", params={"sample_weight": sample_weight})["estimator"]["fit"]
+    if not by_request and "sample_weight" not in params:
+        warnings.warn(
+            f"{type(estimator).__name__} takes no sample_weight, so it is fitted without; what is learned from its "
+            "probabilities has the weights all the same.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return estimator, params
+
+
+def _ask_for_weights(estimator: Any) -> None:
+    """Make everything in a clone that takes weights in `fit` ask for them, but for what is fitted already."""
+    parts = [estimator, *estimator.get_params().values()]
+    frozen = [part.estimator for part in parts if isinstance(part, FrozenEstimator)]
+    for part in parts:
+        takes = hasattr(part, "set_fit_request") and has_fit_parameter(part, "sample_weight")
+        if takes and not any(part is fitted for fitted in frozen):
+            part.set_fit_request(sample_weight=True)
 
 
 def route_groups(estimator: Any, groups: NDArray | None) -> dict[str, NDArray]:
@@ -231,10 +381,23 @@ def route_groups(estimator: Any, groups: NDArray | None) -> dict[str, NDArray]:
     return {"groups": groups} if asks and groups is not None else {}
 
 
+def select_judged(usable: Usable, labels: NDArray, weights: NDArray | None, *, consequence: str) -> NDArray[np.bool_]:
+    """Return which records to learn from out of fold: those judged, of a weight above 0; tell of those not judged."""
+    report_unusable(usable, on_error="warn", consequence=consequence)
+    kept = usable.mask if weights is None else usable.mask & (weights > 0)
+    missing = np.setdiff1d(labels, labels[kept])
+    if missing.size:
+        reasons = "".join(f"; {reason}" for reason in dict.fromkeys(usable.reasons[~usable.mask]))
+        raise ValueError(
+            f"No record of class {missing.tolist()[0]!r} can be judged out of fold, with a weight above 0{reasons}."
+        )
+    return kept
+
+
 def check_records(X: Any, y: ArrayLike, groups: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray | None]:
     """Return labels, their classes, and patients, as arrays; raise a ValueError if they do not fit together."""
     try:
-        n_records = _num_samples(X)
+        n_records = num_samples(X)
     except TypeError as error:
         raise ValueError(f"X must be an array of records; got {type(X).__name__}.") from error
     labels = np.asarray(y)
@@ -251,10 +414,13 @@ def check_records(X: Any, y: ArrayLike, groups: ArrayLike | None) -> tuple[NDArr
     return labels, classes, check_groups(groups, n_records)
 
 
-def describe_records(labels: NDArray, patients: NDArray | None) -> tuple[int, int | None, NDArray[np.float64]]:
-    """Return the number of checked records, that of patients if they are known, and the share of each class."""
+def describe_records(
+    labels: NDArray, patients: NDArray | None, weights: NDArray | None
+) -> tuple[int, int | None, NDArray[np.float64]]:
+    """Return the number of checked records, that of patients if they are known, and the (weighted) class shares."""
     n_patients = None if patients is None else len(np.unique(patients))
-    return len(labels), n_patients, np.unique(labels, return_counts=True)[1] / len(labels)
+    shares = np.bincount(np.unique(labels, return_inverse=True)[1], weights=weights)
+    return len(labels), n_patients, shares / shares.sum()
 
 
 def _choose_n_folds(labels: NDArray, classes: NDArray, patients: NDArray | None, n_folds: int, on_few: str) -> int:

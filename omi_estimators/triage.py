@@ -1,4 +1,4 @@
-"""From probabilities to risk tiers: who may go home, who goes to the catheter laboratory."""
+"""From probabilities to risk tiers, with thresholds chosen on patients that the model was not fitted on."""
 
 from __future__ import annotations
 
@@ -7,19 +7,31 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import sklearn
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, _fit_context, clone
+from scipy.special import expit, logit
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags, get_tags
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from omi_estimators._compat import HasMethods, Interval, StrOptions, fit_context
 from omi_estimators._documentation import DocumentedMixin
-from omi_estimators._validation import make_rng
-from omi_estimators.metrics import TierThresholds, assign_tiers, tier_thresholds
-from omi_estimators.metrics._tiers import count_tiers
-from omi_estimators.splits import check_records, describe_records, make_splits, predict_out_of_fold, route_groups
+from omi_estimators._validation import check_weights, make_rng
+from omi_estimators.metrics import TierThresholds, assign_tiers, count_tiers, tier_thresholds
+from omi_estimators.preprocessing import Judgement, judge, report_unusable
+from omi_estimators.splits import (
+    Splits,
+    check_records,
+    cross_fit,
+    describe_records,
+    fit_routed,
+    make_splits,
+    route_fit,
+    select_judged,
+)
 
 
 class RiskTierClassifier(DocumentedMixin, MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
@@ -27,7 +39,8 @@ class RiskTierClassifier(DocumentedMixin, MetaEstimatorMixin, ClassifierMixin, B
 
     Like scikit-learn's `TunedThresholdClassifierCV`: the classifier is cross-validated by patient, thresholds
     come from the out-of-fold probabilities, and the classifier is then fitted on all records. The tiers are
-    "rule-out", "low", "high" and "rule-in"; "low" and "high" part where F1 is greatest.
+    "rule-out", "low", "high" and "rule-in"; "low" and "high" part where F1 is greatest. Records that the classifier
+    cannot judge have no say in the thresholds, and get no tier.
 
     Thresholds are themselves estimates. Their intervals say how far they would move with other patients, and
     the promises they keep on the training patients, such as a sensitivity of 0.90, are not guaranteed on
@@ -71,7 +84,13 @@ class RiskTierClassifier(DocumentedMixin, MetaEstimatorMixin, ClassifierMixin, B
     pos_label_ : object
         The positive class.
     out_of_fold_ : ndarray of shape (n_records,)
-        Probability of the positive class that the thresholds were chosen on.
+        Probability of the positive class that the thresholds were chosen on: what the classifiers of the folds say,
+        with log-odds moved by Bayes' rule from the prevalence of their training records to that of all, for which
+        `estimator_` answers. With the same prevalence in every fold nothing moves; nor if the classifier is frozen.
+    usable_ : ndarray of bool, shape (n_records,)
+        Which of these mean something.
+    fold_ : ndarray of int, shape (n_records,)
+        The fold of each of these, within which to rank for an AUROC; -1 where no fold tests the record.
     n_features_in_ : int
         As the fitted classifier has it.
     n_records_ : int
@@ -79,13 +98,19 @@ class RiskTierClassifier(DocumentedMixin, MetaEstimatorMixin, ClassifierMixin, B
     n_patients_ : int or None
         Number of patients among these, None without `groups`.
     class_prior_ : ndarray of shape (2,)
-        Share of each class in these records.
+        Share of each class in these records, by weight if weights were given.
 
     Raises
     ------
     ValueError
-        In `fit`: if `X`, `y` and `groups` do not fit together, `y` has not two classes, a fold has a patient on
-        both sides, or `ppv` is not reached with ``on_unreachable="raise"``.
+        In `fit`: if `X`, `y`, `sample_weight` and `groups` do not fit together, `y` has not two classes, no record of
+        a class can be judged, a fold has a patient on both sides, or `ppv` is not reached with
+        ``on_unreachable="raise"``.
+
+    Warns
+    -----
+    UnusableRecordWarning
+        If records cannot be judged.
 
     See Also
     --------
@@ -155,8 +180,10 @@ class RiskTierClassifier(DocumentedMixin, MetaEstimatorMixin, ClassifierMixin, B
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: ArrayLike, *, groups: ArrayLike | None = None) -> RiskTierClassifier:
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(
+        self, X: Any, y: ArrayLike, *, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> RiskTierClassifier:
         """Choose the thresholds out of fold, and fit the classifier on all records.
 
         Parameters
@@ -165,6 +192,9 @@ class RiskTierClassifier(DocumentedMixin, MetaEstimatorMixin, ClassifierMixin, B
             What the classifier takes.
         y : array-like of shape (n_records,)
             Two classes.
+        sample_weight : array-like of shape (n_records,), optional
+            Weights in the thresholds and in `class_prior_`; they also go to the classifier if it asks for them by
+            metadata routing, or, without routing, if it takes them.
         groups : array-like of shape (n_records,), optional
             Patient of each record; also goes to the classifier if it asks for it by metadata routing.
 
@@ -175,30 +205,54 @@ class RiskTierClassifier(DocumentedMixin, MetaEstimatorMixin, ClassifierMixin, B
         """
         check_classification_targets(y)
         labels, classes, patients = check_records(X, column_or_1d(y, warn=True), groups)
+        weights = check_weights(sample_weight, len(labels))
         self.pos_label_ = _find_positive(labels, classes, self.pos_label)
         rng = make_rng(self.random_state)
         splits = make_splits(X, labels, groups=patients, cv=self.cv, random_state=rng, on_few="warn")
-        prob = predict_out_of_fold(self.estimator, X, labels, patients, splits, n_jobs=self.n_jobs)
-        self.out_of_fold_ = prob[:, int(np.flatnonzero(classes == self.pos_label_)[0])]
+        estimator, params = route_fit(self.estimator, patients, weights)
+        found = cross_fit(estimator, params, X, labels, splits, n_jobs=self.n_jobs)
+        kept = select_judged(found.usable, labels, weights, consequence="left out of the choice of thresholds")
+        self.usable_, self.fold_ = found.usable.mask, found.fold
+        positive = labels == self.pos_label_
+        self.out_of_fold_ = found.prob[:, int(np.flatnonzero(classes == self.pos_label_)[0])]
+        if not isinstance(estimator[-1] if isinstance(estimator, Pipeline) else estimator, FrozenEstimator):
+            counted = found.usable.mask * params.get("sample_weight", 1.0)
+            self.out_of_fold_ = _move_to_prevalence(self.out_of_fold_, positive, counted, splits)
         self.thresholds_: TierThresholds = tier_thresholds(
-            labels == self.pos_label_,
-            self.out_of_fold_,
+            positive[kept],
+            self.out_of_fold_[kept],
             sensitivity=self.sensitivity,
             ppv=self.ppv,
-            groups=patients,
+            sample_weight=None if weights is None else weights[kept],
+            groups=None if patients is None else patients[kept],
             on_unreachable=self.on_unreachable,
             n_resamples=self.n_resamples,
             confidence_level=self.confidence_level,
             random_state=rng,
         )
-        with sklearn.config_context(enable_metadata_routing=True):
-            self.estimator_ = clone(self.estimator).fit(X, labels, **route_groups(self.estimator, patients))
+        self.estimator_ = fit_routed(estimator, X, labels, params)
         self.classes_ = self.estimator_.classes_
-        self.n_records_, self.n_patients_, self.class_prior_ = describe_records(labels, patients)
+        self.n_records_, self.n_patients_, self.class_prior_ = describe_records(labels, patients, weights)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
         return self
+
+    def judge(self, X: Any) -> Judgement:
+        """Return the classifier's probability of each class, and which records it means something for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, ...)
+            What the classifier takes.
+
+        Returns
+        -------
+        Judgement
+            Probabilities, and the records that the classifier can judge.
+        """
+        check_is_fitted(self)
+        return judge(self.estimator_, X)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Return the classifier's probability of each class, as it is.
@@ -211,10 +265,11 @@ class RiskTierClassifier(DocumentedMixin, MetaEstimatorMixin, ClassifierMixin, B
         Returns
         -------
         ndarray of shape (n_records, 2)
-            Probabilities.
+            Probabilities; of a record that cannot be judged what the classifier says of it, with a warning.
         """
-        check_is_fitted(self)
-        return self.estimator_.predict_proba(X)
+        prob, usable = self.judge(X)
+        report_unusable(usable, on_error="warn", consequence="given what the classifier says of such records")
+        return prob
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the class of each record, by probability or by tier, as `predict_by` says.
@@ -227,14 +282,15 @@ class RiskTierClassifier(DocumentedMixin, MetaEstimatorMixin, ClassifierMixin, B
         Returns
         -------
         ndarray of shape (n_records,)
-            Class labels.
+            Class labels; of a record that cannot be judged the most frequent class of the training data.
         """
-        prob = self.predict_proba(X)
-        if self.predict_by == "probability":
-            return self.classes_[prob.argmax(axis=1)]
-        column = int(np.flatnonzero(self.classes_ == self.pos_label_)[0])
-        positive = prob[:, column] >= self.thresholds_.max_f1.estimate
-        return self.classes_[np.where(positive, column, 1 - column)]
+        prob, usable = self.judge(X)
+        report_unusable(usable, on_error="warn", consequence="given the most frequent class")
+        best = prob.argmax(axis=1)
+        if self.predict_by == "tier":
+            column = self._positive_column()
+            best = np.where(prob[:, column] >= self.thresholds_.max_f1.estimate, column, 1 - column)
+        return self.classes_[np.where(usable.mask, best, self.class_prior_.argmax())]
 
     def predict_tier(self, X: Any) -> NDArray[np.str_]:
         """Return the risk tier of each record.
@@ -247,16 +303,27 @@ class RiskTierClassifier(DocumentedMixin, MetaEstimatorMixin, ClassifierMixin, B
         Returns
         -------
         ndarray of shape (n_records,) of str
-            "rule-out", "low", "high" or "rule-in".
+            "rule-out", "low", "high" or "rule-in"; "not judged" for a record that cannot be judged, with a warning.
         """
-        prob = self._score(X)
+        prob, usable = self.judge(X)
+        report_unusable(usable, on_error="warn", consequence="given no tier")
         found = self.thresholds_
-        return assign_tiers(prob, found.rule_out.estimate, found.max_f1.estimate, found.rule_in.estimate)
+        ends = (found.rule_out.estimate, found.max_f1.estimate, found.rule_in.estimate)
+        return assign_tiers(prob[:, self._positive_column()], *ends, usable=usable.mask)
 
-    def _score(self, X: Any) -> NDArray[np.float64]:
-        """Return the probability of the positive class."""
-        prob = self.predict_proba(X)
-        return prob[:, int(np.flatnonzero(self.classes_ == self.pos_label_)[0])]
+    def _positive_column(self) -> int:
+        return int(np.flatnonzero(self.classes_ == self.pos_label_)[0])
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return how metadata go on to the classifier.
+
+        Returns
+        -------
+        MetadataRouter
+            scikit-learn's description of it.
+        """
+        router = MetadataRouter(owner=self).add_self_request(self)
+        return router.add(estimator=self.estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -265,6 +332,25 @@ class RiskTierClassifier(DocumentedMixin, MetaEstimatorMixin, ClassifierMixin, B
         tags.input_tags.sparse, tags.input_tags.allow_nan = inner.sparse, inner.allow_nan
         tags.input_tags.three_d_array = inner.three_d_array
         return tags
+
+
+def _move_to_prevalence(
+    prob: NDArray[np.float64], positive: NDArray[np.bool_], weights: NDArray[np.float64], splits: Splits
+) -> NDArray[np.float64]:
+    """Return probabilities with log-odds moved from the prevalence of each fold's training records to that of all.
+
+    A fold that tests more positives than others leaves fewer to train on, so that the answers of its classifier are
+    lower: the answers of a classifier that knows nothing but the prevalence would rank records the wrong way round.
+    """
+
+    def log_odds(rows: Any) -> float:
+        return float(np.log(weights[rows] @ positive[rows]) - np.log(weights[rows] @ ~positive[rows]))
+
+    moves = np.zeros(len(prob))
+    for train, test in splits:
+        moves[test] = log_odds(slice(None)) - log_odds(train)
+    # Rounded, since the last digits would rank equal answers of different folds.
+    return expit(np.round(logit(prob) + moves, 10)) if moves.any() else prob
 
 
 def _find_positive(labels: NDArray, classes: NDArray, pos_label: Any) -> Any:
@@ -300,13 +386,14 @@ def tier_table(
     Returns
     -------
     DataFrame
-        One row for each tier, lowest risk first: `n_records`, `n_events`, `share_of_records`,
-        `share_of_events`, and `event_rate` with `event_rate_low` and `event_rate_high` (NaN if empty).
+        One row for each tier, lowest risk first, and a last one for records that were not judged if there are any:
+        `n_records`, `n_events`, `share_of_records`, `share_of_events`, and `event_rate` with `event_rate_low` and
+        `event_rate_high` (NaN if empty).
 
     Raises
     ------
     ValueError
-        If labels, tiers and groups do not fit together, or a tier is none of the four.
+        If labels, tiers and groups do not fit together, or a tier is none.
 
     Examples
     --------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from joblib.externals.loky import get_reusable_executor
 from numpy.typing import NDArray
 
 DATA_DIR = Path(os.environ.get("OMI_ESTIMATORS_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -21,6 +23,26 @@ _WAVES = (
     (0.028, 0.010, (-0.1, -0.15, -0.9, -1.2, -0.8, -0.4, -0.2, -0.1)),
     (0.28, 0.045, (0.2, 0.3, -0.05, 0.35, 0.4, 0.4, 0.35, 0.25)),
 )
+
+
+# Seconds after which a slow test counts as one that waits for ever.
+_SLOW_LIMIT = 1800
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give slow tests more time."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_SLOW_LIMIT))
+
+
+@pytest.fixture
+def own_pool() -> Iterator[None]:
+    """Keep joblib's workers that a test harms from all other tests."""
+    get_reusable_executor(reuse=True).shutdown(kill_workers=True)
+    yield
+    get_reusable_executor(reuse=True).shutdown(kill_workers=True)
+    assert not [child for child in multiprocessing.active_children() if "Loky" in repr(child)]
 
 
 @pytest.fixture

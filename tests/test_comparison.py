@@ -6,15 +6,14 @@ import errno
 import json
 import re
 import sys
-import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import (
@@ -30,9 +29,9 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
 from omi_estimators import compare_estimators, make_net_pipeline
-from omi_estimators.comparison._store import FoldResult, FoldStore
-from omi_estimators.metrics import bootstrap_difference, bootstrap_interval, threshold_at_sensitivity
-from omi_estimators.metrics._weighted import METRICS
+from omi_estimators.comparison._fit import seed_estimator
+from omi_estimators.fusion import FusionClassifier
+from omi_estimators.metrics import METRICS, bootstrap_difference, bootstrap_interval, threshold_at_sensitivity
 from omi_estimators.splits import make_splits
 
 QUICK = {"n_resamples": 100, "random_state": 0, "verbose": 0}
@@ -58,6 +57,19 @@ class Spy(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X):
         prob = 1 / (1 + np.exp(-np.asarray(X, dtype=float).reshape(len(X), -1).mean(axis=1))) + self.offset
         return np.column_stack([1 - prob, prob])
+
+
+class Secret:
+    """A function that cannot be pickled."""
+
+    def __call__(self, X):
+        return X
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):
+        raise TypeError("nobody may know")
 
 
 @pytest.fixture(autouse=True)
@@ -490,32 +502,20 @@ def test_a_full_disk_does_not_end_a_comparison(data, tmp_path, monkeypatch):
     X, y, groups = data
     expected = compare_estimators({"spy": Spy()}, X, y, groups=groups, **QUICK)
     monkeypatch.setattr("os.fsync", fail)
-    with pytest.warns(UserWarning, match="cannot be saved .*No space left.*goes on"):
+    with pytest.warns(UserWarning, match="cannot be written .*No space left.*would fit this fold again"):
         result = compare_estimators({"spy": Spy()}, X, y, groups=groups, cache_dir=tmp_path, **QUICK)
     pd.testing.assert_frame_equal(result.probabilities, expected.probabilities)
     assert not list(tmp_path.iterdir())
-
-
-def test_every_flipped_byte_of_a_saved_fold_is_noticed_or_harmless(tmp_path):
-    store, path = FoldStore(tmp_path), tmp_path / "fold.npz"
-    result = FoldResult(np.random.default_rng(0).random(3), 1.5, 0.25)
-    store.save(path, result)
-    content = path.read_bytes()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The saved fold")
-        for place in range(len(content)):
-            path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-            found = store.load(path, 3)
-            assert found is None or (found.prob.tolist(), *found[1:]) == (result.prob.tolist(), 1.5, 0.25)
 
 
 def test_a_cache_needs_a_seed_and_names(data, tmp_path):
     X, y, groups = data
     with pytest.raises(ValueError, match="cache_dir needs a random_state"):
         compare_estimators({"spy": Spy()}, X, y, groups=groups, cache_dir=tmp_path, **(QUICK | {"random_state": None}))
-    nameless = make_pipeline(FunctionTransformer(lambda x: x), Spy())
-    with pytest.raises(ValueError, match="'nameless' cannot be told apart from others on disk"):
-        compare_estimators({"nameless": nameless}, X, y, groups=groups, cache_dir=tmp_path, **QUICK)
+    estimators = {"spy": Spy(), "secret": make_pipeline(FunctionTransformer(Secret()), Spy())}
+    with pytest.raises(ValueError, match=r"'secret' cannot be told apart from others on disk .*leave cache_dir out"):
+        compare_estimators(estimators, X, y, groups=groups, cache_dir=tmp_path, **QUICK)
+    assert not Spy.seen
 
 
 def test_an_estimator_is_the_same_whatever_it_is_compared_with(flat):
@@ -524,6 +524,47 @@ def test_an_estimator_is_the_same_whatever_it_is_compared_with(flat):
     alone = compare_estimators({"forest": forest}, X, y, groups=groups, **QUICK)
     among = compare_estimators({"prior": DummyClassifier(), "forest": forest}, X, y, groups=groups, **QUICK)
     pd.testing.assert_series_equal(alone.probabilities["forest"], among.probabilities["forest"])
+
+
+class FinalAnswers(ClassifierMixin, BaseEstimator):
+    """Answers as the estimator inside."""
+
+    def __init__(self, estimator, random_state=None):
+        self.estimator = estimator
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        self.estimator_ = clone(self.estimator).fit(X, y)
+        self.classes_ = self.estimator_.classes_
+        return self
+
+    def predict_proba(self, X):
+        return self.estimator_.predict_proba(X)
+
+
+def test_raw_and_calibrated_share_their_seeds(flat):
+    X, y, groups = flat
+    forest = make_pipeline(StandardScaler(), RandomForestClassifier(n_estimators=5))
+    estimators = {"forest": forest, "forest, calibrated": FusionClassifier([("forest", forest)])}
+    seeded = {name: seed_estimator(estimator, 7) for name, estimator in estimators.items()}
+    plain = seeded["forest"].fit(X, y)
+    inner = seeded["forest, calibrated"].fit(X, y, groups=groups).estimators_[0]
+    np.testing.assert_array_equal(plain.predict_proba(X), inner.predict_proba(X))
+    result = compare_estimators({"raw": forest, "inside": FinalAnswers(forest)}, X, y, groups=groups, **QUICK)
+    np.testing.assert_array_equal(result.probabilities["raw"], result.probabilities["inside"])
+
+
+def test_seeds_differ_between_members_of_one_kind_and_between_kinds():
+    forests = [("a", RandomForestClassifier()), ("b", RandomForestClassifier()), ("c", ExtraTreesClassifier())]
+    voting = VotingClassifier([*forests, ("given", RandomForestClassifier(random_state=3))])
+    params = seed_estimator(voting, 7).get_params()
+    seeds = [params[f"{name}__random_state"] for name in ("a", "b", "c")]
+    assert len(set(seeds)) == 3
+    assert params["given__random_state"] == 3
+    renamed = seed_estimator(VotingClassifier([(name.upper(), forest) for name, forest in forests]), 7).get_params()
+    assert [renamed[f"{name}__random_state"] for name in ("A", "B", "C")] == seeds
+    assert seed_estimator(voting, 8).get_params()["a__random_state"] != seeds[0]
+    assert seed_estimator(voting, None).get_params()["a__random_state"] is None
 
 
 def test_pictures_without_matplotlib(result, monkeypatch):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -51,7 +54,7 @@ def test_folds_of_any_age_are_found(tmp_path, clock):
 def test_finished_folds_outlive_a_folder_that_is_read_only_or_full(tmp_path, read_only):
     write_folds(tmp_path, 1)
     for context in (read_only(tmp_path), full_disk()):
-        with context, pytest.warns(UserWarning, match="cannot be saved"):
+        with context, pytest.warns(UserWarning, match="cannot be written"):
             write_folds(tmp_path, 1)
         assert judge_folds(tmp_path) == {"right": N_FOLDS}
 
@@ -65,6 +68,7 @@ class Mortal(DummyClassifier):
     def fit(self, X, y):
         type(self).n_fits += 1
         if self.n_fits == self.dies_at:
+            type(self).dies_at = 0
             os.kill(os.getpid(), signal.SIGKILL)
         return super().fit(X, y)
 
@@ -120,6 +124,7 @@ def _kill_a_busy_worker():
     first.kill()
 
 
+@pytest.mark.usefixtures("own_pool")
 def test_a_worker_that_dies_is_an_error_and_the_next_call_is_right(make_ecg):
     X = np.repeat(make_ecg(n_records=1), 200, axis=0)
     expected = np.tile(measure("beats", X[:1], None), 200)
@@ -129,3 +134,44 @@ def test_a_worker_that_dies_is_an_error_and_the_next_call_is_right(make_ecg):
     assert judge(lambda: measure("beats", X, None, n_jobs=2), expected) == "TerminatedWorkerError"
     killer.join()
     assert judge(lambda: measure("beats", X, None, n_jobs=2), expected) == "right"
+
+
+_REPLACED = """
+import warnings
+
+import numpy as np
+from joblib.externals.loky import process_executor
+
+from omi_estimators.preprocessing._base import map_records
+
+
+def measure(record):
+    # After its second record each worker now takes itself for one that has grown too large, and ends.
+    process_executor._MEMORY_LEAK_CHECK_DELAY = 0.0
+    process_executor._MAX_MEMORY_LEAK_SIZE = -(2**40)
+    return record.sum()
+
+
+warnings.simplefilter("error")
+X = np.arange(24.0).reshape(24, 1)
+assert list(map_records(measure, X, n_jobs=2)) == list(range(24))
+print("right")
+"""
+
+
+def test_workers_are_replaced_where_warnings_are_errors():
+    with subprocess.Popen(
+        [sys.executable, "-c", _REPLACED],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            told, warned = process.communicate(timeout=120)
+        finally:
+            # Workers of a call that waits for ever would outlive it, and hold its pipes.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert told == "right\n", warned
+    assert "A worker stopped" in warned

@@ -19,7 +19,7 @@ from sklearn.model_selection import (
 
 from omi_estimators import ECGSmartNetClassifier, make_forest_pipeline, make_net_pipeline
 from omi_estimators.classifiers import _training
-from omi_estimators.classifiers._records import split_patients
+from omi_estimators.classifiers._data import split_patients
 from omi_estimators.features import GROUPS
 
 TINY = {

@@ -65,9 +65,9 @@ def test_a_bar_counts_the_records_and_changes_nothing(transformer, make_ecg, cap
 def test_a_bar_is_no_other_key_of_the_cache(make_ecg, tmp_path):
     X = make_ecg(3)
     MedianBeat(memory=tmp_path).fit_transform(X)
-    n_kept = sum(path.is_file() for path in tmp_path.rglob("output.pkl"))
+    n_kept = sum(path.is_file() for path in tmp_path.rglob("*.kept"))
     MedianBeat(memory=tmp_path, verbose=1).fit_transform(X)
-    assert n_kept == sum(path.is_file() for path in tmp_path.rglob("output.pkl")) > 0
+    assert n_kept == sum(path.is_file() for path in tmp_path.rglob("*.kept")) > 0
 
 
 def test_estimators_are_written_with_what_was_changed():

@@ -128,7 +128,7 @@ def test_a_ppv_out_of_reach():
         ({"y_score": [0.1, 0.2]}, "one score for each of the 250"),
         ({"y_score": np.r_[np.nan, np.ones(249)]}, "NaN or infinite"),
         ({"y_true": np.zeros(250)}, "both classes"),
-        ({"groups": [1, 2]}, "groups must hold one value"),
+        ({"groups": [1, 2]}, "groups must hold one patient"),
         ({"sensitivity": 0}, "sensitivity must be a share"),
         ({"ppv": 1.2}, "ppv must be a share"),
         ({"on_unreachable": "ignore"}, "on_unreachable"),

@@ -22,43 +22,41 @@ from benchmarks.faults._tools import (
     set_clock,
     show,
 )
-from omi_estimators.comparison._store import FoldResult, FoldStore
+from omi_estimators._store import read_file, write_file
 
 N_KILLS = 50
 N_FOLDS = 20
 SECONDS_AT_ONCE = 2.0
 
 
-def make_fold(index: int) -> FoldResult:
+def make_fold(index: int) -> dict[str, np.ndarray | float]:
     """Return a result as a fold leaves it."""
-    return FoldResult(np.random.default_rng(index).random(200), float(index), 0.5)
+    return {"prob": np.random.default_rng(index).random(200), "fit_time": float(index), "predict_time": 0.5}
 
 
 def write_folds(folder: Path, n_rounds: int | None = None) -> None:
     """Save folds again and again."""
-    store = FoldStore(folder)
     for _ in itertools.count() if n_rounds is None else range(n_rounds):
         for index in range(N_FOLDS):
-            store.save(folder / f"{index}.npz", make_fold(index))
+            write_file(folder / f"{index}.fold", make_fold(index), "fold", "The comparison goes on.")
 
 
-def load_fold(store: FoldStore, path: Path) -> np.ndarray:
+def load_fold(path: Path) -> np.ndarray:
     """Return what the store has, as a flat array; the right fold if it says that it must be fitted again."""
-    found = store.load(path, 200) or make_fold(int(path.stem))
-    return np.append(found.prob, found[1:])
+    return flatten(read_file(path, "saved fold", "it is fitted again") or make_fold(int(path.stem)))
 
 
 def judge_folds(folder: Path) -> Counter[str]:
     """Return how loading each fold ends."""
-    store = FoldStore(folder)
     return Counter(
-        judge(lambda path=folder / f"{index}.npz": load_fold(store, path), np.append(*_parts(make_fold(index))))
+        judge(lambda path=folder / f"{index}.fold": load_fold(path), flatten(make_fold(index)))
         for index in range(N_FOLDS)
     )
 
 
-def _parts(result: FoldResult) -> tuple[np.ndarray, tuple[float, float]]:
-    return result.prob, result[1:]
+def flatten(fold: dict[str, np.ndarray | float]) -> np.ndarray:
+    """Return all numbers of a result in one array."""
+    return np.hstack(list(fold.values()))
 
 
 def report_folds(folder: Path, rng: np.random.Generator) -> None:
@@ -80,22 +78,20 @@ def report_folds(folder: Path, rng: np.random.Generator) -> None:
         writer.join()
     show("two processes saving, one loading", outcomes)
     write_folds(folder, 1)
-    path = folder / "0.npz"
-    whole = path.read_bytes()
+    path = folder / "0.fold"
+    whole, expected = path.read_bytes(), flatten(make_fold(0))
     for kind in ("flipped", "truncated", "zeroed"):
         outcomes = Counter()
         for _ in range(N_DAMAGES):
             path.write_bytes(damage(whole, kind, rng))
-            expected = np.append(*_parts(make_fold(0)))
-            outcomes[judge(lambda: load_fold(FoldStore(folder), path), expected)] += 1
+            outcomes[judge(lambda: load_fold(path), expected)] += 1
         show(f"a file {kind}", outcomes)
-    expected = np.append(*_parts(make_fold(0)))
     outcomes = Counter()
     for place in range(len(whole)):
         content = bytearray(whole)
         content[place] ^= 1
         path.write_bytes(content)
-        outcomes[judge(lambda: load_fold(FoldStore(folder), path), expected)] += 1
+        outcomes[judge(lambda: load_fold(path), expected)] += 1
     show("each byte of a file flipped in turn", outcomes)
     path.write_bytes(whole)
     for clock, seconds in CLOCKS.items():
@@ -106,7 +102,9 @@ def report_folds(folder: Path, rng: np.random.Generator) -> None:
         with context, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             write_folds(folder, 1)
-            outcomes["a warning, and the comparison goes on"] = sum("cannot be saved" in str(w.message) for w in caught)
+            outcomes["a warning, and the comparison goes on"] = sum(
+                "cannot be written" in str(w.message) for w in caught
+            )
             outcomes["wrong"] = N_FOLDS - outcomes.total()
         show(f"{fault} while saving", +outcomes)
     show("the folds saved before, after that", judge_folds(folder))

@@ -60,7 +60,7 @@ def add_parser(commands: Any) -> None:
 
 def _fit(args: argparse.Namespace) -> int:
     """Run ``omi-estimators fit``: everything that input can spoil first, then the long work."""
-    from omi_estimators.metrics import roc_auc_interval
+    from omi_estimators.metrics import bootstrap_interval
 
     try:
         _check(args)
@@ -77,7 +77,9 @@ def _fit(args: argparse.Namespace) -> int:
         return refuse(error)
     for text in dict.fromkeys(str(item.message) for item in caught):
         say(f"note: {text}")
-    auroc = roc_auc_interval(y, model.out_of_fold_, groups=groups, random_state=args.seed)
+    told = model.usable_
+    known = {"groups": groups[told], "folds": model.fold_[told], "random_state": args.seed}
+    auroc = bootstrap_interval(y[told], model.out_of_fold_[told], "roc_auc", **known)
     return _save(args, model, y, groups, auroc)
 
 

@@ -88,8 +88,7 @@ def _expand(given: Sequence[Path]) -> list[Path]:
 
 def _load(path: Path) -> tuple[Any, float, int]:
     """Return the model, and the rate (Hz) and number of samples of the records that it was fitted on."""
-    from omi_estimators.persistence import load
-    from omi_estimators.persistence._plain import iterate_parts
+    from omi_estimators.persistence import iterate_parts, load
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -14,11 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from omi_estimators._validation import check_level, make_rng
 from omi_estimators.comparison._decisions import cross_fit_tiers, make_decisions, make_tier_tables
 from omi_estimators.comparison._fit import check_estimators, cross_fit, seed_estimator
-from omi_estimators.comparison._result import ComparisonResult
-from omi_estimators.comparison._store import FoldStore
+from omi_estimators.comparison._report import ComparisonResult
 from omi_estimators.comparison._subgroups import check_subgroups, make_subgroups
 from omi_estimators.comparison._table import make_table
-from omi_estimators.metrics import FewEventsWarning
+from omi_estimators.metrics import NOT_JUDGED, FewEventsWarning
 from omi_estimators.splits import check_records, make_splits
 
 
@@ -83,8 +82,9 @@ def compare_estimators(
         for each record, numbers of many values in four bands of equal size. Nothing is trained by subgroup.
     cache_dir : path-like, optional
         A folder in which each estimator's finished folds are kept: the same call after an interruption goes on
-        where it stopped. It holds probabilities, no records. Folds are found again for equal data, parameters
-        and `random_state`, which must be given.
+        where it stopped. It holds probabilities, no records. Folds are found again for equal data (and files behind
+        paths), parameters and `random_state`, which must be given, for the same versions, and for the same code of
+        each class and function inside, your own too.
     verbose : int, default=1
         Whether to show progress on stderr.
 
@@ -152,17 +152,23 @@ def compare_estimators(
     rng = make_rng(random_state)
     splits = make_splits(X, labels, groups=patients, cv=cv, random_state=rng)
     root = None if random_state is None else int(rng.integers(2**31))
-    seeded = {name: seed_estimator(name, estimator, root) for name, estimator in estimators.items()}
+    seeded = {name: seed_estimator(estimator, root) for name, estimator in estimators.items()}
 
-    store = None if cache_dir is None else FoldStore(cache_dir, X, labels, classes[1], patients)
-    columns, rows = cross_fit(seeded, X, labels, classes[1], patients, splits, store=store, verbose=verbose)
+    columns, usable, rows = cross_fit(
+        seeded, X, labels, classes[1], patients, splits, cache_dir=cache_dir, verbose=verbose
+    )
 
     fold = np.full(len(labels), -1)
     for number, (_, test) in enumerate(splits):
         fold[test] = number
     probabilities = pd.DataFrame(columns, columns=list(estimators))
     folds = pd.DataFrame(rows)
-    tested = fold >= 0
+    tested = (fold >= 0) & usable.mask
+    if len(np.unique(labels[tested])) < 2:
+        raise ValueError(
+            "The records that every estimator could judge are of one class only, so there is nothing to compare; the "
+            f"others: {usable}."
+        )
     positive = labels == classes[1]
     units = None if patients is None else np.unique(patients[tested], return_inverse=True)[1]
     codes = np.unique(fold[tested], return_inverse=True)[1]
@@ -181,6 +187,7 @@ def compare_estimators(
             decisions = make_decisions(tiers, seen[1], units, **given)
         tier_tables = make_tier_tables(tiers, seen[1], units, confidence_level)
         tiers = tiers.reindex(probabilities.index).fillna("")
+        tiers[~usable.mask] = NOT_JUDGED
     times = folds.groupby("estimator")[["fit_time", "predict_time"]].mean()
     return ComparisonResult(
         table=table.join(times),
@@ -193,6 +200,7 @@ def compare_estimators(
         y=positive.astype(np.int64),
         groups=patients,
         fold=fold,
+        reasons=usable.reasons,
         estimators={name: str(estimator) for name, estimator in seeded.items()},
         reference=reference,
         target_names=(names[0], names[1]),

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from omi_estimators.metrics import assign_tiers, classification_intervals
-from omi_estimators.metrics._tiers import TierSearch
+from omi_estimators.comparison._table import make_columns
+from omi_estimators.metrics import assign_tiers, classification_intervals, find_tier_thresholds
 from omi_estimators.triage import tier_table
 
 SENSITIVITY, PPV = 0.9, 0.85
@@ -40,13 +40,11 @@ def cross_fit_tiers(
     tiers = {}
     for name, column in probabilities.items():
         score = column.to_numpy(dtype=np.float64)
-        of_records = np.empty(len(score), dtype="U8")
+        tiers[name] = np.empty(len(score), dtype=object)
         for fold in range(folds.max() + 1):
             here = folds == fold
-            search = TierSearch(positive[~here], score[~here], SENSITIVITY, PPV)
-            thresholds = search.find(np.ones((int((~here).sum()), 1)))[:, 0]
-            of_records[here] = assign_tiers(score[here], *thresholds)
-        tiers[name] = of_records
+            cuts = find_tier_thresholds(positive[~here], score[~here], sensitivity=SENSITIVITY, ppv=PPV)
+            tiers[name][here] = assign_tiers(score[here], *cuts)
     return pd.DataFrame(tiers, index=probabilities.index)
 
 
@@ -72,11 +70,7 @@ def make_decisions(
             confidence_level=confidence_level,
             random_state=rng,
         )
-        row: dict[str, float] = {}
-        for figure in FIGURES:
-            interval = getattr(found, figure)
-            row |= {figure: interval.estimate, f"{figure}_low": interval.low, f"{figure}_high": interval.high}
-        rows[name] = row
+        rows[name] = make_columns({figure: getattr(found, figure) for figure in FIGURES})
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("estimator")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import platform
 from collections.abc import Sequence
 from html import escape
@@ -15,12 +16,12 @@ import pandas as pd
 import sklearn
 
 import omi_estimators
+from omi_estimators.comparison._displays import Pictures
 from omi_estimators.comparison._result import format_interval
+from omi_estimators.preprocessing import Usable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from omi_estimators.comparison._result import ComparisonResult
 
 _DPI = 150
 _FEW = 10
@@ -71,31 +72,135 @@ _PICTURES = (
 _PANELS = ("reliability", "probabilities", "tiers")
 
 
-def draw_pictures(result: ComparisonResult) -> dict[str, bytes]:
+class ComparisonResult(Pictures):
+    """Figures of several estimators on the same folds, and what they were computed from.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row for each estimator. For `roc_auc`, `average_precision`, `brier_score`, `brier_skill_score`,
+        `calibration_slope`, `calibration_intercept` and `expected_calibration_error`: the figure, its
+        `_low` and `_high` end, and `_difference` to the reference with ends (NaN in the reference's row).
+        `fit_time` and `predict_time` are means over folds, in seconds.
+    folds : DataFrame
+        One row for each fold and estimator: `n_train`, `n_test`, `n_events`, figures and times.
+    decisions : DataFrame or None
+        One row for each estimator: `sensitivity`, `specificity`, `ppv`, `npv` and `f1` with ends, at the
+        threshold of greatest F1 that the other folds chose. None if there is one fold only.
+    tier_tables : DataFrame or None
+        What each risk tier of each estimator holds, as from `omi_estimators.triage.tier_table`.
+    subgroups : DataFrame
+        One row for each column, level and estimator; empty if none were asked for.
+    tiers : DataFrame of str or None
+        Risk tier of each record by each estimator, with thresholds chosen on the other folds; "not judged" for
+        records that an estimator could not judge, empty text for those that no fold tested.
+    probabilities : DataFrame of shape (n_records, n_estimators)
+        Out-of-fold probabilities of the positive class; NaN for records that no fold tested.
+    y : ndarray of shape (n_records,)
+        1 for the positive class, else 0.
+    groups : ndarray of shape (n_records,) or None
+        Patient of each record.
+    fold : ndarray of shape (n_records,)
+        The fold that tested each record; -1 for none.
+    reasons : ndarray of str, shape (n_records,)
+        Why a record could not be judged by every estimator (`omi_estimators.preprocessing.usable_records`), empty if it
+        could. The others count in no figure.
+    estimators : dict of str to str
+        How each estimator is written.
+    reference : str
+        The estimator that the others are compared with.
+    target_names : tuple of two str
+        Names of the negative and the positive class.
+    confidence_level : float
+        Level of the intervals.
+    n_resamples, n_redrawn : int
+        Resamples of the bootstrap, and how many held one class only and were drawn again.
+    """
+
+    def to_html(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        title: str = "Comparison of ECG classifiers",
+        notes: Sequence[str] = (),
+        n_skipped: int = 0,
+    ) -> Path:
+        """Write one self-contained page: tables, pictures with captions, and how it was done.
+
+        Parameters
+        ----------
+        path : path-like
+            The file; overwritten if it exists.
+        title, notes, n_skipped
+            As in `write_report`.
+
+        Returns
+        -------
+        Path
+            The page.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed (`pip install omi-estimators[plot]`).
+        """
+        page = Path(path)
+        page.write_text(_make_page(self, _draw_pictures(self), title, notes, n_skipped), encoding="utf-8")
+        return page
+
+    def write_report(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        title: str = "Comparison of ECG classifiers",
+        notes: Sequence[str] = (),
+        n_skipped: int = 0,
+    ) -> Path:
+        """Write a folder with a page to read, pictures, and tables for machines.
+
+        Parameters
+        ----------
+        folder : path-like
+            Made if it does not exist; files of an earlier report are overwritten.
+        title : str, default="Comparison of ECG classifiers"
+            Heading of the page.
+        notes : sequence of str, default=()
+            Sentences about the data or the run, shown at the top.
+        n_skipped : int, default=0
+            Damaged records that were left out, for the count of records.
+
+        Returns
+        -------
+        Path
+            The page, `index.html`, which holds its pictures itself. Beside it each picture as PNG,
+            `table.csv`, `folds.csv`, `subgroups.csv` if any, and `result.json`.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed (`pip install omi-estimators[plot]`).
+        """
+        pictures, place = _draw_pictures(self), Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        for name, picture in pictures.items():
+            (place / f"{name}.png").write_bytes(picture)
+        self.to_csv(place / "table.csv")
+        self.folds.to_csv(place / "folds.csv", index=False)
+        if len(self.subgroups):
+            self.subgroups.to_csv(place / "subgroups.csv", index=False)
+        self.to_json(place / "result.json")
+        page = place / "index.html"
+        page.write_text(_make_page(self, pictures, title, notes, n_skipped), encoding="utf-8")
+        return page
+
+
+def _draw_pictures(result: Pictures) -> dict[str, bytes]:
     """Return each picture of a comparison as PNG, by the name of its file."""
     pictures = {name: method for _, name, method, _ in _PICTURES if name != "tiers" or result.tiers is not None}
     return {name: _render(getattr(result, method)()) for name, method in pictures.items()}
 
 
-def write_report(result: ComparisonResult, folder: Path, *, title: str, notes: Sequence[str], n_skipped: int) -> Path:
-    """Write the report; see `ComparisonResult.write_report`."""
-    pictures = draw_pictures(result)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, picture in pictures.items():
-        (folder / f"{name}.png").write_bytes(picture)
-    result.to_csv(folder / "table.csv")
-    result.folds.to_csv(folder / "folds.csv", index=False)
-    if len(result.subgroups):
-        result.subgroups.to_csv(folder / "subgroups.csv", index=False)
-    result.to_json(folder / "result.json")
-    path = folder / "index.html"
-    path.write_text(make_page(result, pictures, title, notes, n_skipped), encoding="utf-8")
-    return path
-
-
-def make_page(
-    result: ComparisonResult, pictures: dict[str, bytes], title: str, notes: Sequence[str], n_skipped: int
-) -> str:
+def _make_page(result: Pictures, pictures: dict[str, bytes], title: str, notes: Sequence[str], n_skipped: int) -> str:
     """Return the page, with everything it shows inside."""
     sections = [
         _section("Figures", _to_html(result.summary()), _explain(result)),
@@ -145,21 +250,24 @@ def _render(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _count(result: ComparisonResult, n_skipped: int) -> str:
+def _count(result: Pictures, n_skipped: int) -> str:
     counts = result.counts
     patients = f" of {counts['n_patients']} patients" if result.groups is not None else ""
-    untested = len(result.y) - counts["n_records"]
+    unjudged = Usable.from_reasons(result.reasons.tolist())
+    untested = int((result.fold < 0).sum())
     sentences = [
         f"{counts['n_records']} records{patients}; {counts['n_events']} are {result.target_names[1]}, "
         f"{counts['n_records'] - counts['n_events']} {result.target_names[0]}.",
         f"Damaged records skipped: {n_skipped}.",
     ]
+    if not unjudged.mask.all():
+        sentences.append(f"{(~unjudged.mask).sum()} records could not be judged, and count in no figure: {unjudged}.")
     if untested:
         sentences.append(f"{untested} records were only trained on, and count in no figure.")
     return " ".join(sentences)
 
 
-def _explain(result: ComparisonResult) -> str:
+def _explain(result: Pictures) -> str:
     return (
         "AUROC: the chance that a record of the positive class gets a higher probability than one of the negative "
         "class (0.5 is chance, 1 is perfect). AP: average precision (the share of positives, "
@@ -195,7 +303,7 @@ def _explain_subgroups() -> str:
     )
 
 
-def _make_subgroup_table(result: ComparisonResult) -> str:
+def _make_subgroup_table(result: Pictures) -> str:
     titles = {"roc_auc": "AUROC", "brier_score": "Brier", "calibration_intercept": "intercept"}
     rows = [
         {"subgroup": f"{row['column']}: {row['level']}", "estimator": row["estimator"], "records": row["n_records"]}
@@ -212,7 +320,7 @@ def _format_figure(row: pd.Series, key: str) -> str:
     return f"{row[key]:.3f} *" if few and not np.isnan(row[key]) else format_interval(row, key)
 
 
-def _make_fold_table(result: ComparisonResult) -> str:
+def _make_fold_table(result: Pictures) -> str:
     table = result.folds.pivot(index="fold", columns="estimator", values="roc_auc")[list(result.table.index)]
     table.index = [f"fold {fold + 1}" for fold in table.index]
     sizes = result.folds.groupby("fold")[["n_test", "n_events"]].first().to_numpy()
@@ -222,7 +330,7 @@ def _make_fold_table(result: ComparisonResult) -> str:
     return table.to_html(border=0, float_format="{:.3f}".format)
 
 
-def _describe_method(result: ComparisonResult) -> str:
+def _describe_method(result: Pictures) -> str:
     by_patient = "patients" if result.groups is not None else "records"
     return (
         f"Cross-validation with {result.counts['n_folds']} folds, the same for every estimator. "

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _TITLES = {"roc_auc": "AUROC", "average_precision": "AP", "brier_score": "Brier"}
 _CALIBRATION = {
@@ -27,47 +23,8 @@ _DECISIONS = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv":
 
 
 @dataclass(frozen=True)
-class ComparisonResult:
-    """Figures of several estimators on the same folds, and what they were computed from.
-
-    Attributes
-    ----------
-    table : DataFrame
-        One row for each estimator. For `roc_auc`, `average_precision`, `brier_score`, `brier_skill_score`,
-        `calibration_slope`, `calibration_intercept` and `expected_calibration_error`: the figure, its
-        `_low` and `_high` end, and `_difference` to the reference with ends (NaN in the reference's row).
-        `fit_time` and `predict_time` are means over folds, in seconds.
-    folds : DataFrame
-        One row for each fold and estimator: `n_train`, `n_test`, `n_events`, figures and times.
-    decisions : DataFrame or None
-        One row for each estimator: `sensitivity`, `specificity`, `ppv`, `npv` and `f1` with ends, at the
-        threshold of greatest F1 that the other folds chose. None if there is one fold only.
-    tier_tables : DataFrame or None
-        What each risk tier of each estimator holds, as from `omi_estimators.triage.tier_table`.
-    subgroups : DataFrame
-        One row for each column, level and estimator; empty if none were asked for.
-    tiers : DataFrame of str or None
-        Risk tier of each record by each estimator, with thresholds chosen on the other folds; empty text for
-        records that no fold tested.
-    probabilities : DataFrame of shape (n_records, n_estimators)
-        Out-of-fold probabilities of the positive class; NaN for records that no fold tested.
-    y : ndarray of shape (n_records,)
-        1 for the positive class, else 0.
-    groups : ndarray of shape (n_records,) or None
-        Patient of each record.
-    fold : ndarray of shape (n_records,)
-        The fold that tested each record; -1 for none.
-    estimators : dict of str to str
-        How each estimator is written.
-    reference : str
-        The estimator that the others are compared with.
-    target_names : tuple of two str
-        Names of the negative and the positive class.
-    confidence_level : float
-        Level of the intervals.
-    n_resamples, n_redrawn : int
-        Resamples of the bootstrap, and how many held one class only and were drawn again.
-    """
+class Findings:
+    """The figures of a comparison, and what they were computed from; see `ComparisonResult`."""
 
     table: pd.DataFrame
     folds: pd.DataFrame
@@ -79,6 +36,7 @@ class ComparisonResult:
     y: NDArray[np.int64] = field(repr=False)
     groups: NDArray[Any] | None = field(repr=False)
     fold: NDArray[np.int64] = field(repr=False)
+    reasons: NDArray[np.object_] = field(repr=False)
     estimators: dict[str, str] = field(repr=False)
     reference: str
     target_names: tuple[str, str]
@@ -88,8 +46,8 @@ class ComparisonResult:
 
     @property
     def tested(self) -> NDArray[np.bool_]:
-        """Whether each record was tested by a fold."""
-        return self.fold >= 0
+        """Whether each record was tested by a fold, and could be judged by every estimator."""
+        return (self.fold >= 0) & (self.reasons == "")
 
     @property
     def counts(self) -> dict[str, int]:
@@ -188,152 +146,6 @@ class ComparisonResult:
             else json.loads(self.tier_tables.reset_index().to_json(orient="records")),
         }
         Path(path).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
-
-    def plot_roc(self) -> Figure:
-        """Draw the ROC curves, averaged over folds; the area under each is its `roc_auc`.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-            Independent of pyplot; ``figure.savefig(path)`` writes it.
-        """
-        from omi_estimators.comparison._displays import draw_roc
-
-        return draw_roc(self)
-
-    def plot_precision_recall(self) -> Figure:
-        """Draw precision against recall, averaged over folds; the area under each is its `average_precision`.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-            Independent of pyplot; ``figure.savefig(path)`` writes it.
-        """
-        from omi_estimators.comparison._displays import draw_precision_recall
-
-        return draw_precision_recall(self)
-
-    def plot_reliability(self) -> Figure:
-        """Draw observed against predicted frequency, and the distribution of probabilities by class.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-            Independent of pyplot; ``figure.savefig(path)`` writes it.
-        """
-        from omi_estimators.comparison._displays import draw_reliability
-
-        return draw_reliability(self)
-
-    def plot_decision_curve(self) -> Figure:
-        """Draw the net benefit of treating by each estimator, against treating everybody and nobody.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-            Independent of pyplot; ``figure.savefig(path)`` writes it.
-        """
-        from omi_estimators.comparison._displays import draw_decision_curve
-
-        return draw_decision_curve(self)
-
-    def plot_probabilities(self) -> Figure:
-        """Draw how probabilities are distributed in each class.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-            Independent of pyplot; ``figure.savefig(path)`` writes it.
-        """
-        from omi_estimators.comparison._displays import draw_probabilities
-
-        return draw_probabilities(self)
-
-    def plot_tiers(self) -> Figure:
-        """Draw the share of events in each risk tier.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-            Independent of pyplot; ``figure.savefig(path)`` writes it.
-
-        Raises
-        ------
-        ValueError
-            If there is one fold only, so that no other could choose thresholds.
-        """
-        from omi_estimators.comparison._displays import draw_tiers
-
-        return draw_tiers(self)
-
-    def to_html(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        title: str = "Comparison of ECG classifiers",
-        notes: Sequence[str] = (),
-        n_skipped: int = 0,
-    ) -> Path:
-        """Write one self-contained page: tables, pictures with captions, and how it was done.
-
-        Parameters
-        ----------
-        path : path-like
-            The file; overwritten if it exists.
-        title, notes, n_skipped
-            As in `write_report`.
-
-        Returns
-        -------
-        Path
-            The page.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed (`pip install omi-estimators[plot]`).
-        """
-        from omi_estimators.comparison._report import draw_pictures, make_page
-
-        page = Path(path)
-        page.write_text(make_page(self, draw_pictures(self), title, notes, n_skipped), encoding="utf-8")
-        return page
-
-    def write_report(
-        self,
-        folder: str | os.PathLike[str],
-        *,
-        title: str = "Comparison of ECG classifiers",
-        notes: Sequence[str] = (),
-        n_skipped: int = 0,
-    ) -> Path:
-        """Write a folder with a page to read, pictures, and tables for machines.
-
-        Parameters
-        ----------
-        folder : path-like
-            Made if it does not exist; files of an earlier report are overwritten.
-        title : str, default="Comparison of ECG classifiers"
-            Heading of the page.
-        notes : sequence of str, default=()
-            Sentences about the data or the run, shown at the top.
-        n_skipped : int, default=0
-            Damaged records that were left out, for the count of records.
-
-        Returns
-        -------
-        Path
-            The page, `index.html`, which holds its pictures itself. Beside it each picture as PNG,
-            `table.csv`, `folds.csv`, `subgroups.csv` if any, and `result.json`.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed (`pip install omi-estimators[plot]`).
-        """
-        from omi_estimators.comparison._report import write_report
-
-        return write_report(self, Path(folder), title=title, notes=notes, n_skipped=n_skipped)
 
 
 def _format_columns(table: pd.DataFrame, titles: dict[str, str], confidence_level: float) -> pd.DataFrame:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from omi_estimators.metrics._bootstrap import Resampler, find_interval
-from omi_estimators.metrics._weighted import make_statistic
+from omi_estimators.comparison._table import make_columns
+from omi_estimators.metrics import bootstrap_intervals
 
 METRICS = ("roc_auc", "average_precision", "brier_score", "calibration_intercept")
 _UNKNOWN = {f"{metric}{end}": float("nan") for metric in METRICS for end in ("", "_low", "_high")}
@@ -62,36 +62,25 @@ def make_subgroups(
     for column, values in columns.items():
         for level, here in _find_levels(values):
             sizes = {"n_records": int(here.sum()), "n_events": int(positive[here].sum())}
-            local = np.unique(folds[here], return_inverse=True)[1]
-            patients = None if units is None else np.unique(units[here], return_inverse=True)[1]
-            usable = any(np.ptp(positive[here][local == fold].astype(int)) for fold in np.unique(local))
-            for name in probabilities.columns:
-                score = probabilities[name].to_numpy(dtype=np.float64)[here]
-                given = positive[here], score, patients, local, n_resamples, confidence_level, rng
-                figures = _measure(*given) if usable else _UNKNOWN
-                rows.append({"column": column, "level": level, "estimator": name, **sizes, **figures})
+            figures = dict.fromkeys(probabilities.columns, _UNKNOWN)
+            if any(np.ptp(positive[here & (folds == fold)].astype(int)) for fold in np.unique(folds[here])):
+                found = bootstrap_intervals(
+                    positive[here],
+                    {name: probabilities[name].to_numpy(dtype=np.float64)[here] for name in probabilities.columns},
+                    METRICS,
+                    groups=None if units is None else units[here],
+                    folds=folds[here],
+                    n_resamples=n_resamples,
+                    confidence_level=confidence_level,
+                    # The table says how many events there are.
+                    on_few="ignore",
+                    random_state=rng,
+                )
+                figures = {name: make_columns(intervals) for name, intervals in found.items()}
+            rows += [
+                {"column": column, "level": level, "estimator": name, **sizes, **figures[name]} for name in figures
+            ]
     return pd.DataFrame(rows)
-
-
-def _measure(
-    positive: NDArray[np.bool_],
-    score: NDArray[np.float64],
-    units: NDArray[np.intp] | None,
-    folds: NDArray[np.intp],
-    n_resamples: int,
-    confidence_level: float,
-    rng: np.random.Generator,
-) -> dict[str, float]:
-    """Return figures and the ends of their intervals."""
-    statistics = [make_statistic(metric, positive, score, folds) for metric in METRICS]
-    resampler = Resampler(positive, units, folds)
-    estimates = resampler.estimate(statistics)
-    drawn, _ = resampler.bootstrap(statistics, n_resamples, rng)
-    figures: dict[str, float] = {}
-    for metric, estimate, values in zip(METRICS, estimates, drawn.T, strict=True):
-        low, high = find_interval(values, float(estimate), confidence_level)
-        figures |= {metric: float(estimate), f"{metric}_low": low, f"{metric}_high": high}
-    return figures
 
 
 def _find_levels(values: NDArray[Any]) -> Iterator[tuple[str, NDArray[np.bool_]]]:

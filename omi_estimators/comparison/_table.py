@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from omi_estimators._validation import warn_few
-from omi_estimators.metrics._bootstrap import Resampler, find_interval
-from omi_estimators.metrics._weighted import METRICS, make_statistic
+from omi_estimators.metrics import Interval, bootstrap_intervals
 
 
 def make_table(
@@ -48,27 +48,24 @@ def make_table(
     n_redrawn : int
         Resamples that held one class only.
     """
-    warn_few(positive, units)
-    scores = {str(name): column.to_numpy(dtype=np.float64) for name, column in probabilities.items()}
-    keys = [(name, metric) for name in scores for metric in METRICS]
-    statistics = [make_statistic(metric, positive, scores[name], folds) for name, metric in keys]
-    resampler = Resampler(positive, units, folds)
-    estimates = dict(zip(keys, resampler.estimate(statistics), strict=True))
-    values, n_redrawn = resampler.bootstrap(statistics, n_resamples, rng)
-    resamples = dict(zip(keys, values.T, strict=True))
-    rows: dict[str, dict[str, float]] = {name: {} for name in scores}
-    for name, metric in keys:
-        estimate, drawn = float(estimates[name, metric]), resamples[name, metric]
-        rows[name] |= _columns(metric, estimate, find_interval(drawn, estimate, confidence_level))
-        if name != reference:
-            difference = estimate - float(estimates[reference, metric])
-            # Two infinite slopes have no difference.
-            with np.errstate(invalid="ignore"):
-                apart = drawn - resamples[reference, metric]
-            ends = find_interval(apart, difference, confidence_level)
-            rows[name] |= _columns(f"{metric}_difference", difference, ends)
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("estimator"), n_redrawn
+    found = bootstrap_intervals(
+        positive,
+        {str(name): column.to_numpy(dtype=np.float64) for name, column in probabilities.items()},
+        reference=reference,
+        groups=units,
+        folds=folds,
+        n_resamples=n_resamples,
+        confidence_level=confidence_level,
+        random_state=rng,
+    )
+    rows = {name: make_columns(figures) for name, figures in found.items()}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("estimator"), found[reference]["roc_auc"].n_redrawn
 
 
-def _columns(key: str, estimate: float, ends: tuple[float, float]) -> dict[str, float]:
-    return {key: estimate, f"{key}_low": ends[0], f"{key}_high": ends[1]}
+def make_columns(figures: Mapping[str, Interval]) -> dict[str, float]:
+    """Return each figure and the ends of its interval, by name."""
+    return {
+        f"{name}{end}": value
+        for name, found in figures.items()
+        for end, value in (("", found.estimate), ("_low", found.low), ("_high", found.high))
+    }

@@ -5,11 +5,8 @@ import lazy_loader as _lazy
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
-        "_decision": ["DecisionCurveDisplay"],
-        "_precision_recall": ["PrecisionRecallBandDisplay"],
-        "_probability": ["ProbabilityDisplay"],
-        "_reliability": ["ReliabilityDisplay"],
-        "_roc": ["RocBandDisplay"],
-        "_tiers": ["RiskTierDisplay"],
+        "_curves": ["DecisionCurveDisplay", "PrecisionRecallBandDisplay", "ReliabilityDisplay", "RocBandDisplay"],
+        "_shares": ["ProbabilityDisplay", "RiskTierDisplay"],
+        "style": ["COLOURS", "DASHES", "GRID", "finish_axes", "get_axes"],
     },
 )

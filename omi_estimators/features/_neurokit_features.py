@@ -11,9 +11,9 @@ from typing import Any, Self
 import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
+from omi_estimators._compat import HasMethods, Interval, StrOptions, num_samples
 from omi_estimators.features._catalogue import feature_names
 from omi_estimators.features._covariates import match_covariates, read_covariates
 from omi_estimators.features._measure import measure_or_reason
@@ -166,7 +166,7 @@ class NeuroKitFeatures(RecordTransformer):
         feature_names(include=self._groups())
         super().fit(X)
         self.groups_ = self._groups()
-        self.covariate_names_ = () if covariates is None else read_covariates(covariates, _num_samples(X))[0]
+        self.covariate_names_ = () if covariates is None else read_covariates(covariates, num_samples(X))[0]
         return self
 
     def fit_transform(self, X: ArrayLike, y: Any = None, *, covariates: Any = None) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from omi_estimators.displays._base import get_axes
+from omi_estimators.displays import get_axes
 from omi_estimators.inspection._ablation import Ablation, ablation_importance
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from omi_estimators.displays._base import COLOURS, GRID, finish, get_axes
+from omi_estimators.displays import COLOURS, GRID, finish_axes, get_axes
 from omi_estimators.inspection._feature_importance import FeatureImportance, feature_importance
 
 
@@ -97,7 +97,7 @@ class FeatureImportanceDisplay:
             self.ax_.plot(found.drops[kind], np.full(n_repeats, row), ".", color=COLOURS[0], markersize=4, zorder=3)
         self.ax_.axvline(0, color="#000000", linewidth=0.8)
         score = f"score {found.score:.3f}"
-        finish(
+        finish_axes(
             self.ax_,
             score if self.name is None else f"{self.name}: {score}",
             xlabel="Fall of the score when permuted",

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from omi_estimators.displays._base import COLOURS
+from omi_estimators.displays import COLOURS
 from omi_estimators.inspection._paper import (
     INK,
     Strip,

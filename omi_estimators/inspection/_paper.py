@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from omi_estimators.displays._base import get_axes
+from omi_estimators.displays import get_axes
 from omi_estimators.leads import LEADS
 
 Array = NDArray[np.float64]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter1d
 
-from omi_estimators.displays._base import get_axes
+from omi_estimators.displays import get_axes
 from omi_estimators.inspection._paper import INK, Strip, beat_rows, name_leads, place, write_name
 from omi_estimators.inspection._saliency import Saliency, saliency
 

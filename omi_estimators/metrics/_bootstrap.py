@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
 from omi_estimators._validation import check_codes, check_labels, check_level, check_scores, make_rng, warn_few
 from omi_estimators.metrics._results import Floats, Interval, Statistic
-from omi_estimators.metrics._weighted import Metric, make_statistic, needs_probability
+from omi_estimators.metrics._weighted import METRICS, Codes, Mask, Metric, make_statistic, needs_probability
 
 # Weights held at once: about 16 MB, so that cumulative sums stay near the processor.
 _BATCH_SIZE = 2_000_000
@@ -98,9 +98,8 @@ def bootstrap_interval(
     >>> print(bootstrap_interval(y, score, "roc_auc", groups=patient, random_state=0))
     0.804 [0.738, 0.864]
     """
-    return _bootstrap(
-        y_true, [y_score], ["y_score"], metric, groups, folds, n_resamples, confidence_level, method, random_state
-    )
+    given = groups, folds, n_resamples, confidence_level, method, random_state
+    return _bootstrap(y_true, {"y_score": y_score}, [metric], None, *given)["y_score", metric]
 
 
 def bootstrap_difference(
@@ -159,52 +158,138 @@ def bootstrap_difference(
     >>> print(bootstrap_difference(y, good, poor, "roc_auc", random_state=0))
     0.195 [0.089, 0.295]
     """
-    scores, names = [y_score_a, y_score_b], ["y_score_a", "y_score_b"]
-    return _bootstrap(y_true, scores, names, metric, groups, folds, n_resamples, confidence_level, method, random_state)
+    scores = {"y_score_a": y_score_a, "y_score_b": y_score_b}
+    given = groups, folds, n_resamples, confidence_level, method, random_state
+    return _bootstrap(y_true, scores, [metric], "y_score_b", *given)["y_score_a", metric, "difference"]
+
+
+def bootstrap_intervals(
+    y_true: ArrayLike,
+    scores: Mapping[str, ArrayLike],
+    metrics: Sequence[str] = METRICS,
+    *,
+    reference: str | None = None,
+    groups: ArrayLike | None = None,
+    folds: ArrayLike | None = None,
+    n_resamples: int = 2000,
+    confidence_level: float = 0.95,
+    on_few: str = "warn",
+    random_state: Any = None,
+) -> dict[str, dict[str, Interval]]:
+    """Return several metrics of several models on the same records, all on the same resamples of patients.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_records,)
+        Labels: 0 and 1, -1 and 1, or booleans.
+    scores : mapping of str to array-like of shape (n_records,)
+        Scores of each model by its name.
+    metrics : sequence of str, default=METRICS
+        Metrics by name.
+    reference : str, optional
+        The model from which the others' differences are taken; no differences if None.
+    groups, folds, n_resamples, confidence_level, random_state
+        As in `bootstrap_interval`.
+    on_few : {"warn", "ignore"}, default="warn"
+        Whether to warn if fewer than ten patients have one of the classes.
+
+    Returns
+    -------
+    dict of str to dict of str to Interval
+        For each model the interval of each metric by its name and, where there is a reference, that of
+        ``"{metric}_difference"`` to it. The reference itself has no differences.
+
+    Raises
+    ------
+    ValueError
+        As in `bootstrap_interval`, or if `reference` is none of the models.
+
+    Warns
+    -----
+    FewEventsWarning
+        If fewer than ten patients have one of the classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from omi_estimators.metrics import bootstrap_intervals
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.arange(200) % 2
+    >>> scores = {"net": y + rng.normal(size=200), "forest": y + 3 * rng.normal(size=200)}
+    >>> found = bootstrap_intervals(y, scores, ["roc_auc"], reference="forest", random_state=0)
+    >>> print(found["net"]["roc_auc"], "differs by", found["net"]["roc_auc_difference"])
+    0.804 [0.742, 0.857] differs by 0.195 [0.089, 0.295]
+    """
+    if reference is not None and reference not in scores:
+        raise ValueError(f"reference must be one of {', '.join(scores)}; got {reference!r}.")
+    given = groups, folds, n_resamples, confidence_level, "percentile", random_state
+    found = _bootstrap(y_true, scores, metrics, reference, *given, on_few=on_few)
+    figures: dict[str, dict[str, Interval]] = {name: {} for name in scores}
+    for (name, *metric), interval in found.items():
+        figures[name]["_".join(metric)] = interval
+    return figures
 
 
 def _bootstrap(
     y_true: ArrayLike,
-    scores: Sequence[ArrayLike],
-    names: Sequence[str],
-    metric: Metric,
+    scores: Mapping[str, ArrayLike],
+    metrics: Sequence[Metric],
+    reference: str | None,
     groups: ArrayLike | None,
     folds: ArrayLike | None,
     n_resamples: int,
     confidence_level: float,
     method: str,
     random_state: Any,
-) -> Interval:
-    """Return the interval of a metric of one set of scores, or of the difference between two."""
+    *,
+    on_few: str = "warn",
+) -> dict[tuple[Any, ...], Interval]:
+    """Return intervals by name and metric, and by name, metric and "difference" for those to the reference."""
     check_level(confidence_level)
     if method not in ("percentile", "bca"):
         raise ValueError(f"method must be 'percentile' or 'bca'; got {method!r}.")
-    positive = check_labels(y_true)
-    probability = needs_probability(metric)
-    checked = [
-        check_scores(score, len(positive), probability=probability, name=name)
-        for score, name in zip(scores, names, strict=True)
-    ]
-    units = check_codes(groups, len(positive), name="groups")
-    models = check_codes(folds, len(positive), name="folds")
-    warn_few(positive, units)
-    statistics = [make_statistic(metric, positive, score, models) for score in checked]
-    statistic = statistics[0] if len(statistics) == 1 else _subtract(*statistics)
+    if on_few not in ("warn", "ignore"):
+        raise ValueError(f"on_few must be 'warn' or 'ignore'; got {on_few!r}.")
+    probability = any(needs_probability(metric) for metric in metrics)
+    checked = {name: check_records(y_true, s, groups, folds, probability, name) for name, s in scores.items()}
+    positive, _, units, models = next(iter(checked.values()))
+    if on_few == "warn":
+        warn_few(positive, units)
+    keys = [(name, metric) for name in checked for metric in metrics]
+    statistics = [make_statistic(metric, positive, checked[name][1], models) for name, metric in keys]
     resampler = Resampler(positive, units, models)
-    estimate = float(resampler.estimate([statistic])[0])
-    values, n_redrawn = resampler.bootstrap([statistic], n_resamples, make_rng(random_state))
-    left_out = resampler.jackknife([statistic])[:, 0] if method == "bca" else None
-    low, high = find_interval(values[:, 0], estimate, confidence_level, left_out)
-    return Interval(estimate, low, high, confidence_level, method, n_resamples, n_redrawn)
+    values, n_redrawn = resampler.bootstrap(statistics, n_resamples, make_rng(random_state))
+    rows = [resampler.estimate(statistics)[np.newaxis], values]
+    if method == "bca":
+        rows.append(resampler.jackknife(statistics))
+    columns: dict[tuple[Any, ...], list[Floats]] = {}
+    for column, key in enumerate(keys):
+        columns[key] = [part[:, column] for part in rows]
+        if reference is not None and key[0] != reference:
+            other = keys.index((reference, key[1]))
+            # Two infinite slopes have no difference: NaN, and so is their interval.
+            with np.errstate(invalid="ignore"):
+                columns[*key, "difference"] = [part[:, column] - part[:, other] for part in rows]
+    found = {}
+    for key, (estimate, drawn, *left_out) in columns.items():
+        ends = find_interval(drawn, float(estimate[0]), confidence_level, *left_out)
+        found[key] = Interval(float(estimate[0]), *ends, confidence_level, method, n_resamples, n_redrawn)
+    return found
 
 
-def _subtract(first: Statistic, second: Statistic) -> Statistic:
-    def evaluate(weights: Floats) -> Floats:
-        # Two infinite slopes have no difference: NaN, and so is their interval.
-        with np.errstate(invalid="ignore"):
-            return first(weights) - second(weights)
-
-    return evaluate
+def check_records(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    groups: ArrayLike | None = None,
+    folds: ArrayLike | None = None,
+    probability: bool = False,
+    name: str = "y_score",
+) -> tuple[Mask, Floats, Codes | None, Codes | None]:
+    """Return labels, scores, patients and folds as arrays, or say what is wrong with them."""
+    positive = check_labels(y_true)
+    score = check_scores(y_score, len(positive), probability=probability, name=name)
+    units, models = (check_codes(v, len(positive), name=n) for v, n in ((groups, "groups"), (folds, "folds")))
+    return positive, score, units, models
 
 
 class Resampler:
@@ -220,7 +305,7 @@ class Resampler:
         Folds as codes from 0; all records are one fold if None.
     """
 
-    def __init__(self, positive: NDArray[np.bool_], units: NDArray[np.intp] | None, folds: NDArray[np.intp] | None):
+    def __init__(self, positive: Mask, units: Codes | None, folds: Codes | None):
         self._units = np.arange(len(positive)) if units is None else units
         self._n_units = int(self._units.max()) + 1
         codes = np.zeros(len(positive), dtype=np.intp) if folds is None else folds
@@ -228,6 +313,8 @@ class Resampler:
         in_fold = codes == np.arange(codes.max() + 1)[:, np.newaxis]
         self._positives, self._negatives = (in_fold & positive).astype(np.float64), (in_fold & ~positive).astype(float)
         self._batch = max(1, _BATCH_SIZE // len(positive))
+        if not self._are_usable(np.ones((len(positive), 1))).all():
+            raise ValueError("No fold holds both classes, so nothing can be ranked within folds; give folds that do.")
 
     def estimate(self, statistics: Sequence[Statistic]) -> Floats:
         """Return each statistic on the data as they are, shape (n_statistics,)."""
@@ -238,19 +325,20 @@ class Resampler:
         self, statistics: Sequence[Statistic], n_resamples: int, rng: np.random.Generator
     ) -> tuple[Floats, int]:
         """Return statistics of resamples, shape (n_resamples, n_statistics), and how many were redrawn."""
-        if n_resamples < 1:
-            raise ValueError(f"n_resamples must be at least 1, and 1000 or more for an interval; got {n_resamples}.")
-        batches, n_redrawn = [], 0
-        for start in range(0, n_resamples, self._batch):
-            weights, redrawn = self._draw(min(self._batch, n_resamples - start), rng)
-            n_redrawn += redrawn
-            batches.append(np.stack([statistic(weights) for statistic in statistics], axis=1))
-        return np.concatenate(batches), n_redrawn
+        batches = [np.stack([statistic(w) for statistic in statistics], axis=1) for w in self.draw(n_resamples, rng)]
+        return np.concatenate(batches), self.n_redrawn
 
     def draw(self, n_resamples: int, rng: np.random.Generator) -> Iterator[Floats]:
-        """Yield weights of shape (n_records, n) for `n_resamples` resamples in all."""
+        """Yield weights of shape (n_records, n) for `n_resamples` resamples in all, and count those drawn again."""
+        if n_resamples < 1:
+            raise ValueError(f"n_resamples must be at least 1, and 1000 or more for an interval; got {n_resamples!r}.")
+        self.n_redrawn = 0
         for start in range(0, n_resamples, self._batch):
-            yield self._draw(min(self._batch, n_resamples - start), rng)[0]
+            weights = self._draw_any(min(self._batch, n_resamples - start), rng)
+            while (bad := np.flatnonzero(~self._are_usable(weights))).size:
+                self.n_redrawn += bad.size
+                weights[:, bad] = self._draw_any(bad.size, rng)
+            yield weights
 
     def jackknife(self, statistics: Sequence[Statistic]) -> Floats:
         """Return statistics with each patient left out, shape (n_patients, n_statistics)."""
@@ -266,21 +354,12 @@ class Resampler:
             batches.append(np.stack([statistic(weights) for statistic in statistics], axis=1))
         return np.concatenate(batches)
 
-    def _draw(self, n_resamples: int, rng: np.random.Generator) -> tuple[Floats, int]:
-        """Return weights of shape (n_records, n_resamples), and how many resamples were drawn again."""
-        weights = self._draw_any(n_resamples, rng)
-        n_redrawn = 0
-        while (bad := np.flatnonzero(~self._are_usable(weights))).size:
-            n_redrawn += bad.size
-            weights[:, bad] = self._draw_any(bad.size, rng)
-        return weights, n_redrawn
-
     def _draw_any(self, n_resamples: int, rng: np.random.Generator) -> Floats:
         drawn = rng.integers(self._n_units, size=(self._n_units, n_resamples)) * n_resamples + np.arange(n_resamples)
         counts = np.bincount(drawn.ravel(), minlength=self._n_units * n_resamples)
         return counts.reshape(self._n_units, n_resamples).astype(np.float64)[self._units]
 
-    def _are_usable(self, weights: Floats) -> NDArray[np.bool_]:
+    def _are_usable(self, weights: Floats) -> Mask:
         """Return whether each resample has a positive and a negative in the same fold."""
         return ((self._positives @ weights) * (self._negatives @ weights)).any(axis=0)
 

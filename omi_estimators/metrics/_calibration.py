@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
-from scipy.special import expit, logit
+from numpy.typing import ArrayLike
 
-from omi_estimators._validation import check_labels, check_scores
+from omi_estimators._validation import check_codes, check_labels, check_scores
 from omi_estimators.metrics._results import CalibrationLine, Floats
+from omi_estimators.metrics._weighted import (
+    CLIP,
+    Mask,
+    evaluate_once,
+    make_brier_skill,
+    make_calibration_error,
+    make_calibration_intercept,
+    make_calibration_slope,
+)
 
-_MOST_STEPS = 100
 
-
-def calibration_slope_intercept(y_true: ArrayLike, y_prob: ArrayLike, *, clip: float = 1e-6) -> CalibrationLine:
+def calibration_slope_intercept(
+    y_true: ArrayLike, y_prob: ArrayLike, *, folds: ArrayLike | None = None, clip: float = CLIP
+) -> CalibrationLine:
     r"""Return slope and intercept of logistic calibration.
 
     The slope is :math:`b` of the logistic regression :math:`\operatorname{logit} P(y=1) = a + b
@@ -25,20 +31,24 @@ def calibration_slope_intercept(y_true: ArrayLike, y_prob: ArrayLike, *, clip: f
         Labels: 0 and 1, -1 and 1, or booleans.
     y_prob : array-like of shape (n_records,)
         Probabilities of the positive class.
+    folds : array-like of shape (n_records,), optional
+        In cross-validation, the fold of each record. Both figures pool the folds, but a prediction that is constant
+        in every fold has no slope, although the constants differ.
     clip : float, default=1e-6
         Probabilities nearer to 0 or 1 than this are moved to it: 0 and 1 themselves have no log-odds.
 
     Returns
     -------
     CalibrationLine
-        With `slope` (1 is right; below 1 means too extreme; NaN if all probabilities are equal) and
-        `intercept` (0 is right; above 0 means too low).
+        With `slope` (1 is right; below 1 means too extreme) and `intercept` (0 is right; above 0 means too low). The
+        slope is NaN if all probabilities are equal. If the probabilities separate the classes, so that no finite
+        slope is steep enough, it is infinite, and minus infinity if they separate them the wrong way round. A tie
+        between the highest negative and the lowest positive separates them too.
 
     Raises
     ------
     ValueError
-        If labels and probabilities do not fit together, `clip` is not between 0 and 1/2, or the
-        probabilities separate the classes perfectly, so that no finite slope fits.
+        If labels and probabilities do not fit together, or `clip` is not between 0 and 1/2.
 
     References
     ----------
@@ -55,41 +65,9 @@ def calibration_slope_intercept(y_true: ArrayLike, y_prob: ArrayLike, *, clip: f
     positive, prob = _check(y_true, y_prob)
     if not 0 < clip < 0.5:
         raise ValueError(f"clip must lie between 0 and 0.5; got {clip!r}.")
-    log_odds = logit(np.clip(prob, clip, 1 - clip))
-    n_events = positive.sum()
-    # Far enough out, the expected number of events leaves any observed one behind, so a root lies between.
-    reach = float(np.abs(log_odds).max()) + np.log(len(positive)) + 1
-    intercept = brentq(lambda shift: expit(log_odds + shift).sum() - n_events, -reach, reach)
-    return CalibrationLine(_fit_slope(log_odds, positive.astype(np.float64)), float(intercept))
-
-
-def _fit_slope(x: Floats, y: Floats) -> float:
-    """Return the slope of the logistic regression of `y` on `x`, by Newton's method with step halving."""
-    if np.ptp(x) == 0:
-        return float("nan")
-    if x[y == 1].min() >= x[y == 0].max() or x[y == 1].max() <= x[y == 0].min():
-        raise ValueError(
-            "The probabilities separate the classes perfectly: the calibration slope is infinite. It needs more data."
-        )
-    # Standardised, so that Newton's steps are well scaled whatever the spread of log-odds.
-    centre, scale = x.mean(), x.std()
-    design = np.column_stack([np.ones_like(x), (x - centre) / scale])
-    weights = np.zeros(2)
-    for _ in range(_MOST_STEPS):
-        prob = expit(design @ weights)
-        hessian = (design * (prob * (1 - prob))[:, np.newaxis]).T @ design
-        step = np.linalg.solve(hessian, design.T @ (y - prob))
-        while _loss(design, y, weights + step) > _loss(design, y, weights) + 1e-12:
-            step /= 2
-        weights = weights + step
-        if np.abs(step).max() < 1e-10:
-            break
-    return float(weights[1] / scale)
-
-
-def _loss(design: Floats, y: Floats, weights: Floats) -> float:
-    linear = design @ weights
-    return float((np.logaddexp(0, linear) - y * linear).sum())
+    slope = make_calibration_slope(positive, prob, check_codes(folds, len(prob), name="folds"), clip)
+    intercept = make_calibration_intercept(positive, prob, clip)
+    return CalibrationLine(evaluate_once(slope, len(prob)), evaluate_once(intercept, len(prob)))
 
 
 def brier_skill_score(y_true: ArrayLike, y_prob: ArrayLike, *, prevalence: float | None = None) -> float:
@@ -128,10 +106,9 @@ def brier_skill_score(y_true: ArrayLike, y_prob: ArrayLike, *, prevalence: float
     0.7
     """
     positive, prob = _check(y_true, y_prob)
-    share = float(positive.mean()) if prevalence is None else prevalence
-    if not 0 < share < 1:
+    if prevalence is not None and not 0 < prevalence < 1:
         raise ValueError(f"prevalence must be a share above 0 and below 1; got {prevalence!r}.")
-    return float(1 - np.mean((prob - positive) ** 2) / np.mean((share - positive) ** 2))
+    return evaluate_once(make_brier_skill(positive, prob, prevalence), len(prob))
 
 
 def expected_calibration_error(
@@ -175,23 +152,9 @@ def expected_calibration_error(
     0.25
     """
     positive, prob = _check(y_true, y_prob)
-    bins = bin_probabilities(prob, n_bins, strategy)
-    gaps = np.bincount(bins, weights=prob - positive)
-    return float(np.abs(gaps).sum() / len(prob))
+    return evaluate_once(make_calibration_error(positive, prob, n_bins, strategy), len(prob))
 
 
-def bin_probabilities(prob: Floats, n_bins: int, strategy: str) -> NDArray[np.intp]:
-    """Return the bin of each probability, as a code from 0; no bin is empty."""
-    if n_bins < 1:
-        raise ValueError(f"n_bins must be at least 1; got {n_bins!r}.")
-    if strategy not in ("quantile", "uniform"):
-        raise ValueError(f"strategy must be 'quantile' or 'uniform'; got {strategy!r}.")
-    inner = np.linspace(0, 1, n_bins + 1)[1:-1]
-    edges = np.unique(np.quantile(prob, inner)) if strategy == "quantile" else inner
-    bins = np.searchsorted(edges, prob, side="right")
-    return np.unique(bins, return_inverse=True)[1].astype(np.intp)
-
-
-def _check(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:
+def _check(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[Mask, Floats]:
     positive = check_labels(y_true)
     return positive, check_scores(y_prob, len(positive), probability=True, name="y_prob")

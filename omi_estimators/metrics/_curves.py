@@ -1,4 +1,4 @@
-"""Curves with bands: ROC, precision and recall, reliability, net benefit."""
+"""Curves with bands: ROC, precision and recall, reliability; net benefit, at thresholds and as a curve."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from omi_estimators._validation import check_codes, check_labels, check_level, check_scores, make_rng
-from omi_estimators.metrics._bootstrap import Resampler
-from omi_estimators.metrics._decision import net_benefit
-from omi_estimators.metrics._ranked import Codes, Ranked, find_limits, split_folds
+from omi_estimators._validation import check_level, make_rng
+from omi_estimators.metrics._bootstrap import Resampler, check_records
 from omi_estimators.metrics._results import Floats
+from omi_estimators.metrics._weighted import Codes, Mask, Ranked, make_net_benefit
 
 _N_GRID = 201
 
@@ -98,29 +97,37 @@ def roc_band(
     >>> round(float(np.trapezoid(curve.y, curve.x)), 3)
     0.804
     """
-    positive, score, units, models = _check(y_true, y_score, groups, folds, probability=False)
-    parts = [Ranked(positive[here], score[here], here) for here in split_folds(models)]
-    parts = [part for part in parts if part.n_pairs]
-    curves = [part.roc(np.ones((len(score), 1))) for part in parts]
-    grid = np.unique(np.concatenate([false_rate[:, 0] for false_rate, _ in curves]))
-    steps = [find_limits(false_rate[:, 0], true_rate[:, 0], grid) for false_rate, true_rate in curves]
-    x = np.repeat(grid, 2)
-    y = np.average(steps, axis=0, weights=[part.n_pairs for part in parts]).T.ravel()
+    positive, score, units, models = check_records(y_true, y_score, groups, folds)
+    ranked = Ranked(positive, score, models)
     points = np.linspace(0, 1, _N_GRID)
 
     def sensitivities(weights: Floats) -> Floats:
         values, pairs = np.zeros((2, len(points), weights.shape[1]))
-        for part in parts:
-            false_rate, true_rate = part.roc(weights)
-            n_pairs = part.count_pairs(weights)
+        for hits, false_alarms in ranked.count_folds(weights):
+            n_pairs = hits[-1] * false_alarms[-1]
             for column in np.flatnonzero(n_pairs):
-                line = np.interp(points, false_rate[:, column], true_rate[:, column])
-                values[:, column] += n_pairs[column] * line
+                false_rate, true_rate = (count[:, column] / count[-1, column] for count in (false_alarms, hits))
+                values[:, column] += n_pairs[column] * np.interp(points, false_rate, true_rate)
             pairs += n_pairs
         return values / pairs
 
     low, high = _find_band(sensitivities, positive, units, models, n_resamples, confidence_level, random_state)
+    once = [(hits[:, 0], others[:, 0]) for hits, others in ranked.count_folds(np.ones((len(score), 1)))]
+    once = [(hits, others) for hits, others in once if hits[-1] * others[-1]]
+    grid = np.unique(np.concatenate([others / others[-1] for _, others in once]))
+    steps = [_find_limits(others / others[-1], hits / hits[-1], grid) for hits, others in once]
+    x = np.repeat(grid, 2)
+    y = np.average(steps, axis=0, weights=[hits[-1] * others[-1] for hits, others in once]).T.ravel()
     return Curve(x, y, np.interp(x, points, low), np.interp(x, points, high), confidence_level, n_resamples)
+
+
+def _find_limits(false_rate: Floats, true_rate: Floats, grid: Floats) -> Floats:
+    """Return the lower and upper end of a curve at each point of `grid`, shape (2, n_points)."""
+    first = np.searchsorted(false_rate, grid, side="left")
+    last = np.searchsorted(false_rate, grid, side="right") - 1
+    between = np.interp(grid, false_rate, true_rate)
+    is_vertex = false_rate[first] == grid
+    return np.stack([np.where(is_vertex, true_rate[first], between), np.where(is_vertex, true_rate[last], between)])
 
 
 def precision_recall_band(
@@ -174,22 +181,21 @@ def precision_recall_band(
     >>> round(float(np.trapezoid(curve.y, curve.x)), 3)
     0.814
     """
-    positive, score, units, models = _check(y_true, y_score, groups, folds, probability=False)
-    parts = [Ranked(positive[here], score[here], here) for here in split_folds(models)]
-    parts = [part for part in parts if part.n_events]
-    ends = np.unique(np.concatenate([np.arange(1, part.n_events + 1) / part.n_events for part in parts]))
+    positive, score, units, models = check_records(y_true, y_score, groups, folds)
+    ranked = Ranked(positive, score, models)
+    n_events = np.bincount(np.zeros(len(score), dtype=np.intp) if models is None else models, weights=positive)
+    ends = np.unique(np.concatenate([np.arange(1, n + 1) / n for n in n_events if n]))
     # Half a step back from each end, where no rounding can reach the next one.
     middles = ends - np.diff(ends, prepend=0) / 2
 
     def precisions(weights: Floats, recalls: Floats) -> Floats:
         values, events = np.zeros((2, len(recalls), weights.shape[1]))
-        for part in parts:
-            recall, precision = part.precision_recall(weights)
-            n_events = part.count_events(weights)
-            for column in np.flatnonzero(n_events):
-                first = np.searchsorted(recall[:, column], recalls)
-                values[:, column] += n_events[column] * precision[first, column]
-            events += n_events
+        for hits, false_alarms in ranked.count_folds(weights):
+            for column in np.flatnonzero(hits[-1]):
+                found, passed = hits[1:, column], false_alarms[1:, column]
+                first = np.searchsorted(found / found[-1], recalls)
+                values[:, column] += found[-1] * found[first] / (found[first] + passed[first])
+            events += hits[-1]
         return values / events
 
     y = precisions(np.ones((len(score), 1)), middles)[:, 0]
@@ -265,7 +271,7 @@ def reliability_curve(
     >>> bool(np.abs(curve.y - curve.x).max() < 0.1)
     True
     """
-    positive, prob, units, _ = _check(y_true, y_prob, groups, None, probability=True, name="y_prob")
+    positive, prob, units, _ = check_records(y_true, y_prob, groups, None, True, "y_prob")
     if not 0 < span <= 1:
         raise ValueError(f"span must be a share above 0 and at most 1; got {span!r}.")
     if n_points < 2:
@@ -291,6 +297,56 @@ def reliability_curve(
 
     low, high = _find_band(fit, positive, units, None, n_resamples, confidence_level, random_state)
     return Curve(points, fit(np.ones((len(prob), 1)))[:, 0], low, high, confidence_level, n_resamples)
+
+
+def net_benefit(y_true: ArrayLike, y_prob: ArrayLike, thresholds: ArrayLike) -> Floats:
+    r"""Return the net benefit of treating every record at or above a threshold.
+
+    .. math:: \frac{TP}{n} - \frac{FP}{n} \frac{t}{1 - t}
+
+    At threshold :math:`t` one true positive is worth :math:`(1 - t) / t` false ones [1]_. Treating nobody
+    has net benefit 0; treating all is a model that gives everyone probability 1.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_records,)
+        Labels: 0 and 1, -1 and 1, or booleans.
+    y_prob : array-like of shape (n_records,)
+        Probabilities of the positive class.
+    thresholds : array-like of shape (n_thresholds,)
+        Probabilities at which to treat, from 0 to below 1.
+
+    Returns
+    -------
+    ndarray of shape (n_thresholds,)
+        Net benefit, in true positives per record.
+
+    Raises
+    ------
+    ValueError
+        If labels and probabilities do not fit together, or a threshold is not in [0, 1).
+
+    References
+    ----------
+    .. [1] Vickers A. J., Elkin E. B., Decision curve analysis, Medical Decision Making 26:565-574, 2006.
+       doi:10.1177/0272989X06295361
+
+    Examples
+    --------
+    >>> from omi_estimators.metrics import net_benefit
+    >>> net_benefit([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9], [0.2, 0.5]).tolist()
+    [0.4375, 0.0]
+    """
+    positive, prob, *_ = check_records(y_true, y_prob, probability=True, name="y_prob")
+    cuts = np.atleast_1d(np.asarray(thresholds, dtype=np.float64))
+    _check_thresholds(cuts, thresholds)
+    return make_net_benefit(positive, prob, cuts)(np.ones((len(prob), 1)))[:, 0]
+
+
+def _check_thresholds(cuts: Floats, given: Any) -> None:
+    """Raise a ValueError for thresholds that are no probabilities at which one can treat."""
+    if cuts.ndim != 1 or not ((cuts >= 0) & (cuts < 1)).all():
+        raise ValueError(f"thresholds must be probabilities from 0 to below 1; got {given!r}.")
 
 
 def decision_curve(
@@ -345,22 +401,17 @@ def decision_curve(
     >>> curve.y.tolist()
     [0.4375, 0.0]
     """
-    positive, prob, units, _ = _check(y_true, y_prob, groups, None, probability=True, name="y_prob")
+    positive, prob, units, _ = check_records(y_true, y_prob, groups, None, True, "y_prob")
     cuts = np.arange(1, 100) / 100 if thresholds is None else np.atleast_1d(np.asarray(thresholds, dtype=np.float64))
-    y = net_benefit(positive, prob, cuts)
-    treated = prob >= cuts[:, np.newaxis]
-    gain = np.where(positive, 1.0, -(cuts / (1 - cuts))[:, np.newaxis]) * treated
-
-    def benefit(weights: Floats) -> Floats:
-        return gain @ weights / weights.sum(axis=0)
-
+    _check_thresholds(cuts, thresholds)
+    benefit = make_net_benefit(positive, prob, cuts)
     low, high = _find_band(benefit, positive, units, None, n_resamples, confidence_level, random_state)
-    return Curve(cuts, y, low, high, confidence_level, n_resamples)
+    return Curve(cuts, benefit(np.ones((len(prob), 1)))[:, 0], low, high, confidence_level, n_resamples)
 
 
 def _find_band(
     curve: Callable[[Floats], Floats],
-    positive: NDArray[np.bool_],
+    positive: Mask,
     units: Codes | None,
     models: Codes | None,
     n_resamples: int,
@@ -369,8 +420,6 @@ def _find_band(
 ) -> Floats:
     """Return the ends of the pointwise band of a curve of weights, shape (2, n_points)."""
     check_level(confidence_level)
-    if n_resamples < 1:
-        raise ValueError(f"n_resamples must be at least 1; got {n_resamples!r}.")
     draws = Resampler(positive, units, models).draw(n_resamples, make_rng(random_state))
     values = np.concatenate([curve(weights) for weights in draws], axis=1)
     with warnings.catch_warnings():
@@ -378,20 +427,3 @@ def _find_band(
         warnings.filterwarnings("ignore", message="All-NaN slice")
         ends: Floats = np.nanquantile(values, [(1 - confidence_level) / 2, (1 + confidence_level) / 2], axis=1)
     return ends
-
-
-def _check(
-    y_true: ArrayLike,
-    y_score: ArrayLike,
-    groups: ArrayLike | None,
-    folds: ArrayLike | None,
-    *,
-    probability: bool,
-    name: str = "y_score",
-) -> tuple[NDArray[np.bool_], Floats, Codes | None, Codes]:
-    """Return labels, scores, patients and folds as arrays; all records are one fold without folds."""
-    positive = check_labels(y_true)
-    score = check_scores(y_score, len(positive), probability=probability, name=name)
-    units = check_codes(groups, len(positive), name="groups")
-    models = check_codes(folds, len(positive), name="folds")
-    return positive, score, units, np.zeros(len(positive), dtype=np.intp) if models is None else models

@@ -1,16 +1,123 @@
-"""DeLong's variance of AUROC, and his test for two models on the same records."""
+"""AUROC with its interval, by the method that the data allow; DeLong's test for two models on the same records."""
 
 from __future__ import annotations
 
 import math
+import warnings
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import expit, ndtr, ndtri
-from scipy.stats import rankdata
 
-from omi_estimators._validation import check_codes, check_labels, check_level, check_scores, warn_few
-from omi_estimators.metrics._results import Floats, RocTest
+from omi_estimators._validation import check_level, warn_few
+from omi_estimators.metrics._bootstrap import bootstrap_interval, check_records
+from omi_estimators.metrics._results import Floats, Interval, RocTest
+from omi_estimators.metrics._weighted import Codes, Mask, Ranked
+
+
+def roc_auc_interval(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    folds: ArrayLike | None = None,
+    method: str = "auto",
+    n_resamples: int = 2000,
+    confidence_level: float = 0.95,
+    random_state: Any = None,
+) -> Interval:
+    """Return the area under the ROC curve with its confidence interval.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_records,)
+        Labels: 0 and 1, -1 and 1, or booleans.
+    y_score : array-like of shape (n_records,)
+        Scores; a higher one speaks for the positive class.
+    groups : array-like of shape (n_records,), optional
+        Patient of each record. Without it records are taken for independent.
+    folds : array-like of shape (n_records,), optional
+        In cross-validation, the fold of each record. Scores of different models are then not compared: the area
+        counts pairs, a positive and a negative, within folds. A model that gives every record of a fold the same
+        score has exactly 0.5, however its scores differ between folds.
+    method : {"auto", "delong", "bootstrap"}, default="auto"
+        "delong" is DeLong's variance [1]_, on the log-odds scale of the area, for independent records and one
+        model; "bootstrap" the percentile bootstrap by patient. "auto" takes the bootstrap if a patient has several
+        records, or there are several folds.
+    n_resamples : int, default=2000
+        Resamples of the bootstrap.
+    confidence_level : float, default=0.95
+        Level of the interval.
+    random_state : int, RandomState, Generator or None, default=None
+        Where the bootstrap's chance comes from.
+
+    Returns
+    -------
+    Interval
+        With `estimate`, `low`, `high`; its `method` says what was done.
+
+    Raises
+    ------
+    ValueError
+        If labels, scores, groups and folds do not fit together, a class is missing, or DeLong's method is asked
+        for patients with several records, or for several folds.
+
+    Warns
+    -----
+    FewEventsWarning
+        If fewer than ten patients have one of the classes.
+    UserWarning
+        If the classes are perfectly separated: then the interval has no width, which is not certainty.
+
+    See Also
+    --------
+    bootstrap_interval : Other metrics, and BCa.
+
+    References
+    ----------
+    .. [1] DeLong E. R., DeLong D. M., Clarke-Pearson D. L., Comparing the areas under two or more
+       correlated receiver operating characteristic curves, Biometrics 44:837-845, 1988. doi:10.2307/2531595
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from omi_estimators.metrics import roc_auc_interval
+    >>> y = np.arange(200) % 2
+    >>> score = y + np.random.default_rng(0).normal(size=200)
+    >>> print(roc_auc_interval(y, score))
+    0.804 [0.737, 0.857]
+    """
+    if method not in ("auto", "delong", "bootstrap"):
+        raise ValueError(f"method must be 'auto', 'delong' or 'bootstrap'; got {method!r}.")
+    check_level(confidence_level)
+    positive, score, units, models = check_records(y_true, y_score, groups, folds)
+    repeats, several = has_repeats(units), models is not None and models.max() > 0
+    if method == "delong" and (repeats or several):
+        what = "records for independent, but some patients have several" if repeats else "scores for one model's"
+        raise ValueError(f"DeLong's method takes {what}; use 'auto'.")
+    if method == "bootstrap" or repeats or several:
+        interval = bootstrap_interval(
+            positive,
+            score,
+            "roc_auc",
+            groups=groups,
+            folds=folds,
+            n_resamples=n_resamples,
+            confidence_level=confidence_level,
+            random_state=random_state,
+        )
+    else:
+        warn_few(positive, None)
+        interval = Interval(*delong_interval(positive, score, confidence_level), confidence_level, "delong")
+    if interval.estimate in (0.0, 1.0):
+        warnings.warn(
+            f"The classes are perfectly separated (AUROC {interval.estimate:g}): the interval has no width, "
+            "but that is no certainty. Collect more records.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return interval
 
 
 def delong_roc_test(
@@ -74,18 +181,14 @@ def delong_roc_test(
     (0.195, True)
     """
     check_level(confidence_level)
-    positive = check_labels(y_true)
-    scores = [
-        check_scores(score, len(positive), probability=False, name=name)
-        for score, name in ((y_score_a, "y_score_a"), (y_score_b, "y_score_b"))
-    ]
-    units = check_codes(groups, len(positive), name="groups")
+    positive, first, units, _ = check_records(y_true, y_score_a, groups, name="y_score_a")
+    scores = np.stack([first, check_records(y_true, y_score_b, name="y_score_b")[1]])
     if has_repeats(units):
         raise ValueError(
             "DeLong's test takes records for independent, but some patients have several; use bootstrap_difference."
         )
     warn_few(positive, None)
-    (auc_a, auc_b), covariance = delong_covariance(positive, np.stack(scores))
+    (auc_a, auc_b), covariance = delong_covariance(positive, scores)
     difference = float(auc_a - auc_b)
     error = math.sqrt(max(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1], 0.0))
     # Without spread, equal areas are equal for sure, and different ones surely differ.
@@ -97,12 +200,12 @@ def delong_roc_test(
     )
 
 
-def has_repeats(units: NDArray[np.intp] | None) -> bool:
+def has_repeats(units: Codes | None) -> bool:
     """Return whether a patient has more than one record."""
     return units is not None and len(np.unique(units)) < len(units)
 
 
-def delong_covariance(positive: NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats]:
+def delong_covariance(positive: Mask, scores: Floats) -> tuple[Floats, Floats]:
     """Return areas under the ROC curve and DeLong's covariance of them.
 
     Parameters
@@ -129,15 +232,24 @@ def delong_covariance(positive: NDArray[np.bool_], scores: Floats) -> tuple[Floa
         raise ValueError(
             f"DeLong's variance needs two records of each class; got {n_positive} positive and {n_negative} negative."
         )
-    ranks = rankdata(scores, axis=1)
-    # For each positive the share of negatives below it, for each negative the share of positives above it.
-    of_positives = (ranks[:, positive] - rankdata(scores[:, positive], axis=1)) / n_negative
-    of_negatives = 1 - (ranks[:, ~positive] - rankdata(scores[:, ~positive], axis=1)) / n_positive
+    # For each positive the negatives below it, for each negative the positives above it; ties count half.
+    beaten, beating = (np.stack(sides) for sides in zip(*(_place(positive, score) for score in scores), strict=True))
+    of_positives, of_negatives = beaten / n_negative, beating / n_positive
     covariance = np.atleast_2d(np.cov(of_positives)) / n_positive + np.atleast_2d(np.cov(of_negatives)) / n_negative
-    return of_positives.mean(axis=1), covariance
+    areas: Floats = beaten.sum(axis=1) / (n_positive * n_negative)
+    return areas, covariance
 
 
-def delong_interval(positive: NDArray[np.bool_], score: Floats, confidence_level: float) -> tuple[float, float, float]:
+def _place(positive: Mask, score: Floats) -> tuple[Floats, Floats]:
+    """Return how many negatives each positive beats, and how many positives beat each negative."""
+    ranked = Ranked(positive, score)
+    hits, others = (count[:, 0] for count in ranked.count(np.ones((len(score), 1))))
+    cut = np.searchsorted(-ranked.cuts, -score)
+    beaten, beating = others[-1] - (others[cut] + others[cut + 1]) / 2, (hits[cut] + hits[cut + 1]) / 2
+    return beaten[positive], beating[~positive]
+
+
+def delong_interval(positive: Mask, score: Floats, confidence_level: float) -> tuple[float, float, float]:
     """Return AUROC and the ends of its interval, symmetric in the log-odds of the area."""
     (area,), ((variance,),) = delong_covariance(positive, score[np.newaxis])
     if not 0 < area < 1:

@@ -90,7 +90,8 @@ class CalibrationLine:
     Attributes
     ----------
     slope : float
-        1 is right; below 1, probabilities are too extreme. NaN if all probabilities are equal.
+        1 is right; below 1, probabilities are too extreme. NaN if all probabilities are equal; infinite if they
+        separate the classes.
     intercept : float
         Calibration in the large, on the log-odds scale: 0 is right; above 0, probabilities are too low.
     """

@@ -1,4 +1,4 @@
-"""Fitted models in files that cannot run code: save, load, and the card inside."""
+"""Fitted models in files that cannot run code: save, load, the card inside, and the parts of a model."""
 
 import lazy_loader as _lazy
 
@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_container": ["ModelFileError", "read_card"],
         "_load": ["ModelVersionWarning", "load"],
         "_onnx": ["export_onnx"],
+        "_plain": ["iterate_parts"],
         "_save": ["save"],
     },
 )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-from omi_estimators._files import replace_file
+from omi_estimators._store import replace_file
 
 FORMAT = "omi_estimators model"
 FORMAT_VERSION = 1

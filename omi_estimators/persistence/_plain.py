@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,18 @@ def iterate_parts(model: Any) -> Iterator[Any]:
     ----------
     model : object
         An estimator, or a container of such.
+
+    Yields
+    ------
+    object
+        An estimator, or what one has learned that is a class of its own.
+
+    Examples
+    --------
+    >>> from omi_estimators import make_forest_pipeline
+    >>> from omi_estimators.persistence import iterate_parts
+    >>> [type(part).__name__ for part in iterate_parts(make_forest_pipeline(sampling_rate=500))]
+    ['Pipeline', 'NeuroKitFeatures', 'RandomForestClassifier', 'DecisionTreeClassifier']
     """
     stack, seen = [model], set()
     while stack:
@@ -47,7 +60,11 @@ def iterate_parts(model: Any) -> Iterator[Any]:
 
 def is_network(part: Any) -> bool:
     """Return whether an object is one of our network classifiers, without loading torch to find out."""
-    return any(base.__module__ == "omi_estimators.classifiers._base" for base in type(part).__mro__)
+    if "skorch" not in sys.modules:
+        return False
+    from omi_estimators.classifiers import ECGSmartNetClassifier, ResNet18Classifier, TemporalResNet18Classifier
+
+    return isinstance(part, ECGSmartNetClassifier | ResNet18Classifier | TemporalResNet18Classifier)
 
 
 def plain_copy(model: Any) -> tuple[Any, list[dict[str, Tensor]], list[str]]:

@@ -14,9 +14,10 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm import tqdm
 
+from omi_estimators._compat import delayed, run_parallel
 from omi_estimators._documentation import DocumentedMixin
+from omi_estimators._store import CheckedMemory
 from omi_estimators.leads import check_ecg, check_records_axis
-from omi_estimators.preprocessing._cache import CheckedMemory
 from omi_estimators.preprocessing._records import UnusableRecordWarning
 
 # Records sent to a process at once. Blocks above a megabyte reach it through shared memory, and those of a memory map
@@ -119,10 +120,9 @@ def map_records(
     blocks = (records[start : start + size] for start in range(0, len(records), size))
     # An array that is an argument itself is left by Dask's backend on one worker, which may die before the task that
     # wants it; inside a tuple it belongs to the task and can be sent again.
-    tasks = (joblib.delayed(_map_block)(function, (block,), params) for block in blocks)
-    done = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
+    tasks = (delayed(_map_block)(function, (block,), params) for block in blocks)
     with tqdm(total=len(records), desc=progress, unit="record", disable=not progress) as bar:
-        for results in done:
+        for results in run_parallel(tasks, n_jobs):
             yield from results
             bar.update(len(results))
 

@@ -11,8 +11,8 @@ import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.signal import resample_poly
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from omi_estimators._compat import HasMethods, Interval, StrOptions
 from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing._average import AverageBeat, NoBeatError, average_beats
 from omi_estimators.preprocessing._base import WaveformTransformer, as_3d, float_type

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import Interval, StrOptions
 
+from omi_estimators._compat import Interval, StrOptions
 from omi_estimators.preprocessing._base import WaveformTransformer, as_3d, float_type
 from omi_estimators.preprocessing._filter import check_bands, filter_ecg
 from omi_estimators.preprocessing._mains import MAINS, find_mains

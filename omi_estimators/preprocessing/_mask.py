@@ -11,8 +11,8 @@ from typing import Any
 import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import HasMethods, Interval
 
+from omi_estimators._compat import HasMethods, Interval
 from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing._base import WaveformTransformer, as_3d, float_type
 from omi_estimators.preprocessing._quality import FLAGS, signal_quality

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import _num_samples
 
+from omi_estimators._compat import num_samples
 from omi_estimators.preprocessing._gaps import cut_stretches, fill_gaps, recorded_span
 
 # A lead that moves by less than this (mV, peak to peak) in most stretches of 2 s shows no heart: one count of 5 µV.
@@ -216,7 +216,7 @@ def measure_steps(
     >>> beats.shape[1:], bool(usable.mask.all())
     ((12, 200), True)
     """
-    usable = Usable.from_reasons([""] * _num_samples(X))
+    usable = Usable.from_reasons([""] * num_samples(X))
     for name, step in steps:
         given = (params or {}).get(name, {})
         if hasattr(step, "measure"):

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import StrOptions
 
+from omi_estimators._compat import StrOptions
 from omi_estimators.preprocessing._base import WaveformTransformer, as_3d, float_type
 
 _AXES: dict[str, tuple[int, ...]] = {"lead": (-1,), "record": (-2, -1)}

@@ -9,9 +9,9 @@ from typing import Any
 import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
+from omi_estimators._compat import HasMethods, Interval
 from omi_estimators.leads import check_ecg
 from omi_estimators.preprocessing._average import NoBeatError
 from omi_estimators.preprocessing._base import RecordTransformer, map_records

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+from omi_estimators._compat import delayed, run_parallel
 from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing import resample_ecg
 from omi_estimators.readers._errors import ECGFileError
@@ -143,8 +143,7 @@ def _read_all(
     """Yield the signal of each file, None for one that cannot be read, and its row of the table."""
     # A process that was started before keeps the working directory of that time.
     tasks = (delayed(_read_one)(path.absolute(), sampling_rate, n_samples, params) for path in files)
-    outcomes: Iterator[Any] = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
-    return outcomes
+    return run_parallel(tasks, n_jobs)
 
 
 def _read_one(

@@ -169,7 +169,7 @@ def test_the_official_folds_as_a_splitter(mini):
 @pytest.mark.parametrize(
     ("given", "groups", "message"),
     [
-        ({"fold": [1, 2, 3]}, None, "there are 4 records"),
+        ({"fold": [1, 2, 3]}, None, "one value for each of the 4 records"),
         ({"fold": [1, 1, 2, 2], "test": [3]}, None, "fold 3 has no record; there are 1, 2"),
         ({"fold": [1, 1, 2, 2], "test": [2], "leave_out": [2]}, None, "both tested and left out"),
         ({"fold": [1, 1, 2, 2], "test": [2], "leave_out": [1]}, None, "none is there for training"),
@@ -216,7 +216,7 @@ def _truncate(path):
         (lambda path: write_record(path.parents[2], 2, n_samples=4000), "4000 samples, not 5000"),
         (lambda path: write_record(path.parents[2], 2, header_rate=250), "250 Hz, not 500 Hz"),
         (lambda path: write_record(path.parents[2], 2, unit="mmHg"), "mmHg"),
-        (lambda path: write_record(path.parents[2], 2, leads=("ART", "RESP")), "no valid sample"),
+        (lambda path: write_record(path.parents[2], 2, leads=("ART", "RESP")), "none of the twelve leads"),
     ],
     ids=["cut", "no dat", "no hea", "empty hea", "garbage", "short", "rate", "unit", "leads"],
 )

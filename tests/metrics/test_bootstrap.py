@@ -203,7 +203,7 @@ def test_difference_pairs_the_resamples(scored):
         ({"y_score": np.full((4, 2), 0.5)}, r"\[:, 1\]"),
         ({"y_score": ["a", "b", "c", "d"]}, "must hold numbers"),
         ({"groups": [1, 1, 2]}, "groups must hold one patient for each of the 4"),
-        ({"groups": [1.0, 1.0, 2.0, np.nan]}, "groups has missing values"),
+        ({"groups": [1.0, 1.0, 2.0, np.nan]}, "groups has missing patients"),
         ({"folds": [0]}, "folds must hold"),
         ({"metric": "accuracy"}, "Unknown metric 'accuracy'"),
         ({"metric": lambda y, s: np.nan}, "NaN or infinite"),

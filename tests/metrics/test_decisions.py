@@ -58,8 +58,9 @@ def test_calibration_where_there_is_no_slope():
     constant = calibration_slope_intercept([0, 0, 0, 1], [0.5] * 4)
     assert np.isnan(constant.slope)
     assert constant.intercept == pytest.approx(logit(0.25))
-    with pytest.raises(ValueError, match="slope is infinite"):
-        calibration_slope_intercept([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4])
+    separated = calibration_slope_intercept([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4])
+    assert separated.slope == np.inf
+    assert expit(logit([0.1, 0.2, 0.3, 0.4]) + separated.intercept).sum() == pytest.approx(2)
     with pytest.raises(ValueError, match="clip"):
         calibration_slope_intercept([0, 1], [0.1, 0.4], clip=0)
 

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from omi_estimators import networks
-from omi_estimators.classifiers._packed import pack_convolutions
-from omi_estimators.classifiers._prediction import fold_batch_norm
+from omi_estimators.classifiers._prediction import fold_batch_norm, pack_convolutions
 
 N_PARAMETERS = {"ECGSmartNet": 6_991_682, "TemporalResNet18": 3_844_930, "ResNet18": 11_171_266}
 

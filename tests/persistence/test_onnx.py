@@ -60,6 +60,12 @@ def test_probabilities_are_those_of_the_model(model, n_classes, beats, tmp_path)
     export_onnx(model, tmp_path / "net.onnx")
     for X in (beats[:1], beats[:5], beats):
         np.testing.assert_allclose(answer(tmp_path / "net.onnx", X), model.predict_proba(X), atol=1e-5)
+    # A record without a signal gets the prevalence, and those around it what they had.
+    blank = np.insert(beats, [0, 7], 0, axis=0)
+    found, classifier = answer(tmp_path / "net.onnx", blank), model[-1] if hasattr(model, "steps") else model
+    prior = classifier.class_prior_ if classifier.correct_prior else classifier.training_prior_
+    np.testing.assert_allclose(found[[0, 8]], [prior, prior], rtol=1e-6)
+    np.testing.assert_allclose(found, model.predict_proba(blank), atol=1e-5)
 
 
 @pytest.fixture(scope="module")

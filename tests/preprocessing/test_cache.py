@@ -13,14 +13,12 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from joblib.memory import _FUNCTION_HASHES
 from sklearn.base import clone
 
 import omi_estimators
-from omi_estimators import MedianBeat, NeuroKitFeatures
+from omi_estimators import MedianBeat, NeuroKitFeatures, _store
+from omi_estimators._store import CheckedMemory
 from omi_estimators.preprocessing import SignalQuality
-from omi_estimators.preprocessing import _cache as cache_module
-from omi_estimators.preprocessing._cache import CheckedMemory
 
 PACKAGE = Path(omi_estimators.__file__).parent
 
@@ -39,7 +37,7 @@ def record():
 
 
 def _spoil(folder, place):
-    (file,) = folder.rglob("output.pkl")
+    (file,) = folder.rglob("*.kept")
     content = bytearray(file.read_bytes())
     content[place] ^= 16
     file.write_bytes(content)
@@ -59,7 +57,7 @@ def test_a_damaged_number_is_noticed_and_mended(tmp_path, record):
     scaled = CheckedMemory(tmp_path).cache(scale)
     scaled(record, factor=2.0)
     _spoil(tmp_path, 1000)
-    with pytest.warns(UserWarning, match="cached result of scale is damaged"):
+    with pytest.warns(UserWarning, match=r"cached result of scale .* is ignored .*damaged"):
         result, _ = scaled(record, factor=2.0)
     np.testing.assert_array_equal(result, 2 * record)
     with warnings.catch_warnings():
@@ -68,17 +66,37 @@ def test_a_damaged_number_is_noticed_and_mended(tmp_path, record):
     assert calls == [2.0, 2.0]
 
 
-def test_a_cache_that_cannot_be_read_is_not_used(tmp_path, record):
+def test_a_result_that_cannot_be_read_is_computed_again(tmp_path, record):
     scaled = CheckedMemory(tmp_path).cache(scale)
-    # joblib looks at this file once in each process; this makes it a new one.
-    _FUNCTION_HASHES.clear()
     scaled(record, factor=2.0)
-    (file,) = tmp_path.rglob("func_code.py")
-    file.write_bytes(b"\xff" + file.read_bytes())
-    _FUNCTION_HASHES.clear()
-    with pytest.warns(UserWarning, match="cache of scale cannot be used .*; delete its folder"):
+    (file,) = tmp_path.rglob("*.kept")
+    file.unlink()
+    file.mkdir()
+    with pytest.warns(UserWarning, match="scale") as caught:
         result, _ = scaled(record, factor=2.0)
     np.testing.assert_array_equal(result, 2 * record)
+    told = [str(item.message) for item in caught]
+    assert len(told) == 2
+    assert "The cached result of scale" in told[0]
+    assert "is ignored" in told[0]
+    assert "The cache of scale cannot be written to" in told[1]
+
+
+def test_a_cache_of_another_kind_is_refused():
+    class Other:
+        location = 3
+
+    with pytest.raises(ValueError, match=r"memory must be a folder, or a joblib\.Memory that has one"):
+        CheckedMemory(Other())
+    assert CheckedMemory(joblib.Memory(None)).cache(len) is len
+
+
+def test_joblib_forgets_what_it_is_told_to_forget(tmp_path, record):
+    memory = joblib.Memory(tmp_path, verbose=0)
+    CheckedMemory(memory).cache(scale)(record, factor=2.0)
+    assert list(tmp_path.rglob("*.kept"))
+    memory.clear(warn=False)
+    assert not list(tmp_path.rglob("*.kept"))
 
 
 def test_an_error_of_the_function_is_raised(tmp_path):
@@ -95,21 +113,20 @@ def test_another_version_computes_again(tmp_path, record, monkeypatch):
 
 def test_another_neurokit2_computes_again(tmp_path, record, monkeypatch):
     CheckedMemory(tmp_path).cache(scale)(record, factor=2.0)
-    monkeypatch.setattr(cache_module, "_VERSIONS", ("99", *cache_module._VERSIONS[1:]))
+    monkeypatch.setitem(_store._LIBRARIES, "neurokit2", "99")
     CheckedMemory(tmp_path).cache(scale)(record, factor=2.0)
     assert calls == [2.0, 2.0]
 
 
 @pytest.mark.parametrize("changed", ["leads.py", "preprocessing/_average.py", "features/_st.py", "features/_new.py"])
 def test_each_source_file_behind_beats_and_features_is_in_the_digest(tmp_path, changed):
-    for name in ("preprocessing", "features"):
-        shutil.copytree(PACKAGE / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(PACKAGE / "leads.py", tmp_path)
-    before = cache_module._digest_sources(tmp_path)
-    assert before == cache_module._SOURCE_DIGEST
-    with (tmp_path / changed).open("a") as file:
+    package = tmp_path / "package"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    before = _store._digest_package(package)
+    assert before == _store._SOURCE_DIGEST
+    with (package / changed).open("a") as file:
         file.write("# changed\n")
-    assert cache_module._digest_sources(tmp_path) != before
+    assert _store._digest_package(package) != before
 
 
 def _measure_in_a_new_process(folder, cache, X):
@@ -139,7 +156,7 @@ def test_a_package_whose_inner_code_has_changed_never_reads_old_beats(make_ecg, 
 
 
 @pytest.mark.parametrize("transformer", [MedianBeat(), NeuroKitFeatures()], ids=["beat", "features"])
-@pytest.mark.filterwarnings("ignore:A cached result of")
+@pytest.mark.filterwarnings("ignore:The cached result of")
 def test_no_damage_of_the_cache_changes_a_measurement(transformer, make_ecg, tmp_path):
     X = make_ecg(n_records=1)
     expected = clone(transformer).fit(X).transform(X)
@@ -148,9 +165,9 @@ def test_no_damage_of_the_cache_changes_a_measurement(transformer, make_ecg, tmp
         warnings.simplefilter("error")
         for _ in range(2):
             np.testing.assert_array_equal(cached.transform(X), expected)
-    (file,) = tmp_path.rglob("output.pkl")
+    (file,) = tmp_path.rglob("*.kept")
     whole = file.read_bytes()
-    assert len(list(tmp_path.rglob("output.pkl"))) == 1
+    assert len(list(tmp_path.rglob("*.kept"))) == 1
     for place in np.random.default_rng(0).integers(len(whole), size=40):
         _spoil(tmp_path, place)
         np.testing.assert_array_equal(cached.transform(X), expected)
@@ -166,15 +183,13 @@ def test_the_clock_changes_nothing(transformer, make_ecg, tmp_path, seconds):
     expected = clone(transformer).set_params(memory=tmp_path).fit(X).transform(X)
     for path in tmp_path.rglob("*"):
         os.utime(path, (seconds, seconds))
-    _FUNCTION_HASHES.clear()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         again = clone(transformer).set_params(memory=tmp_path).fit(X).transform(X)
     np.testing.assert_array_equal(again, expected)
-    assert len(list(tmp_path.rglob("output.pkl"))) == 1
+    assert len(list(tmp_path.rglob("*.kept"))) == 1
 
 
-@pytest.mark.filterwarnings("ignore:Unable to write .*gitignore")
 def test_a_folder_that_cannot_be_made_is_an_error_before_work(make_ecg, tmp_path, read_only):
     X = make_ecg(n_records=1)
     (tmp_path / "made" / "joblib").mkdir(parents=True)
@@ -187,20 +202,17 @@ def test_a_cache_that_becomes_read_only_costs_its_time_only(make_ecg, tmp_path, 
     X = make_ecg(n_records=2)
     expected = MedianBeat().fit(X).transform(X)
     MedianBeat(memory=tmp_path).fit(X).transform(X[:1])
-    (folder,) = {path.parent.parent for path in tmp_path.rglob("output.pkl")}
-    _FUNCTION_HASHES.clear()
+    (folder,) = {path.parent for path in tmp_path.rglob("*.kept")}
     with read_only(folder), pytest.warns(Warning, match="cache"):
         beats = MedianBeat(memory=tmp_path).fit(X).transform(X)
     np.testing.assert_array_equal(beats, expected)
 
 
-@pytest.mark.filterwarnings("ignore:Unable to write .*gitignore")
 @pytest.mark.parametrize("n_bytes", [0, 300], ids=["before a byte", "within a file"])
 def test_a_full_disk_costs_time_only(make_ecg, tmp_path, n_bytes):
     X = make_ecg(n_records=1)
     expected = MedianBeat().fit(X).transform(X)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    _FUNCTION_HASHES.clear()
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, limits[1]))
     try:
         with pytest.warns(Warning, match="cache"):
@@ -216,4 +228,4 @@ def test_workers_share_it(make_ecg, tmp_path):
     for _ in range(2):
         beats = MedianBeat(memory=tmp_path, n_jobs=2).fit(X).transform(X)
         np.testing.assert_array_equal(beats, expected)
-    assert len(list(tmp_path.rglob("output.pkl"))) == 4
+    assert len(list(tmp_path.rglob("*.kept"))) == 4

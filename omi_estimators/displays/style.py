@@ -1,4 +1,4 @@
-"""What the displays share: axes, colours, the sentence of numbers."""
+"""What pictures share: colours, dashes, axes, the light grid, the sentence of numbers."""
 
 from __future__ import annotations
 
@@ -12,18 +12,49 @@ from omi_estimators._validation import check_codes, check_labels
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's colours, told apart by readers of any colour vision, dark ones first; dashes help in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's colours, told apart by readers of any colour vision, dark ones first."""
+
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
-GREY = "#666666"
+"""Dashes of lines beside `COLOURS`, which help in print."""
+
 GRID = "#dddddd"
+"""The colour of grids."""
+
+GREY = "#666666"
 
 Names = tuple[str, str]
 """Names of the negative and the positive class."""
 
 
 def get_axes(ax: Axes | None, size: tuple[float, float] | None = None) -> Axes:
-    """Return the axes given, or those of a new figure of `size` inches; say how to get matplotlib if it is missing."""
+    """Return the axes to draw on.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes or None
+        Axes to take; those of a new figure if None.
+    size : tuple of two float, optional
+        Width and height of the new figure, in inches.
+
+    Returns
+    -------
+    matplotlib Axes
+        The axes.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is missing.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from omi_estimators.displays import get_axes
+    >>> ax = Figure().add_subplot()
+    >>> get_axes(ax) is ax
+    True
+    """
     if ax is not None:
         return ax
     try:
@@ -94,8 +125,27 @@ def plot_curve(ax: Any, curve: Any, band: bool, style: dict[str, Any]) -> Any:
     return line
 
 
-def finish(ax: Any, title: str, **settings: Any) -> None:
-    """Set labels and limits, a light grid, and the numbers as a small title."""
+def finish_axes(ax: Axes, title: str, **settings: Any) -> None:
+    """Set labels and limits, a light grid, and the numbers as a small title.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        What was drawn on.
+    title : str
+        The numbers that the picture rests on.
+    **settings
+        Of matplotlib's `Axes.set`, such as `xlabel` and `ylim`.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from omi_estimators.displays import finish_axes
+    >>> ax = Figure().add_subplot()
+    >>> finish_axes(ax, "60 records", xlabel="Time (s)")
+    >>> ax.get_title(), ax.get_xlabel()
+    ('60 records', 'Time (s)')
+    """
     ax.set(**settings)
     ax.set_title(title, fontsize=9, color="#333333")
     ax.grid(color=GRID, linewidth=0.6)
