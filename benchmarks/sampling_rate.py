@@ -51,7 +51,9 @@ def run(data: Namespace) -> None:
             found = [share_of_alarms(right, rate, size, rng) for size in SIZES if size <= len(X)]
             shown = ", ".join(f"{size}: {share:.2%}" for size, share in zip(SIZES, found, strict=False))
             whole = likely_sampling_rate(right, rate)
-            print(f"{name} at {rate} Hz: false alarms in batches of {shown}; in all {len(X)} records: {whole}", flush=True)
+            print(
+                f"{name} at {rate} Hz: false alarms in batches of {shown}; in all {len(X)} records: {whole}", flush=True
+            )
             if len(X) < SIZES[-1]:
                 continue
             for factor in [1 / factor for factor in FACTORS[::-1]] + list(FACTORS):
@@ -59,7 +61,9 @@ def run(data: Namespace) -> None:
                 wrong = measure(records[:N_WRONG], given)
                 found = [share_of_alarms(wrong, given, size, rng, rate) for size in SIZES]
                 shown = ", ".join(f"{size}: {share:.1%}" for size, share in zip(SIZES, found, strict=True))
-                print(f"  given as {given:6.1f} Hz ({factor:4.2f}): noticed, and its side, in batches of {shown}", end="")
+                print(
+                    f"  given as {given:6.1f} Hz ({factor:4.2f}): noticed, and its side, in batches of {shown}", end=""
+                )
                 print(f"; named {likely_sampling_rate(wrong, given)}", flush=True)
     show_cost(sets["simulator"][:50])
 

@@ -17,7 +17,7 @@ from sklearn.model_selection import (
     cross_validate,
 )
 
-from omi_estimators import ECGSmartNetClassifier, make_forest_pipeline, make_net_pipeline
+from omi_estimators import ECGSmartNetClassifier, make_forest_pipeline, make_fusion, make_net_pipeline
 from omi_estimators.classifiers import _training
 from omi_estimators.classifiers._data import split_patients
 from omi_estimators.features import GROUPS
@@ -57,6 +57,9 @@ def fit_params(pipeline, ecgs):
 def test_steps_are_the_documented_ones():
     assert list(make_net_pipeline(500).named_steps) == ["filter", "beat", "scale", "net"]
     assert list(make_forest_pipeline(500).named_steps) == ["features", "forest"]
+    for make in (make_net_pipeline, make_forest_pipeline, make_fusion):
+        with pytest.raises(TypeError, match="sampling_rate"):
+            make()
     assert make_net_pipeline(sampling_rate=250)["beat"].sampling_rate == 250
 
 

@@ -80,7 +80,7 @@ def measure_record(record: ArrayLike, sampling_rate: float) -> NDArray[np.float6
 def _find_beats(
     record: ArrayLike, sampling_rate: float
 ) -> tuple[NDArray[np.float64], NDArray[np.floating[Any]], AverageBeat]:
-    """Return a record where it was recorded, raw and filtered, and its average beat; raise NoBeatError if it has none."""
+    """Return a record where it was recorded, raw and filtered, and its average beat, or raise a NoBeatError."""
     raw = np.atleast_2d(np.asarray(record, dtype=np.float64))
     raw = raw[:, recorded_span(raw)]
     fault = find_fault(raw, sampling_rate)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
@@ -18,7 +17,6 @@ from omi_estimators._compat import delayed, run_parallel
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators._store import CheckedMemory
 from omi_estimators.leads import check_ecg, check_records_axis
-from omi_estimators.preprocessing._records import UnusableRecordWarning
 
 # Records sent to a process at once. Blocks above a megabyte reach it through shared memory, and those of a memory map
 # as a reference, at a fraction of the cost of single records through a pipe.

@@ -58,6 +58,7 @@ def broken(tmp_path) -> list[Path]:
 
 def test_values_and_table(files, ecgs):
     X, table = load_ecgs(files)
+    assert table.attrs["sampling_rate"] == 500
     assert X.dtype == np.float32
     assert X.shape == ecgs.X.shape
     assert np.abs(X - ecgs.X).max() < 0.0011
