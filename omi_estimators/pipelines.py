@@ -301,7 +301,7 @@ def _take(params: Mapping[str, Any], kept: NDArray[np.intp], n_records: int) -> 
 
 
 def make_net_pipeline(
-    sampling_rate: float = 500, *, memory: Any = None, n_jobs: int | None = None, **net_params: Any
+    sampling_rate: float, *, memory: Any = None, n_jobs: int | None = None, **net_params: Any
 ) -> Pipeline:
     """Return a pipeline from raw ECGs to ECG-SMART-NET's probabilities.
 
@@ -310,8 +310,8 @@ def make_net_pipeline(
 
     Parameters
     ----------
-    sampling_rate : float, default=500
-        Of the ECGs, in Hz.
+    sampling_rate : float
+        Of the ECGs, in Hz: as the data have it, such as ``record.sampling_rate``. There is no default to be wrong.
     memory : str, path or joblib.Memory, optional
         Where to keep the beat of each record, so that no record is measured twice.
     n_jobs : int, optional
@@ -345,7 +345,7 @@ def make_net_pipeline(
 
 
 def make_forest_pipeline(
-    sampling_rate: float = 500, *, memory: Any = None, n_jobs: int | None = None, **forest_params: Any
+    sampling_rate: float, *, memory: Any = None, n_jobs: int | None = None, **forest_params: Any
 ) -> Pipeline:
     """Return a pipeline from raw ECGs to a random forest on NeuroKit2 features.
 
@@ -356,8 +356,8 @@ def make_forest_pipeline(
 
     Parameters
     ----------
-    sampling_rate : float, default=500
-        Of the ECGs, in Hz.
+    sampling_rate : float
+        Of the ECGs, in Hz: as the data have it, such as ``record.sampling_rate``. There is no default to be wrong.
     memory : str, path or joblib.Memory, optional
         Where to keep the features of each record, so that no record is measured twice.
     n_jobs : int, optional
@@ -379,7 +379,7 @@ def make_forest_pipeline(
     Examples
     --------
     >>> from omi_estimators import make_forest_pipeline
-    >>> list(make_forest_pipeline(n_estimators=100).named_steps)
+    >>> list(make_forest_pipeline(500, n_estimators=100).named_steps)
     ['features', 'forest']
     """
     from sklearn.ensemble import RandomForestClassifier
@@ -400,7 +400,7 @@ def make_forest_pipeline(
 
 
 def make_fusion(
-    sampling_rate: float = 500,
+    sampling_rate: float,
     *,
     voting: bool = False,
     cv: Any = 5,
@@ -418,8 +418,8 @@ def make_fusion(
 
     Parameters
     ----------
-    sampling_rate : float, default=500
-        Of the ECGs, in Hz.
+    sampling_rate : float
+        Of the ECGs, in Hz: as the data have it, such as ``record.sampling_rate``. There is no default to be wrong.
     voting : bool, default=False
         Whether to average the probabilities rather than stack them.
     cv : int, splitter or iterable of (train, test), default=5
@@ -448,7 +448,7 @@ def make_fusion(
     Examples
     --------
     >>> from omi_estimators import make_fusion
-    >>> [name for name, _ in make_fusion(net_params={"max_epochs": 20}).estimators]
+    >>> [name for name, _ in make_fusion(500, net_params={"max_epochs": 20}).estimators]
     ['net', 'forest']
     """
     from sklearn.ensemble import VotingClassifier

@@ -17,7 +17,7 @@ from sklearn.model_selection import (
     cross_validate,
 )
 
-from omi_estimators import ECGSmartNetClassifier, make_forest_pipeline, make_net_pipeline
+from omi_estimators import ECGSmartNetClassifier, make_forest_pipeline, make_fusion, make_net_pipeline
 from omi_estimators.classifiers import _training
 from omi_estimators.classifiers._data import split_patients
 from omi_estimators.features import GROUPS
@@ -48,8 +48,8 @@ def ecgs(make_ecg):
 @pytest.fixture(params=["net", "forest"])
 def pipeline(request, tmp_path):
     if request.param == "net":
-        return make_net_pipeline(memory=str(tmp_path), **TINY)
-    return make_forest_pipeline(memory=str(tmp_path), n_estimators=10, random_state=0)
+        return make_net_pipeline(500, memory=str(tmp_path), **TINY)
+    return make_forest_pipeline(500, memory=str(tmp_path), n_estimators=10, random_state=0)
 
 
 @pytest.fixture
@@ -58,8 +58,11 @@ def fit_params(pipeline, ecgs):
 
 
 def test_steps_are_the_documented_ones():
-    assert list(make_net_pipeline().named_steps) == ["filter", "beat", "scale", "net"]
-    assert list(make_forest_pipeline().named_steps) == ["features", "forest"]
+    assert list(make_net_pipeline(500).named_steps) == ["filter", "beat", "scale", "net"]
+    assert list(make_forest_pipeline(500).named_steps) == ["features", "forest"]
+    for make in (make_net_pipeline, make_forest_pipeline, make_fusion):
+        with pytest.raises(TypeError, match="sampling_rate"):
+            make()
     assert make_net_pipeline(sampling_rate=250)["beat"].sampling_rate == 250
 
 
@@ -145,7 +148,7 @@ def test_nested_cross_validation_keeps_patients_together_on_every_level(ecgs, tm
     monkeypatch.setattr(ECGSmartNetClassifier, "fit", fit_watched)
     with sklearn.config_context(enable_metadata_routing=routing):
         search = GridSearchCV(
-            make_net_pipeline(memory=str(tmp_path), **TINY),
+            make_net_pipeline(500, memory=str(tmp_path), **TINY),
             {"net__width": [2, 4]},
             cv=StratifiedGroupKFold(2),
             error_score="raise",
@@ -211,5 +214,5 @@ def test_set_output_reaches_the_whole_pipeline(pipeline, ecgs):
 
 
 def test_the_forest_does_not_judge_by_how_well_a_record_was_taken():
-    include = make_forest_pipeline()[0].include
+    include = make_forest_pipeline(500)[0].include
     assert set(GROUPS) - set(include) == {"quality"}

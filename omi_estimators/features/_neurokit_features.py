@@ -274,8 +274,8 @@ class NeuroKitFeatures(RecordTransformer):
     Parameters
     ----------
     sampling_rate : float, default=500
-        Of the records, in Hz. A wrong value makes a warning where the heart rates that follow from it cannot
-        be right.
+        Of the records, in Hz. A wrong value makes a `SamplingRateWarning` where no hearts have the intervals that
+        follow from it.
     include : str, sequence of str or None, default=None
         Group or groups of features, of those below; all if None.
     n_jobs : int or None, default=None

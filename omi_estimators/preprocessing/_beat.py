@@ -156,8 +156,8 @@ class MedianBeat(WaveformTransformer):
     Parameters
     ----------
     sampling_rate : float, default=500
-        Samples per second of the records, in Hz. A wrong value makes a warning where the heart rates
-        that follow from it cannot be right.
+        Samples per second of the records, in Hz. A wrong value makes a `SamplingRateWarning` where no hearts have
+        the intervals that follow from it.
     before, after : float, default=0.3 and 0.5
         Length of the beat before and after the R peak, in seconds.
     n_samples : int, default=200
