@@ -116,7 +116,8 @@ class _BeatsDisplay(RecordDisplay):
         display
             Itself.
         """
-        self._write_title(self._draw(ax))
+        said = self._draw(ax)
+        self._write(f"{_PAPER_SPEED:g} mm/s    {_GAIN:g} mm/mV", said)
         return self
 
     def _draw(self, ax: Any) -> str:
@@ -126,7 +127,7 @@ class _BeatsDisplay(RecordDisplay):
     def _place(self, traces: Array, width: float, ax: Any) -> list[tuple[int, Placed]]:
         """Lay out paper, and return where each lead's traces, of shape (n_leads, n_traces, n_samples) in mm, lie."""
         placed, size = place_beats(self.leads, traces, width, _GAP)
-        self._spread(size, ax, f"{_PAPER_SPEED:g} mm/s    {_GAIN:g} mm/mV")
+        self._spread(size, ax)
         return placed
 
 

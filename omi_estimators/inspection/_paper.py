@@ -212,14 +212,14 @@ class RecordDisplay:
         self.leads = name_leads(self.record, leads)
         self.title = title
 
-    def _spread(self, size: Array, ax: Any, scale: str) -> None:
-        """Lay out paper of this size (mm), or draw it on given axes, and write the scale at its foot."""
+    def _spread(self, size: Array, ax: Any) -> None:
+        """Lay out paper of this size (mm), on given axes or new ones."""
         self.ax_ = new_paper(size, ax)
         self.figure_ = self.ax_.figure
-        self.ax_.text(5, 1.2, scale, fontsize=8, color=INK, va="bottom")
 
-    def _write_title(self, said: str = "") -> None:
-        """Write the title, and what is said of the record, above the paper."""
+    def _write(self, scale: str, said: str = "") -> None:
+        """Write the scale at the foot of the paper; above it the title, and what is said of the record."""
+        self.ax_.text(5, 1.2, scale, fontsize=8, color=INK, va="bottom")
         self.ax_.set_title(f"{self.title}   {said}".strip(), fontsize=10, loc="left")
 
 
@@ -389,7 +389,7 @@ class ECGDisplay(RecordDisplay):
         width = n_samples / self.sampling_rate * paper_speed
         rows = [self._cut(row, shown, width, gain) for row in self._rows(layout)]
         placed, size = place(rows, left=_PULSE)
-        self._spread(size, ax, f"{paper_speed:g} mm/s    {gain:g} mm/mV    {self.sampling_rate:g} Hz")
+        self._spread(size, ax)
         for row in placed:
             # The pulse of 1 mV, 5 mm wide.
             x, y = row[0].x - _PULSE + np.array([0, 1, 1, 6, 6, 7]), row[0].y + gain * np.array([0, 0, 1, 1, 0, 0])
@@ -400,7 +400,7 @@ class ECGDisplay(RecordDisplay):
             for strip in row[1:]:
                 # The mark between two leads.
                 self.ax_.plot([strip.x, strip.x], [strip.y - 3, strip.y + 3], color=INK, linewidth=0.8, zorder=3)
-        self._write_title()
+        self._write(f"{paper_speed:g} mm/s    {gain:g} mm/mV    {self.sampling_rate:g} Hz")
         return self
 
     def _rows(self, layout: str | Sequence[Sequence[str]] | None) -> Sequence[Sequence[str]]:
