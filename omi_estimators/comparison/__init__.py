@@ -6,6 +6,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
         "_compare": ["compare_estimators"],
-        "_report": ["ComparisonResult"],
+        "_result": ["ComparisonResult"],
     },
 )

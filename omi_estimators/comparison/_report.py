@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import platform
 from collections.abc import Sequence
 from html import escape
@@ -16,12 +15,13 @@ import pandas as pd
 import sklearn
 
 import omi_estimators
-from omi_estimators.comparison._displays import Pictures
-from omi_estimators.comparison._result import format_interval
+from omi_estimators.comparison._tables import format_interval
 from omi_estimators.preprocessing import Usable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from omi_estimators.comparison._result import ComparisonResult
 
 _DPI = 150
 _FEW = 10
@@ -60,156 +60,53 @@ _PAGE = """<!DOCTYPE html>
 """
 
 
-# Heading, file name, method of the result, and what is read out instead of the picture.
+# Heading, name (of the file, and of the method that plots it), and what is read out instead of the picture.
 _PICTURES = (
-    ("Discrimination", "roc", "plot_roc", "ROC curves of all estimators, with areas and intervals"),
-    ("Precision and recall", "precision_recall", "plot_precision_recall", "Precision against recall of all estimators"),
-    ("Calibration", "reliability", "plot_reliability", "Observed against predicted frequency for each estimator"),
-    ("Probabilities by class", "probabilities", "plot_probabilities", "Histograms of probabilities by class"),
-    ("Net benefit", "decision_curve", "plot_decision_curve", "Net benefit against threshold for all estimators"),
-    ("Risk tiers", "tiers", "plot_tiers", "Share of events in each risk tier of each estimator"),
+    ("Discrimination", "roc", "ROC curves of all estimators, with areas and intervals"),
+    ("Precision and recall", "precision_recall", "Precision against recall of all estimators"),
+    ("Calibration", "reliability", "Observed against predicted frequency for each estimator"),
+    ("Probabilities by class", "probabilities", "Histograms of probabilities by class"),
+    ("Net benefit", "decision_curve", "Net benefit against threshold for all estimators"),
+    ("Risk tiers", "tiers", "Share of events in each risk tier of each estimator"),
 )
 _PANELS = ("reliability", "probabilities", "tiers")
 
-
-class ComparisonResult(Pictures):
-    """Figures of several estimators on the same folds, and what they were computed from.
-
-    Attributes
-    ----------
-    table : DataFrame
-        One row for each estimator. For `roc_auc`, `average_precision`, `brier_score`, `brier_skill_score`,
-        `calibration_slope`, `calibration_intercept` and `expected_calibration_error`: the figure, its
-        `_low` and `_high` end, and `_difference` to the reference with ends (NaN in the reference's row).
-        `fit_time` and `predict_time` are means over folds, in seconds.
-    folds : DataFrame
-        One row for each fold and estimator: `n_train`, `n_test`, `n_events`, figures and times.
-    decisions : DataFrame or None
-        One row for each estimator: `sensitivity`, `specificity`, `ppv`, `npv` and `f1` with ends, at the
-        threshold of greatest F1 that the other folds chose. None if there is one fold only.
-    tier_tables : DataFrame or None
-        What each risk tier of each estimator holds, as from `omi_estimators.triage.tier_table`.
-    subgroups : DataFrame
-        One row for each column, level and estimator; empty if none were asked for.
-    tiers : DataFrame of str or None
-        Risk tier of each record by each estimator, with thresholds chosen on the other folds; "not judged" for
-        records that an estimator could not judge, empty text for those that no fold tested.
-    probabilities : DataFrame of shape (n_records, n_estimators)
-        Out-of-fold probabilities of the positive class; NaN for records that no fold tested.
-    y : ndarray of shape (n_records,)
-        1 for the positive class, else 0.
-    groups : ndarray of shape (n_records,) or None
-        Patient of each record.
-    fold : ndarray of shape (n_records,)
-        The fold that tested each record; -1 for none.
-    reasons : ndarray of str, shape (n_records,)
-        Why a record could not be judged by every estimator (`omi_estimators.preprocessing.usable_records`), empty if it
-        could. The others count in no figure.
-    estimators : dict of str to str
-        How each estimator is written.
-    reference : str
-        The estimator that the others are compared with.
-    target_names : tuple of two str
-        Names of the negative and the positive class.
-    confidence_level : float
-        Level of the intervals.
-    n_resamples, n_redrawn : int
-        Resamples of the bootstrap, and how many held one class only and were drawn again.
-    """
-
-    def to_html(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        title: str = "Comparison of ECG classifiers",
-        notes: Sequence[str] = (),
-        n_skipped: int = 0,
-    ) -> Path:
-        """Write one self-contained page: tables, pictures with captions, and how it was done.
-
-        Parameters
-        ----------
-        path : path-like
-            The file; overwritten if it exists.
-        title, notes, n_skipped
-            As in `write_report`.
-
-        Returns
-        -------
-        Path
-            The page.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed (`pip install omi-estimators[plot]`).
-        """
-        page = Path(path)
-        page.write_text(_make_page(self, _draw_pictures(self), title, notes, n_skipped), encoding="utf-8")
-        return page
-
-    def write_report(
-        self,
-        folder: str | os.PathLike[str],
-        *,
-        title: str = "Comparison of ECG classifiers",
-        notes: Sequence[str] = (),
-        n_skipped: int = 0,
-    ) -> Path:
-        """Write a folder with a page to read, pictures, and tables for machines.
-
-        Parameters
-        ----------
-        folder : path-like
-            Made if it does not exist; files of an earlier report are overwritten.
-        title : str, default="Comparison of ECG classifiers"
-            Heading of the page.
-        notes : sequence of str, default=()
-            Sentences about the data or the run, shown at the top.
-        n_skipped : int, default=0
-            Damaged records that were left out, for the count of records.
-
-        Returns
-        -------
-        Path
-            The page, `index.html`, which holds its pictures itself. Beside it each picture as PNG,
-            `table.csv`, `folds.csv`, `subgroups.csv` if any, and `result.json`.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed (`pip install omi-estimators[plot]`).
-        """
-        pictures, place = _draw_pictures(self), Path(folder)
-        place.mkdir(parents=True, exist_ok=True)
-        for name, picture in pictures.items():
-            (place / f"{name}.png").write_bytes(picture)
-        self.to_csv(place / "table.csv")
-        self.folds.to_csv(place / "folds.csv", index=False)
-        if len(self.subgroups):
-            self.subgroups.to_csv(place / "subgroups.csv", index=False)
-        self.to_json(place / "result.json")
-        page = place / "index.html"
-        page.write_text(_make_page(self, pictures, title, notes, n_skipped), encoding="utf-8")
-        return page
+# How tables are read.
+_ON_CALIBRATION = (
+    "Slope: 1 is right, below 1 probabilities are too extreme, above 1 not extreme enough. Intercept, with the "
+    "slope held at 1: 0 is right, above 0 probabilities are too low. ECE: mean distance between predicted and "
+    "observed frequency over ten groups of equal size (0 is best; noise alone gives more). Brier skill: the part "
+    "of the prevalence's Brier score that a model takes away (1 is perfect, 0 no better than the prevalence)."
+)
+_ON_DECISIONS = (
+    "Records at or above the threshold of greatest F1 are called positive; the threshold of each fold was chosen "
+    "on the other folds. PPV and NPV hold for the share of positives among these records. Intervals: Wilson's, at "
+    "the sample size that is left where records of a patient are alike; F1: bootstrap."
+)
+_ON_SUBGROUPS = (
+    "The same out-of-fold probabilities, by subgroup; not defined where a subgroup lacks a class. * Fewer than "
+    f"{_FEW} records of a class: no interval could be trusted. Among many subgroups some differ by chance."
+)
 
 
-def _draw_pictures(result: Pictures) -> dict[str, bytes]:
+def draw_pictures(result: ComparisonResult) -> dict[str, bytes]:
     """Return each picture of a comparison as PNG, by the name of its file."""
-    pictures = {name: method for _, name, method, _ in _PICTURES if name != "tiers" or result.tiers is not None}
-    return {name: _render(getattr(result, method)()) for name, method in pictures.items()}
+    names = [name for _, name, _ in _PICTURES if name != "tiers" or result.tiers is not None]
+    return {name: _render(getattr(result, f"plot_{name}")()) for name in names}
 
 
-def _make_page(result: Pictures, pictures: dict[str, bytes], title: str, notes: Sequence[str], n_skipped: int) -> str:
-    """Return the page, with everything it shows inside."""
+def write_page(
+    path: Path, result: ComparisonResult, pictures: dict[str, bytes], title: str, notes: Sequence[str], n_skipped: int
+) -> Path:
+    """Write the page, with everything it shows inside, and return where."""
     sections = [
         _section("Figures", _to_html(result.summary()), _explain(result)),
-        _section("Calibration in numbers", _to_html(result.calibration_summary()), _explain_calibration()),
+        _section("Calibration in numbers", _to_html(result.calibration_summary()), _ON_CALIBRATION),
     ]
     decisions = result.decision_summary()
     if decisions is not None:
-        sections.append(_section("Decisions", _to_html(decisions), _explain_decisions()))
-    for heading, name, _, alternative in _PICTURES:
+        sections.append(_section("Decisions", _to_html(decisions), _ON_DECISIONS))
+    for heading, name, alternative in _PICTURES:
         if name in pictures:
             encoded = base64.b64encode(pictures[name]).decode()
             # Panels side by side stay legible in a narrow window, which scrolls.
@@ -217,7 +114,7 @@ def _make_page(result: Pictures, pictures: dict[str, bytes], title: str, notes: 
             image = f'<img{kind} src="data:image/png;base64,{encoded}" alt="{escape(alternative)}">'
             sections.append(f"<h2>{heading}</h2>\n<figure>{image}</figure>")
     if len(result.subgroups):
-        sections.append(_section("Subgroups", _make_subgroup_table(result), _explain_subgroups()))
+        sections.append(_section("Subgroups", _make_subgroup_table(result), _ON_SUBGROUPS))
     sections.append(_section("Fold by fold", _make_fold_table(result), ""))
     estimators = "\n".join(
         f"<details><summary>{escape(name)}</summary><pre>{escape(text)}</pre></details>"
@@ -225,15 +122,18 @@ def _make_page(result: Pictures, pictures: dict[str, bytes], title: str, notes: 
     )
     sections += [
         f"<h2>How it was done</h2>\n<p>{escape(_describe_method(result))}</p>\n{estimators}",
-        f"<p>{escape(_list_versions())}</p>",
+        f"<p>Made with omi_estimators {omi_estimators.__version__}, scikit-learn {sklearn.__version__}, "
+        f"Python {platform.python_version()}.</p>",
     ]
-    return _PAGE.format(
+    page = _PAGE.format(
         title=escape(title),
         style=_STYLE,
         counts=escape(_count(result, n_skipped)),
         notes="\n".join(f'<p class="note">{escape(note)}</p>' for note in notes),
         body="\n".join(sections),
     )
+    path.write_text(page, encoding="utf-8")
+    return path
 
 
 def _section(heading: str, table: str, reading: str) -> str:
@@ -250,7 +150,7 @@ def _render(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _count(result: Pictures, n_skipped: int) -> str:
+def _count(result: ComparisonResult, n_skipped: int) -> str:
     counts = result.counts
     patients = f" of {counts['n_patients']} patients" if result.groups is not None else ""
     unjudged = Usable.from_reasons(result.reasons.tolist())
@@ -267,7 +167,7 @@ def _count(result: Pictures, n_skipped: int) -> str:
     return " ".join(sentences)
 
 
-def _explain(result: Pictures) -> str:
+def _explain(result: ComparisonResult) -> str:
     return (
         "AUROC: the chance that a record of the positive class gets a higher probability than one of the negative "
         "class (0.5 is chance, 1 is perfect). AP: average precision (the share of positives, "
@@ -279,31 +179,7 @@ def _explain(result: Pictures) -> str:
     )
 
 
-def _explain_calibration() -> str:
-    return (
-        "Slope: 1 is right, below 1 probabilities are too extreme, above 1 not extreme enough. Intercept, with the "
-        "slope held at 1: 0 is right, above 0 probabilities are too low. ECE: mean distance between predicted and "
-        "observed frequency over ten groups of equal size (0 is best; noise alone gives more). Brier skill: the part "
-        "of the prevalence's Brier score that a model takes away (1 is perfect, 0 no better than the prevalence)."
-    )
-
-
-def _explain_decisions() -> str:
-    return (
-        "Records at or above the threshold of greatest F1 are called positive; the threshold of each fold was chosen "
-        "on the other folds. PPV and NPV hold for the share of positives among these records. Intervals: Wilson's, at "
-        "the sample size that is left where records of a patient are alike; F1: bootstrap."
-    )
-
-
-def _explain_subgroups() -> str:
-    return (
-        "The same out-of-fold probabilities, by subgroup; not defined where a subgroup lacks a class. * Fewer than "
-        f"{_FEW} records of a class: no interval could be trusted. Among many subgroups some differ by chance."
-    )
-
-
-def _make_subgroup_table(result: Pictures) -> str:
+def _make_subgroup_table(result: ComparisonResult) -> str:
     titles = {"roc_auc": "AUROC", "brier_score": "Brier", "calibration_intercept": "intercept"}
     rows = [
         {"subgroup": f"{row['column']}: {row['level']}", "estimator": row["estimator"], "records": row["n_records"]}
@@ -320,7 +196,7 @@ def _format_figure(row: pd.Series, key: str) -> str:
     return f"{row[key]:.3f} *" if few and not np.isnan(row[key]) else format_interval(row, key)
 
 
-def _make_fold_table(result: Pictures) -> str:
+def _make_fold_table(result: ComparisonResult) -> str:
     table = result.folds.pivot(index="fold", columns="estimator", values="roc_auc")[list(result.table.index)]
     table.index = [f"fold {fold + 1}" for fold in table.index]
     sizes = result.folds.groupby("fold")[["n_test", "n_events"]].first().to_numpy()
@@ -330,7 +206,7 @@ def _make_fold_table(result: Pictures) -> str:
     return table.to_html(border=0, float_format="{:.3f}".format)
 
 
-def _describe_method(result: Pictures) -> str:
+def _describe_method(result: ComparisonResult) -> str:
     by_patient = "patients" if result.groups is not None else "records"
     return (
         f"Cross-validation with {result.counts['n_folds']} folds, the same for every estimator. "
@@ -342,11 +218,4 @@ def _describe_method(result: Pictures) -> str:
         "and decisions are about single probabilities and pool the folds. The page follows TRIPOD+AI (BMJ "
         "2024;385:e078378) in what it states of participants, outcome, sample size, performance with intervals and "
         "software; where the ECGs come from, and how the outcome was found, its reader has to add."
-    )
-
-
-def _list_versions() -> str:
-    return (
-        f"Made with omi_estimators {omi_estimators.__version__}, scikit-learn {sklearn.__version__}, "
-        f"Python {platform.python_version()}."
     )
