@@ -167,7 +167,7 @@ import numpy as np
 from joblib.externals.loky.backend import queues
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
-from omi_estimators.preprocessing._base import map_records
+from omi_estimators.preprocessing._records import map_records
 
 
 def measure(record):
