@@ -18,7 +18,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from benchmarks._figures import Figure, make_figure
 from omi_estimators import ECGFilter, ECGSmartNetClassifier, MedianBeat
-from omi_estimators.classifiers._training import has_bfloat16
+from omi_estimators.classifiers._machine import has_bfloat16
 from omi_estimators.datasets import load_ptbxl, make_omi_ecgs
 from omi_estimators.metrics import Interval, bootstrap_difference, bootstrap_interval
 from omi_estimators.persistence import export_onnx

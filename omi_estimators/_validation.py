@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 _FEW = 10
 
+# Short of overflow by enough for sums of sums, over epochs or resamples.
+_LARGEST_SUM = 1e300
+
 
 class FewEventsWarning(UserWarning):
     """A class has so few patients that no interval can be trusted."""
@@ -98,6 +101,52 @@ def check_scores(
     return scores
 
 
+def check_weights(sample_weight: ArrayLike | None, n_records: int) -> NDArray[np.float64] | None:
+    """Return the weight of each record as a float64 array, None for None, or say what is wrong with them.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_records,) or None
+        Weights: finite, none below zero, not all zero.
+    n_records : int
+        The number of records.
+
+    Returns
+    -------
+    ndarray of shape (n_records,) or None
+        The weights.
+
+    Raises
+    ------
+    ValueError
+        If they are other than that, of another number, or add up to more than float64 can count with.
+    """
+    if sample_weight is None:
+        return None
+    try:
+        weight = np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"sample_weight must hold numbers; got {np.asarray(sample_weight).dtype} values.") from error
+    if weight.ndim != 1 or len(weight) != n_records:
+        raise ValueError(
+            f"sample_weight must hold one weight for each of the {n_records} records; got shape {weight.shape}."
+        )
+    bad = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+    if bad.size:
+        raise ValueError(
+            f"sample_weight must hold finite numbers that are not negative; got {weight[bad[0]]} for record {bad[0]}. "
+            "A weight of 0 leaves a record out."
+        )
+    with np.errstate(over="ignore"):
+        total = weight.sum()
+    if not 0 < total <= _LARGEST_SUM:
+        raise ValueError(
+            f"sample_weight must add up to a positive number of at most {_LARGEST_SUM:g}; its sum is {total}. Only "
+            "ratios of weights matter: divide them by their mean."
+        )
+    return weight
+
+
 def check_codes(values: ArrayLike | None, n_records: int, *, name: str) -> NDArray[np.intp] | None:
     """Return group labels (patients, folds) as codes from 0, None for None, or say what is wrong with them."""
     if values is None:
@@ -132,7 +181,8 @@ def check_groups(values: ArrayLike, n_records: int, *, name: str = "groups") -> 
     what = "patient" if name == "groups" else "value"
     if array.ndim != 1 or len(array) != n_records:
         raise ValueError(f"{name} must hold one {what} for each of the {n_records} records; got shape {array.shape}.")
-    missing = find_missing(array)
+    # NumPy makes the text "nan" of a NaN among names.
+    missing = find_missing(array if isinstance(values, np.ndarray) else np.asarray(values, dtype=object))
     if missing.size:
         raise ValueError(
             f"{name} has missing {what}s, the first for record {missing[0]}; give every record one, or leave these "
@@ -141,26 +191,12 @@ def check_groups(values: ArrayLike, n_records: int, *, name: str = "groups") -> 
     return array
 
 
-def check_weights(sample_weight: ArrayLike | None, n_records: int) -> NDArray[np.float64] | None:
-    """Return the weight of each record as a float64 array, None for None, or say what is wrong with them."""
-    if sample_weight is None:
-        return None
-    weights = np.asarray(sample_weight, dtype=np.float64)
-    if weights.shape != (n_records,):
-        raise ValueError(f"sample_weight must hold one number for each of {n_records} records; got {weights.shape}.")
-    with np.errstate(over="ignore"):
-        total = weights.sum()
-    if not (weights >= 0).all() or not 0 < total < np.inf:
-        raise ValueError(
-            f"sample_weight must hold numbers of zero or more with a finite sum above zero; got sum {total:g}."
-        )
-    return weights
-
-
 def find_missing(values: NDArray[Any]) -> NDArray[np.intp]:
     """Return the positions of missing values in an array of any type: None, NaN, NaT or pandas' NA."""
     if values.dtype.kind in "biuSU":
         return np.empty(0, dtype=np.intp)
+    if values.dtype.kind in "mM":
+        return np.flatnonzero(np.isnat(values))
     # pandas' NA equals nothing and answers no question, not even whether it equals itself.
     return np.flatnonzero([value is None or (value == value) is not True for value in values.tolist()])
 

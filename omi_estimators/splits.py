@@ -12,7 +12,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import sklearn
-from joblib import delayed
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
@@ -22,7 +21,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, column_or_1d, has_fit_parameter
 
-from omi_estimators._compat import num_samples, run_parallel, safe_indexing
+from omi_estimators._compat import delayed, num_samples, run_parallel, safe_indexing
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators._validation import check_groups, check_weights, find_missing, make_rng
 from omi_estimators.preprocessing import Judgement, Usable, judge, report_unusable
@@ -150,8 +149,8 @@ class OfficialFolds:
         Raises
         ------
         ValueError
-            If there are more or fewer records than folds, a fold of `test` or `leave_out` has no record, or a patient
-            is on both sides.
+            If there are more or fewer records than folds, a fold of `test` or `leave_out` has no record, a patient
+            is missing, or one is on both sides.
         """
         fold = check_groups(self.fold, num_samples(X), name="fold")
         patients = None if groups is None else check_groups(groups, len(fold))
@@ -295,10 +294,8 @@ def cross_fit(
 ) -> OutOfFold:
     """Return what `predict_out_of_fold` does, for an estimator and metadata from `route_fit`."""
     [records] = indexable(X)
-    config = sklearn.get_config() | {"enable_metadata_routing": True}
     tasks = (
-        delayed(_in_config)(
-            config,
+        delayed(fit_and_judge)(
             estimator,
             safe_indexing(records, train),
             y[train],
@@ -319,12 +316,6 @@ def cross_fit(
         prob[test] = order_columns(fit.judgement.prob, fit.classes, classes)
         fold[test], reasons[test] = number, fit.judgement.usable.reasons
     return OutOfFold(prob, Usable.from_reasons(reasons.tolist()), fold)
-
-
-def _in_config(config: dict[str, Any], *task: Any) -> FoldFit:
-    """Return what `fit_and_judge` does with scikit-learn's settings, of which a worker knows nothing."""
-    with sklearn.config_context(**config):
-        return fit_and_judge(*task)
 
 
 def fit_and_judge(

@@ -455,7 +455,7 @@ def test_make_fusion_from_raw_ecgs(make_ecg, voting):
     X = make_ecg(n_records=16, duration=4).astype(np.float32)
     y, groups = np.arange(16) // 2 % 2, np.arange(16) // 2
     fusion = make_fusion(
-        voting=voting, cv=2, net_params=NET, forest_params={"n_estimators": 3, "n_jobs": 1}, random_state=0
+        500, voting=voting, cv=2, net_params=NET, forest_params={"n_estimators": 3, "n_jobs": 1}, random_state=0
     )
     assert isinstance(fusion, VotingClassifier if voting else FusionClassifier)
     assert fusion.get_params()["net__net__width"] == 2
@@ -479,9 +479,9 @@ def test_all_three_models_are_calibrated_by_patient(make_ecg, model, ensemble):
     X = make_ecg(n_records=24, duration=4).astype(np.float32)
     y, groups = np.arange(24) // 2 % 2, np.arange(24) // 2
     makers = {
-        "net": lambda: make_net_pipeline(**NET),
-        "forest": lambda: make_forest_pipeline(n_estimators=3),
-        "fusion": lambda: make_fusion(cv=2, net_params=NET, forest_params={"n_estimators": 3}),
+        "net": lambda: make_net_pipeline(500, **NET),
+        "forest": lambda: make_forest_pipeline(500, n_estimators=3),
+        "fusion": lambda: make_fusion(500, cv=2, net_params=NET, forest_params={"n_estimators": 3}),
     }
     with sklearn.config_context(enable_metadata_routing=True):
         if model == "forest" and not ensemble:

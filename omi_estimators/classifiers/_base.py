@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -12,30 +13,31 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from omi_estimators._compat import CallbackSupportMixin, Interval, StrOptions, fit_context, num_samples, with_callbacks
+from omi_estimators._compat import CallbackSupportMixin, Interval, StrOptions, fit_context, with_callbacks
 from omi_estimators._documentation import DocumentedMixin
-from omi_estimators._validation import make_rng
-from omi_estimators.classifiers._callbacks import ScikitLearnTasks
+from omi_estimators._validation import check_codes, check_weights, make_rng
 from omi_estimators.classifiers._checkpoint import open_checkpoint
-from omi_estimators.classifiers._checks import check_logits, check_records, check_signals, find_device
-from omi_estimators.classifiers._net import WeightedNet
-from omi_estimators.classifiers._prediction import predict_logits, uncompiled
-from omi_estimators.classifiers._prior import shift_prior
-from omi_estimators.classifiers._records import Records
+from omi_estimators.classifiers._data import Records, class_mass, merge_records
+from omi_estimators.classifiers._machine import find_autocast_dtype, find_device, fixed_threads
+from omi_estimators.classifiers._prediction import predict_logits, shift_prior
 from omi_estimators.classifiers._training import (
     OPTIMIZERS,
-    class_mass,
-    find_autocast_dtype,
-    fixed_threads,
+    Recipe,
+    ScikitLearnTasks,
+    WeightedNet,
     forget_training,
     make_net,
-    seeded_torch,
     split_records,
     train,
+    uncompiled,
 )
+from omi_estimators.leads import check_records_axis
+
+_SHARE = [Interval(Real, 0, 1, closed="left")]
 
 
 def _at_least(low: int) -> list[Any]:
@@ -51,39 +53,30 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
     # Patients reach the inner split by themselves wherever metadata routing is on.
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
 
+    n_leads_in_: int
+    n_samples_in_: int
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "width": _at_least(1),
+        **dict.fromkeys(("width", "kernel_size", "stem_kernel_size", "max_epochs", "n_iter_no_change"), _at_least(1)),
+        **dict.fromkeys(("dropout", "time_shift", "amplitude_scale", "lead_dropout"), _SHARE),
+        **{key: [Interval(Real, 0, None, closed="left")] for key in ("baseline_wander", "weight_decay")},
+        **{key: ["boolean"] for key in ("correct_prior", "early_stopping", "warm_start", "compile")},
+        **{key: [Interval(Real, 0, None, closed="neither"), None] for key in ("first_epoch_lr", "max_grad_norm")},
         "blocks": ["array-like"],
-        "kernel_size": _at_least(1),
-        "stem_kernel_size": _at_least(1),
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "time_shift": [Interval(Real, 0, 1, closed="left")],
-        "amplitude_scale": [Interval(Real, 0, 1, closed="left")],
-        "baseline_wander": [Interval(Real, 0, None, closed="left")],
-        "lead_dropout": [Interval(Real, 0, 1, closed="left")],
-        "max_epochs": _at_least(1),
         "lr": [Interval(Real, 0, None, closed="neither")],
-        "first_epoch_lr": [Interval(Real, 0, None, closed="neither"), None],
         "schedule": [StrOptions({"constant", "cosine"})],
         "warmup_epochs": _at_least(0),
         "batch_size": _at_least(2),
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
         "balance": [StrOptions({"undersample", "oversample"}), None],
-        "correct_prior": ["boolean"],
         "class_weight": [StrOptions({"balanced"}), dict, None],
-        "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": _at_least(1),
-        "warm_start": ["boolean"],
         "freeze": [StrOptions({"features"}), None],
         "callbacks": [list, None],
         "checkpoint_dir": [str, os.PathLike, None],
         "on_interrupt": [StrOptions({"raise", "keep"})],
         "device": [str, torch.device],
         "mixed_precision": [StrOptions({"auto"}), "boolean"],
-        "compile": ["boolean"],
         "n_threads": [*_at_least(1), None],
         "net_params": [dict, None],
         "random_state": ["random_state"],
@@ -190,7 +183,8 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
             integer weight means that many copies.
         groups : array-like of shape (n_records,), optional
             Patient of each record. No patient is on both sides of the inner split for early stopping.
-            Without it each record counts as a patient of its own.
+            Without it each record counts as a patient of its own, which early stopping warns of. Names and
+            order of patients change nothing, and without early stopping patients change nothing either.
 
         Returns
         -------
@@ -200,8 +194,9 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
         Raises
         ------
         ValueError
-            If the input is malformed, has one class, or too few patients for the inner split; if
-            `checkpoint_dir` is given without `random_state`.
+            If the input is malformed, has one class, or too few patients for the inner split; if patients are
+            missing, or weights are negative or add up to zero or beyond float64; if every record is zero
+            throughout; if `checkpoint_dir` is given without `random_state`.
         TypeError
             If labels are of a kind that scikit-learn does not take, such as bytes.
         FloatingPointError
@@ -210,24 +205,38 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
             If `checkpoint_dir` cannot be written to.
         KeyboardInterrupt
             If Ctrl-C is pressed, unless `on_interrupt` is "keep".
+
+        Warns
+        -----
+        UserWarning
+            If early stopping has no patients to split by; of records that are zero throughout, which are left out.
         """
         resumes = self.warm_start and hasattr(self, "net_")
-        records = check_records(self, X, y, sample_weight, groups, reset=not resumes)
-        device = find_device(self.device)
+        if self.early_stopping and groups is None:
+            warnings.warn(
+                "early_stopping=True without groups splits by record: records of one patient may be on both sides, and "
+                "training then stops too late. Give the patients: fit(X, y, groups=patients), or net__groups=patients "
+                "to a pipeline.",
+                UserWarning,
+                stacklevel=4,
+            )
+        records = self._check_records(X, y, sample_weight, groups, reset=not resumes, by_patient=self.early_stopping)
+        recipe = Recipe.of(self, find_device(self.device))
         rng = make_rng(self.random_state)
         context = self._init_callback_context(max_subtasks=self.max_epochs)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        with fixed_threads(self.n_threads), seeded_torch(rng, device):
-            train_set, index, valid_set = split_records(self, records, device, rng, validates=self.early_stopping)
-            net = make_net(self, device, valid_set, rng)
+        with fixed_threads(self.n_threads), recipe.seeded(rng):
+            train_set, index, valid_set = split_records(recipe, records, rng, validates=self.early_stopping)
+            net = make_net(recipe, valid_set, rng)
             if resumes:
                 uncompiled(net.module_).load_state_dict(self.net_.module_.state_dict())
                 net.freeze_features(self.freeze)
-            net.callbacks_.insert(-1 if valid_set else len(net.callbacks_), self._watch(context, X, y))
-            checkpoint = open_checkpoint(self, net, records, train_set, rng)
-            train(self, net, train_set, self.max_epochs - len(net.history), self.on_interrupt)
-        self.n_records_ = num_samples(X)
-        self.n_patients_: int | None = None if groups is None else len(np.unique(np.asarray(groups)))
+            tasks = ScikitLearnTasks(context, estimator=self, X=X, y=y).initialize()
+            net.callbacks_.insert(-1 if valid_set else len(net.callbacks_), ("scikit_learn", tasks))
+            checkpoint = open_checkpoint(recipe, net, records, train_set, rng)
+            train(recipe, net, train_set, self.max_epochs - len(net.history), rng, self.on_interrupt)
+        self.n_records_ = len(records.source)
+        self.n_patients_: int | None = None if groups is None else len(set(np.asarray(groups).tolist()))
         self._mass = class_mass(records, len(self.classes_))
         self._drawn = self._drawn_mass(records.take(index), train_set.n_drawn)
         self._keep(net)
@@ -266,20 +275,20 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
             As in `fit`.
         """
         first = not hasattr(self, "net_")
-        records = check_records(self, X, y, sample_weight, groups, reset=first, classes=classes)
-        device = find_device(self.device)
+        records = self._check_records(X, y, sample_weight, groups, reset=first, classes=classes)
+        recipe = Recipe.of(self, find_device(self.device))
         rng = make_rng(self.random_state) if first else self.net_.iterator_train__rng
-        with fixed_threads(self.n_threads), seeded_torch(rng, device):
-            net = make_net(self, device, None, rng) if first else self.net_
+        with fixed_threads(self.n_threads), recipe.seeded(rng):
+            net = make_net(recipe, None, rng) if first else self.net_
             if first:
                 self._mass, self._drawn = np.zeros((2, len(self.classes_)))
             else:
                 net.freeze_features(self.freeze)
                 for group in net.optimizer_.param_groups:
                     group["lr"] = self.lr
-            train_set, _, _ = split_records(self, records, device, rng, validates=False)
-            train(self, net, train_set, 1, "raise")
-        self.n_records_ = (0 if first else self.n_records_) + num_samples(X)
+            train_set, _, _ = split_records(recipe, records, rng, validates=False)
+            train(recipe, net, train_set, 1, rng, "raise")
+        self.n_records_ = (0 if first else self.n_records_) + len(records.source)
         # Patients may come back in a later call, and nobody remembers who they were.
         self.n_patients_ = None
         self._mass = self._mass + class_mass(records, len(self.classes_))
@@ -287,9 +296,76 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
         self._keep(net)
         return self
 
-    def _watch(self, context: Any, X: ArrayLike, y: ArrayLike) -> tuple[str, ScikitLearnTasks]:
-        """Return the named skorch callback that keeps scikit-learn's callbacks informed."""
-        return "scikit_learn", ScikitLearnTasks(self, context, X, y).initialize()
+    def _check_signals(self, X: ArrayLike, *, reset: bool, **kwargs: Any) -> Any:
+        """Return records in float32 with three axes, and labels if any; learn their shape, or hold them to it.
+
+        Keywords are for scikit-learn's `validate_data`, such as `y`.
+        """
+        if not reset and self.n_leads_in_ > 1:
+            check_records_axis(np.shape(X), self.n_leads_in_, self.n_samples_in_, type(self).__name__)
+        # What is too large for float32 becomes infinite here, and so may the sum in which validate_data looks for that;
+        # it says what is wrong, and NumPy need not warn of it too.
+        with np.errstate(over="ignore", invalid="ignore"):
+            checked = validate_data(self, X, dtype=np.float32, order="C", allow_nd=True, reset=reset, **kwargs)
+        signals, *labels = checked if isinstance(checked, tuple) else (checked,)
+        if signals.ndim > 3:
+            raise ValueError(
+                f"X must have shape (n_records, n_leads, n_samples) or (n_records, n_samples); got {signals.shape}."
+            )
+        if signals.ndim == 2:
+            signals = signals[:, np.newaxis, :]
+        if reset:
+            self.n_leads_in_, self.n_samples_in_ = signals.shape[1:]
+        elif signals.shape[1:] != (self.n_leads_in_, self.n_samples_in_):
+            raise ValueError(
+                f"X has {signals.shape[1]} leads of {signals.shape[2]} samples, but {type(self).__name__} was fitted "
+                f"on {self.n_leads_in_} leads of {self.n_samples_in_} samples."
+            )
+        return (signals, *labels) if labels else signals
+
+    def _check_records(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        groups: ArrayLike | None,
+        *,
+        reset: bool,
+        classes: ArrayLike | None = None,
+        by_patient: bool = False,
+    ) -> Records:
+        """Validate what `fit` was given, learn the classes if `reset`, and merge the records that hold a signal."""
+        signals, labels = self._check_signals(X, y=y, reset=reset, ensure_min_samples=2)
+        check_classification_targets(labels)
+        weight = check_weights(sample_weight, len(labels))
+        weight = np.ones(len(labels)) if weight is None else weight
+        patients = check_codes(groups, len(labels), name="groups")
+        by_patient = by_patient and patients is not None
+        patients = np.zeros(len(labels), dtype=np.intp) if patients is None else patients
+        rows = np.flatnonzero(~_find_blank(signals) & (weight > 0))
+        labels = labels[rows]
+        if reset:
+            self.classes_ = np.unique(labels if classes is None else classes)
+        self._check_classes(labels)
+        codes = np.searchsorted(self.classes_, labels)
+        by_patient = by_patient and patients is not None
+        records = Records(
+            signals, rows, codes, weight[rows], np.zeros_like(rows) if patients is None else patients[rows]
+        )
+        return merge_records(records, by_patient=by_patient)
+
+    def _check_classes(self, labels: NDArray[Any]) -> None:
+        """Raise a ValueError for a single class, or one that is new to a fitted network."""
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs records of at least two classes (with a signal, and a sample_weight "
+                f"above 0); got one class, {self.classes_.tolist()!r}."
+            )
+        unknown = np.setdiff1d(labels, self.classes_)
+        if unknown.size:
+            raise ValueError(
+                f"y has classes {unknown.tolist()!r}, but the network was first fitted on {self.classes_.tolist()!r}."
+            )
 
     def _drawn_mass(self, records: Records, n_drawn: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the sum of weights of each class in the records drawn for training."""
@@ -315,8 +391,9 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
         -------
         ndarray of shape (n_records, n_classes)
             Probabilities, classes in the order of `classes_`; rows sum to 1. With `correct_prior`
-            they answer for the class shares of the training data, otherwise for those of the
-            balanced batches, as the published procedure does.
+            they answer for the class shares of the training data (`class_prior_`), otherwise for those of the
+            balanced batches (`training_prior_`), as the published procedure does. A record that is zero
+            throughout, as `MedianBeat` makes it of an unusable one, gets these shares themselves.
 
         Raises
         ------
@@ -356,14 +433,23 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
     def _log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the logarithm of the probability of each class."""
         check_is_fitted(self)
-        signals = check_signals(self, X, reset=False)
+        signals = self._check_signals(X, reset=False)
         device = torch.device(self.net_.device)
         dtype = None if self.mixed_precision == "auto" else find_autocast_dtype(self.mixed_precision, device)
         with fixed_threads(self.n_threads):
             logits = predict_logits(self.net_.module_, signals, device, dtype)
-        check_logits(self, logits)
+        bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+        if bad.size:
+            raise ValueError(
+                f"{type(self).__name__} has no finite output for {bad.size} of {len(logits)} records (first: record "
+                f"{bad[0]}): their values are too large. Scale the records as those of fit, with LeadScaler for "
+                "instance."
+            )
         to_prior = self.class_prior_ if self.correct_prior else self.training_prior_
-        return shift_prior(logits, self.training_prior_, to_prior)
+        log_proba = shift_prior(logits, self.training_prior_, to_prior)
+        # The network has not seen a record without a signal, and has nothing to say of it.
+        log_proba[~signals.any(axis=(1, 2))] = np.log(np.maximum(to_prior, np.finfo(float).tiny))
+        return log_proba
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most probable class of each record.
@@ -386,3 +472,19 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _find_blank(signals: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return which records are zero throughout, and warn of them; raise a ValueError if all are."""
+    blank = np.asarray(~signals.any(axis=(1, 2)))
+    if blank.all():
+        raise ValueError("Every record of X is zero throughout: there is no signal to learn from.")
+    if blank.any():
+        which = np.flatnonzero(blank)
+        warnings.warn(
+            f"{len(which)} of {len(signals)} records are zero throughout, hold no signal and are left out of training: "
+            f"record {', '.join(map(str, which[:10]))}{', …' if len(which) > 10 else ''}.",
+            UserWarning,
+            stacklevel=6,
+        )
+    return blank

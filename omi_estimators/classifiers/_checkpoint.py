@@ -16,8 +16,8 @@ from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.history import History
 
 from omi_estimators._store import make_key, read_file, write_file
-from omi_estimators.classifiers._prediction import uncompiled
-from omi_estimators.classifiers._records import Records, TensorRecords, digest_records
+from omi_estimators.classifiers._data import Records, TensorRecords, digest_records
+from omi_estimators.classifiers._training import Recipe, WeightedNet, uncompiled
 
 # These change no weight, or are in the key by what came of them: seed, threads, device, callbacks.
 _NOT_IN_KEY = frozenset(
@@ -31,13 +31,13 @@ _STOPPING_STATE = ("misses_", "dynamic_threshold_", "best_epoch_", "best_model_w
 
 
 def open_checkpoint(
-    estimator: Any, net: NeuralNetClassifier, records: Records, train_set: TensorRecords, rng: np.random.Generator
+    recipe: Recipe, net: WeightedNet, records: Records, train_set: TensorRecords, rng: np.random.Generator
 ) -> Checkpoint | None:
     """Make a net ready to go on where a killed `fit` stopped, and to write what it learns after each epoch.
 
     Parameters
     ----------
-    estimator : NetClassifier
+    recipe : Recipe
         Its `checkpoint_dir` says where; None means no checkpoint.
     net : WeightedNet
         Initialised, with all other callbacks. Gets one more, and weights and history if a file is found.
@@ -60,16 +60,16 @@ def open_checkpoint(
     OSError
         If the folder cannot be made or written to.
     """
-    if estimator.checkpoint_dir is None:
+    if recipe.params["checkpoint_dir"] is None:
         return None
-    if estimator.random_state is None:
+    if recipe.params["random_state"] is None:
         raise ValueError(
             "checkpoint_dir needs a random_state, got None: without a seed the same call is another training, "
             "and cannot go on from this one. Set random_state to a number, or checkpoint_dir to None."
         )
-    folder = Path(estimator.checkpoint_dir)
+    folder = Path(recipe.params["checkpoint_dir"])
     _check_writable(folder)
-    key = _fit_key(estimator, net, records, rng)
+    key = _fit_key(recipe, net, records, rng)
     checkpoint = Checkpoint(folder / f"{key}.checkpoint", train_set, rng)
     checkpoint.find(net)
     # Last, because what it keeps includes what the callbacks before it have just changed.
@@ -145,16 +145,15 @@ def _check_writable(folder: Path) -> None:
         ) from error
 
 
-def _fit_key(estimator: Any, net: NeuralNetClassifier, records: Records, rng: np.random.Generator) -> str:
+def _fit_key(recipe: Recipe, net: WeightedNet, records: Records, rng: np.random.Generator) -> str:
     """Return a hash of all that decides what a fit ends with."""
-    params = {name: value for name, value in estimator.get_params(deep=False).items() if name not in _NOT_IN_KEY}
     decides = {
-        "class": type(estimator),
-        "params": params,
-        "callbacks": [_describe_callback(callback) for callback in estimator.callbacks or []],
+        "network": recipe.network,
+        "params": {name: value for name, value in recipe.params.items() if name not in _NOT_IN_KEY},
         # class_weight names classes, which the records hold as 0, 1, ….
-        "classes": estimator.classes_.tolist(),
-        "records": (bytes(digest_records(records)), records.weight),
+        "classes": recipe.classes.tolist(),
+        "callbacks": [_describe_callback(callback) for callback in recipe.params["callbacks"] or []],
+        "records": (bytes(digest_records(records)), records.weight, records.groups),
         # Those of the last fit, where warm_start goes on from it.
         "weights": uncompiled(net.module_).state_dict(),
         "rng": rng.bit_generator.state,
@@ -162,7 +161,7 @@ def _fit_key(estimator: Any, net: NeuralNetClassifier, records: Records, rng: np
         # Sums in float32 depend on it.
         "n_threads": torch.get_num_threads(),
     }
-    return make_key(decides, name=f"The parameters of {type(estimator).__name__}", otherwise="set checkpoint_dir=None")
+    return make_key(decides, name=f"The parameters of {recipe.name}", otherwise="set checkpoint_dir=None")
 
 
 def _describe_callback(callback: Any) -> tuple[Any, ...]:
@@ -175,7 +174,7 @@ def _describe_callback(callback: Any) -> tuple[Any, ...]:
     return name, type(part), made
 
 
-def _capture(net: NeuralNetClassifier, train_set: TensorRecords, rng: np.random.Generator) -> dict[str, Any]:
+def _capture(net: WeightedNet, train_set: TensorRecords, rng: np.random.Generator) -> dict[str, Any]:
     """Return everything that the next epoch depends on."""
     device = torch.device(net.device)
     callbacks: dict[str, Any] = {}
@@ -192,14 +191,14 @@ def _capture(net: NeuralNetClassifier, train_set: TensorRecords, rng: np.random.
         "history": list(net.history),
         "n_drawn": train_set.n_drawn,
         "rng": rng.bit_generator.state,
+        "dropout_rng": net.generator_.get_state(),
+        # torch's global generators, from which only code of the user's may draw.
         "torch_rng": torch.get_rng_state(),
         "cuda_rng": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
     }
 
 
-def _restore(
-    state: dict[str, Any], net: NeuralNetClassifier, train_set: TensorRecords, rng: np.random.Generator
-) -> None:
+def _restore(state: dict[str, Any], net: WeightedNet, train_set: TensorRecords, rng: np.random.Generator) -> None:
     """Put back everything that `_capture` returned, but for the history."""
     uncompiled(net.module_).load_state_dict(state["module"])
     net.criterion_.load_state_dict(state["criterion"])
@@ -212,6 +211,9 @@ def _restore(
             setattr(callbacks[name], key, value)
     train_set.n_drawn[:] = state["n_drawn"]
     rng.bit_generator.state = state["rng"]
+    net.generator_.set_state(state["dropout_rng"])
+    if not net.draws_globally_:
+        return
     torch.set_rng_state(state["torch_rng"])
     if state["cuda_rng"] is not None:
         torch.cuda.set_rng_state(state["cuda_rng"], torch.device(net.device))

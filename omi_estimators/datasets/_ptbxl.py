@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
 from omi_estimators.datasets._ptbxl_labels import SUPERCLASSES, TASKS, check_classes, label_records, parse_codes
-from omi_estimators.datasets._wfdb import DAMAGED_RECORD_ERRORS, import_wfdb, read_header_rate, read_records
 from omi_estimators.leads import LEADS
+from omi_estimators.readers import ECGFileError, read_wfdb_leads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,20 +140,15 @@ def load_ptbxl(
     _check_arguments(task, sampling_rate, min_likelihood, on_error)
     folder = Path(data_dir)
     _check_folder(folder, sampling_rate)
-    import_wfdb()
     table, y = label_records(
         _read_database(folder, sampling_rate, task), _read_superclasses(folder), task, min_likelihood
     )
     check_classes(y, task, "with these labels")
     paths = [folder / str(name) for name in table[_FILENAME_COLUMN[sampling_rate]]]
-    _check_first_header(paths, sampling_rate)
-
-    n_samples = _DURATION * sampling_rate
-    X, errors = read_records(
-        paths, sampling_rate=sampling_rate, n_samples=n_samples, n_jobs=n_jobs, mmap_path=mmap_path
-    )
+    _check_first_record(paths, sampling_rate)
+    X, errors = _read_records(paths, sampling_rate, n_jobs, mmap_path)
     ids = table.index.to_numpy()
-    skipped = [(int(ids[position]), _reason(error)) for position, error in errors.items()]
+    skipped = [(int(ids[position]), str(error).rstrip(".")) for position, error in errors.items()]
     if errors:
         if on_error == "raise":
             record, reason = skipped[0]
@@ -244,13 +240,13 @@ def _read_superclasses(folder: Path) -> dict[str, str]:
     return {str(code): str(name) for code, name in table["diagnostic_class"].dropna().items()}
 
 
-def _check_first_header(paths: list[Path], sampling_rate: int) -> None:
-    """Raise a ValueError if the first readable header states another rate than the one asked for."""
+def _check_first_record(paths: list[Path], sampling_rate: int) -> None:
+    """Raise a ValueError if the first readable record has another rate than the one asked for."""
     for path in paths:
         try:
-            rate = read_header_rate(path)
-        except DAMAGED_RECORD_ERRORS:
-            continue  # read_records names this record and its reason
+            _, rate = read_wfdb_leads(path)
+        except ECGFileError:
+            continue  # _read_records names this record and its reason
         if rate != sampling_rate:
             raise ValueError(
                 f"The header of {path.name} says {rate:g} Hz, but sampling_rate={sampling_rate} was asked for; "
@@ -259,10 +255,39 @@ def _check_first_header(paths: list[Path], sampling_rate: int) -> None:
         return
 
 
-def _reason(error: Exception) -> str:
-    """Return one line that says what was wrong with a record."""
-    text = " ".join(str(error).split())
-    return text if type(error) in (ValueError, FileNotFoundError) and text else f"{type(error).__name__}: {text}"
+def _read_records(
+    paths: list[Path], sampling_rate: int, n_jobs: int | None, mmap_path: str | os.PathLike[str] | None
+) -> tuple[NDArray[np.float32], dict[int, ECGFileError]]:
+    """Return all records as one array, and what was wrong with damaged ones, whose rows hold no meaning.
+
+    Reading waits on the disk, and threads fill the one array in place, so nothing is copied between processes.
+    """
+    shape = (len(paths), len(LEADS), _DURATION * sampling_rate)
+    X: NDArray[np.float32]
+    if mmap_path is None:
+        X = np.empty(shape, dtype=np.float32)
+    else:
+        X = np.lib.format.open_memmap(mmap_path, mode="w+", dtype=np.float32, shape=shape)
+    outcomes = Parallel(n_jobs=n_jobs, require="sharedmem")(
+        delayed(_fill)(X[position], path, sampling_rate) for position, path in enumerate(paths)
+    )
+    return X, {position: error for position, error in enumerate(outcomes) if error is not None}
+
+
+def _fill(row: NDArray[np.float32], path: Path, sampling_rate: int) -> ECGFileError | None:
+    """Fill `row` from the record at `path`; return what was wrong with the record, if anything."""
+    try:
+        signal, rate = read_wfdb_leads(path)
+    except ECGFileError as error:
+        return error
+    if rate != sampling_rate:
+        return ECGFileError(f"its header says {rate:g} Hz, not {sampling_rate} Hz")
+    if signal.shape[1] != row.shape[1]:
+        return ECGFileError(f"it has {signal.shape[1]} samples, not {row.shape[1]}")
+    if np.isnan(signal).all():
+        return ECGFileError("it has no valid sample of any of the 12 leads")
+    row[:] = signal
+    return None
 
 
 def _skip_message(skipped: list[tuple[int, str]], n_records: int, most: int = 10) -> str:

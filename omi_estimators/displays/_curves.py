@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from omi_estimators._validation import check_labels, check_scores
-from omi_estimators.displays.style import GREY, FromEstimatorMixin, Names, count, finish_axes, get_axes, plot_curve
+from omi_estimators.displays.style import GREY, FromEstimatorMixin, Names, count, finish_axes, plot_curve
 from omi_estimators.metrics import (
     CalibrationLine,
     Curve,
@@ -109,10 +109,8 @@ class _AreaDisplay(FromEstimatorMixin):
         display
             Itself.
         """
-        self.ax_ = get_axes(ax)
-        self.figure_ = self.ax_.figure
         label = f"{self._title if self.name is None else self.name}: {self._area}"
-        self.line_ = plot_curve(self.ax_, self.curve, plot_band, {"label": label} | line_params)
+        plot_curve(self, ax, plot_band, {"label": label} | line_params)
         if plot_chance:
             self.ax_.plot([0, 1], self._chance, color=GREY, linewidth=0.8, zorder=1)
         limits = {"xlim": (-0.01, 1.01), "ylim": (-0.01, 1.01), "aspect": "equal"}
@@ -370,14 +368,12 @@ class ReliabilityDisplay(FromEstimatorMixin):
         ReliabilityDisplay
             Itself.
         """
-        self.ax_ = get_axes(ax)
-        self.figure_ = self.ax_.figure
-        self.ax_.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, zorder=1)
         title = "" if self.name is None else f"{self.name}\n"
         slope = "no slope" if np.isnan(self.line.slope) else f"slope {self.line.slope:.2f}"
         label = f"{title}{slope}, intercept {self.line.intercept:+.2f}"
         marker = {"marker": "o"} if len(self.curve.x) == 1 else {}
-        self.line_ = plot_curve(self.ax_, self.curve, plot_band, {"label": label} | marker | line_params)
+        plot_curve(self, ax, plot_band, {"label": label} | marker | line_params)
+        self.ax_.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, zorder=1)
         if plot_histogram:
             self._plot_histogram()
         finish_axes(
@@ -520,9 +516,7 @@ class DecisionCurveDisplay(FromEstimatorMixin):
         DecisionCurveDisplay
             Itself.
         """
-        self.ax_ = get_axes(ax)
-        self.figure_ = self.ax_.figure
-        self.line_ = plot_curve(self.ax_, self.curve, plot_band, {"label": self.name or "model"} | line_params)
+        plot_curve(self, ax, plot_band, {"label": self.name or "model"} | line_params)
         if plot_reference:
             x = np.linspace(0, 0.99, 200)
             everybody = self.prevalence - (1 - self.prevalence) * x / (1 - x)

@@ -67,6 +67,10 @@ def get_axes(ax: Axes | None, size: tuple[float, float] | None = None) -> Axes:
 class FromEstimatorMixin:
     """Adds `from_estimator` to a display that has `from_predictions`."""
 
+    ax_: Any
+    figure_: Any
+    line_: Any
+
     @classmethod
     def from_estimator(cls, estimator: Any, X: Any, y: ArrayLike, *, name: str | None = None, **kwargs: Any) -> Self:
         """Predict, compute and draw.
@@ -115,14 +119,13 @@ def count(y_true: ArrayLike, groups: ArrayLike | None, names: Names) -> str:
     return f"{len(positive)} records{patients}, {int(positive.sum())} {names[1]}"
 
 
-def plot_curve(ax: Any, curve: Any, band: bool, style: dict[str, Any]) -> Any:
-    """Draw a curve and, if asked for, its band in the same colour; return the line."""
-    (line,) = ax.plot(curve.x, curve.y, **({"linewidth": 1.8} | style))
-    seen = np.isfinite(curve.low) & band
-    ax.fill_between(
-        curve.x[seen], curve.low[seen], curve.high[seen], color=line.get_color(), alpha=0.15, linewidth=0, zorder=1
-    )
-    return line
+def plot_curve(display: Any, ax: Axes | None, band: bool, style: dict[str, Any]) -> None:
+    """Draw the curve of a display and, if asked for, its band in the same colour; keep axes, figure and line."""
+    display.ax_, curve = get_axes(ax), display.curve
+    display.figure_ = display.ax_.figure
+    (display.line_,) = display.ax_.plot(curve.x, curve.y, **({"linewidth": 1.8} | style))
+    x, low, high = (values[np.isfinite(curve.low) & band] for values in (curve.x, curve.low, curve.high))
+    display.ax_.fill_between(x, low, high, color=display.line_.get_color(), alpha=0.15, linewidth=0, zorder=1)
 
 
 def finish_axes(ax: Axes, title: str, **settings: Any) -> None:

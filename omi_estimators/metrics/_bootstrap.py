@@ -10,11 +10,14 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
 from omi_estimators._validation import check_codes, check_labels, check_level, check_scores, make_rng, warn_few
-from omi_estimators.metrics._results import Floats, Interval, Statistic
+from omi_estimators.metrics._results import Floats, Interval
 from omi_estimators.metrics._weighted import METRICS, Codes, Mask, Metric, make_statistic, needs_probability
 
 # Weights held at once: about 16 MB, so that cumulative sums stay near the processor.
 _BATCH_SIZE = 2_000_000
+
+Checked = tuple[Mask, Floats, Codes | None, Codes | None]
+"""Labels, scores, patients and folds that fit together."""
 
 
 def bootstrap_interval(
@@ -99,7 +102,7 @@ def bootstrap_interval(
     0.804 [0.738, 0.864]
     """
     given = groups, folds, n_resamples, confidence_level, method, random_state
-    return _bootstrap(y_true, {"y_score": y_score}, [metric], None, *given)["y_score", metric]
+    return run_bootstrap(y_true, {"y_score": y_score}, [metric], None, *given)["y_score", metric]
 
 
 def bootstrap_difference(
@@ -160,7 +163,7 @@ def bootstrap_difference(
     """
     scores = {"y_score_a": y_score_a, "y_score_b": y_score_b}
     given = groups, folds, n_resamples, confidence_level, method, random_state
-    return _bootstrap(y_true, scores, [metric], "y_score_b", *given)["y_score_a", metric, "difference"]
+    return run_bootstrap(y_true, scores, [metric], "y_score_b", *given)["y_score_a", metric, "difference"]
 
 
 def bootstrap_intervals(
@@ -188,10 +191,12 @@ def bootstrap_intervals(
         Metrics by name.
     reference : str, optional
         The model from which the others' differences are taken; no differences if None.
-    groups, folds, n_resamples, confidence_level, random_state
+    groups, folds, n_resamples, confidence_level
         As in `bootstrap_interval`.
     on_few : {"warn", "ignore"}, default="warn"
         Whether to warn if fewer than ten patients have one of the classes.
+    random_state : int, RandomState, Generator or None, default=None
+        Where chance comes from.
 
     Returns
     -------
@@ -223,14 +228,14 @@ def bootstrap_intervals(
     if reference is not None and reference not in scores:
         raise ValueError(f"reference must be one of {', '.join(scores)}; got {reference!r}.")
     given = groups, folds, n_resamples, confidence_level, "percentile", random_state
-    found = _bootstrap(y_true, scores, metrics, reference, *given, on_few=on_few)
+    found = run_bootstrap(y_true, scores, metrics, reference, *given, on_few=on_few)
     figures: dict[str, dict[str, Interval]] = {name: {} for name in scores}
     for (name, *metric), interval in found.items():
         figures[name]["_".join(metric)] = interval
     return figures
 
 
-def _bootstrap(
+def run_bootstrap(
     y_true: ArrayLike,
     scores: Mapping[str, ArrayLike],
     metrics: Sequence[Metric],
@@ -258,10 +263,10 @@ def _bootstrap(
     keys = [(name, metric) for name in checked for metric in metrics]
     statistics = [make_statistic(metric, positive, checked[name][1], models) for name, metric in keys]
     resampler = Resampler(positive, units, models)
-    values, n_redrawn = resampler.bootstrap(statistics, n_resamples, make_rng(random_state))
-    rows = [resampler.estimate(statistics)[np.newaxis], values]
-    if method == "bca":
-        rows.append(resampler.jackknife(statistics))
+    # The data as they are, resamples, and for BCa each patient left out.
+    parts = [[np.ones((len(positive), 1))], resampler.draw(n_resamples, make_rng(random_state))]
+    parts += [resampler.leave_out()] if method == "bca" else []
+    rows = [np.concatenate([np.stack([f(w) for f in statistics], axis=1) for w in part]) for part in parts]
     columns: dict[tuple[Any, ...], list[Floats]] = {}
     for column, key in enumerate(keys):
         columns[key] = [part[:, column] for part in rows]
@@ -273,7 +278,7 @@ def _bootstrap(
     found = {}
     for key, (estimate, drawn, *left_out) in columns.items():
         ends = find_interval(drawn, float(estimate[0]), confidence_level, *left_out)
-        found[key] = Interval(float(estimate[0]), *ends, confidence_level, method, n_resamples, n_redrawn)
+        found[key] = Interval(float(estimate[0]), *ends, confidence_level, method, n_resamples, resampler.n_redrawn)
     return found
 
 
@@ -284,7 +289,7 @@ def check_records(
     folds: ArrayLike | None = None,
     probability: bool = False,
     name: str = "y_score",
-) -> tuple[Mask, Floats, Codes | None, Codes | None]:
+) -> Checked:
     """Return labels, scores, patients and folds as arrays, or say what is wrong with them."""
     positive = check_labels(y_true)
     score = check_scores(y_score, len(positive), probability=probability, name=name)
@@ -316,18 +321,6 @@ class Resampler:
         if not self._are_usable(np.ones((len(positive), 1))).all():
             raise ValueError("No fold holds both classes, so nothing can be ranked within folds; give folds that do.")
 
-    def estimate(self, statistics: Sequence[Statistic]) -> Floats:
-        """Return each statistic on the data as they are, shape (n_statistics,)."""
-        weights = np.ones((len(self._units), 1))
-        return np.array([statistic(weights)[0] for statistic in statistics])
-
-    def bootstrap(
-        self, statistics: Sequence[Statistic], n_resamples: int, rng: np.random.Generator
-    ) -> tuple[Floats, int]:
-        """Return statistics of resamples, shape (n_resamples, n_statistics), and how many were redrawn."""
-        batches = [np.stack([statistic(w) for statistic in statistics], axis=1) for w in self.draw(n_resamples, rng)]
-        return np.concatenate(batches), self.n_redrawn
-
     def draw(self, n_resamples: int, rng: np.random.Generator) -> Iterator[Floats]:
         """Yield weights of shape (n_records, n) for `n_resamples` resamples in all, and count those drawn again."""
         if n_resamples < 1:
@@ -340,9 +333,8 @@ class Resampler:
                 weights[:, bad] = self._draw_any(bad.size, rng)
             yield weights
 
-    def jackknife(self, statistics: Sequence[Statistic]) -> Floats:
-        """Return statistics with each patient left out, shape (n_patients, n_statistics)."""
-        batches = []
+    def leave_out(self) -> Iterator[Floats]:
+        """Yield weights of shape (n_records, n) that leave out one patient after the other."""
         for start in range(0, self._n_units, self._batch):
             left_out = np.arange(start, min(start + self._batch, self._n_units))
             weights = (self._units[:, np.newaxis] != left_out).astype(np.float64)
@@ -351,8 +343,7 @@ class Resampler:
                     "method='bca' leaves out one patient at a time, and without one of them a class is gone; "
                     "use method='percentile'."
                 )
-            batches.append(np.stack([statistic(weights) for statistic in statistics], axis=1))
-        return np.concatenate(batches)
+            yield weights
 
     def _draw_any(self, n_resamples: int, rng: np.random.Generator) -> Floats:
         drawn = rng.integers(self._n_units, size=(self._n_units, n_resamples)) * n_resamples + np.arange(n_resamples)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from omi_estimators._validation import check_level, make_rng
-from omi_estimators.metrics._bootstrap import Resampler, check_records
-from omi_estimators.metrics._results import Floats
-from omi_estimators.metrics._weighted import Codes, Mask, Ranked, make_net_benefit
+from omi_estimators.metrics._bootstrap import Checked, Resampler, check_records
+from omi_estimators.metrics._results import Floats, Statistic
+from omi_estimators.metrics._weighted import Ranked, make_net_benefit
 
 _N_GRID = 201
 
@@ -97,7 +96,7 @@ def roc_band(
     >>> round(float(np.trapezoid(curve.y, curve.x)), 3)
     0.804
     """
-    positive, score, units, models = check_records(y_true, y_score, groups, folds)
+    checked = positive, score, _, models = check_records(y_true, y_score, groups, folds)
     ranked = Ranked(positive, score, models)
     points = np.linspace(0, 1, _N_GRID)
 
@@ -111,7 +110,7 @@ def roc_band(
             pairs += n_pairs
         return values / pairs
 
-    low, high = _find_band(sensitivities, positive, units, models, n_resamples, confidence_level, random_state)
+    low, high = _find_band(sensitivities, checked, n_resamples, confidence_level, random_state)
     once = [(hits[:, 0], others[:, 0]) for hits, others in ranked.count_folds(np.ones((len(score), 1)))]
     once = [(hits, others) for hits, others in once if hits[-1] * others[-1]]
     grid = np.unique(np.concatenate([others / others[-1] for _, others in once]))
@@ -181,14 +180,16 @@ def precision_recall_band(
     >>> round(float(np.trapezoid(curve.y, curve.x)), 3)
     0.814
     """
-    positive, score, units, models = check_records(y_true, y_score, groups, folds)
+    checked = positive, score, _, models = check_records(y_true, y_score, groups, folds)
     ranked = Ranked(positive, score, models)
     n_events = np.bincount(np.zeros(len(score), dtype=np.intp) if models is None else models, weights=positive)
     ends = np.unique(np.concatenate([np.arange(1, n + 1) / n for n in n_events if n]))
     # Half a step back from each end, where no rounding can reach the next one.
     middles = ends - np.diff(ends, prepend=0) / 2
 
-    def precisions(weights: Floats, recalls: Floats) -> Floats:
+    points = np.linspace(0, 1, _N_GRID)[1:] - 0.5 / (_N_GRID - 1)
+
+    def precisions(weights: Floats, recalls: Floats = points) -> Floats:
         values, events = np.zeros((2, len(recalls), weights.shape[1]))
         for hits, false_alarms in ranked.count_folds(weights):
             for column in np.flatnonzero(hits[-1]):
@@ -200,16 +201,7 @@ def precision_recall_band(
 
     y = precisions(np.ones((len(score), 1)), middles)[:, 0]
     x = np.repeat(np.r_[0.0, ends], 2)[1:-1]
-    points = np.linspace(0, 1, _N_GRID)[1:] - 0.5 / (_N_GRID - 1)
-    low, high = _find_band(
-        lambda weights: precisions(weights, points),
-        positive,
-        units,
-        models,
-        n_resamples,
-        confidence_level,
-        random_state,
-    )
+    low, high = _find_band(precisions, checked, n_resamples, confidence_level, random_state)
     low, high = np.interp(x, points, low), np.interp(x, points, high)
     return Curve(x, np.repeat(y, 2), low, high, confidence_level, n_resamples)
 
@@ -271,7 +263,7 @@ def reliability_curve(
     >>> bool(np.abs(curve.y - curve.x).max() < 0.1)
     True
     """
-    positive, prob, units, _ = check_records(y_true, y_prob, groups, None, True, "y_prob")
+    checked = positive, prob, *_ = check_records(y_true, y_prob, groups, None, True, "y_prob")
     if not 0 < span <= 1:
         raise ValueError(f"span must be a share above 0 and at most 1; got {span!r}.")
     if n_points < 2:
@@ -295,7 +287,7 @@ def reliability_curve(
         line = np.divide(s2 * t0 - s1 * t1, determinant, out=flat, where=determinant > 1e-9 * s0 * s2)
         return np.clip(line, 0, 1)
 
-    low, high = _find_band(fit, positive, units, None, n_resamples, confidence_level, random_state)
+    low, high = _find_band(fit, checked, n_resamples, confidence_level, random_state)
     return Curve(points, fit(np.ones((len(prob), 1)))[:, 0], low, high, confidence_level, n_resamples)
 
 
@@ -401,25 +393,20 @@ def decision_curve(
     >>> curve.y.tolist()
     [0.4375, 0.0]
     """
-    positive, prob, units, _ = check_records(y_true, y_prob, groups, None, True, "y_prob")
+    checked = positive, prob, *_ = check_records(y_true, y_prob, groups, None, True, "y_prob")
     cuts = np.arange(1, 100) / 100 if thresholds is None else np.atleast_1d(np.asarray(thresholds, dtype=np.float64))
     _check_thresholds(cuts, thresholds)
     benefit = make_net_benefit(positive, prob, cuts)
-    low, high = _find_band(benefit, positive, units, None, n_resamples, confidence_level, random_state)
+    low, high = _find_band(benefit, checked, n_resamples, confidence_level, random_state)
     return Curve(cuts, benefit(np.ones((len(prob), 1)))[:, 0], low, high, confidence_level, n_resamples)
 
 
 def _find_band(
-    curve: Callable[[Floats], Floats],
-    positive: Mask,
-    units: Codes | None,
-    models: Codes | None,
-    n_resamples: int,
-    confidence_level: float,
-    random_state: Any,
+    curve: Statistic, checked: Checked, n_resamples: int, confidence_level: float, random_state: Any
 ) -> Floats:
     """Return the ends of the pointwise band of a curve of weights, shape (2, n_points)."""
     check_level(confidence_level)
+    positive, _, units, models = checked
     draws = Resampler(positive, units, models).draw(n_resamples, make_rng(random_state))
     values = np.concatenate([curve(weights) for weights in draws], axis=1)
     with warnings.catch_warnings():

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, ndtr, ndtri
 
 from omi_estimators._validation import check_level, warn_few
-from omi_estimators.metrics._bootstrap import bootstrap_interval, check_records
+from omi_estimators.metrics._bootstrap import check_records, run_bootstrap
 from omi_estimators.metrics._results import Floats, Interval, RocTest
 from omi_estimators.metrics._weighted import Codes, Mask, Ranked
 
@@ -97,16 +97,8 @@ def roc_auc_interval(
         what = "records for independent, but some patients have several" if repeats else "scores for one model's"
         raise ValueError(f"DeLong's method takes {what}; use 'auto'.")
     if method == "bootstrap" or repeats or several:
-        interval = bootstrap_interval(
-            positive,
-            score,
-            "roc_auc",
-            groups=groups,
-            folds=folds,
-            n_resamples=n_resamples,
-            confidence_level=confidence_level,
-            random_state=random_state,
-        )
+        given = groups, folds, n_resamples, confidence_level, "percentile", random_state
+        interval = run_bootstrap(positive, {"y_score": score}, ["roc_auc"], None, *given)["y_score", "roc_auc"]
     else:
         warn_few(positive, None)
         interval = Interval(*delong_interval(positive, score, confidence_level), confidence_level, "delong")

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtrit
 
 from omi_estimators._validation import check_level, make_rng, warn_few
-from omi_estimators.metrics._bootstrap import Resampler, check_records
+from omi_estimators.metrics._bootstrap import Resampler, check_records, find_interval
 from omi_estimators.metrics._results import ClassificationIntervals, Floats, Interval
 from omi_estimators.metrics._weighted import Codes, Mask
 
@@ -187,15 +187,14 @@ def classification_intervals(
     if prevalence is not None:
         ppv = _predictive_value(sensitivity, specificity, prevalence)
         npv = _predictive_value(specificity, sensitivity, 1 - prevalence)
-    return ClassificationIntervals(
-        sensitivity=sensitivity,
-        specificity=specificity,
-        ppv=ppv,
-        npv=npv,
-        f1=_bootstrap_f1(positive, called, units, prevalence, n_resamples, confidence_level, make_rng(random_state)),
-        threshold=float(threshold),
-        prevalence=float(positive.mean()) if prevalence is None else prevalence,
-    )
+    cells = np.stack([called & positive, called & ~positive, ~called & ~positive, ~called & positive]).astype(float)
+    draws = Resampler(positive, units, None).draw(n_resamples, make_rng(random_state))
+    drawn = _f1(np.concatenate([cells @ weights for weights in draws], axis=1), prevalence)
+    estimate = float(_f1(cells.sum(axis=1, keepdims=True), prevalence)[0])
+    ends = find_interval(drawn, estimate, confidence_level)
+    f1 = Interval(estimate, *ends, confidence_level, "percentile", n_resamples)
+    prevalence = float(positive.mean()) if prevalence is None else prevalence
+    return ClassificationIntervals(sensitivity, specificity, ppv, npv, f1, float(threshold), prevalence)
 
 
 def find_share(of: Mask, successes: Mask, units: Codes | None, confidence_level: float) -> Interval:
@@ -222,24 +221,6 @@ def _predictive_value(right: Interval, spared: Interval, prevalence: float) -> I
     ratios = (a / b if b > 0 else math.inf, low, high)
     estimate, low, high = (1.0 if math.isinf(ratio) else odds * ratio / (1 + odds * ratio) for ratio in ratios)
     return Interval(estimate, low, high, right.confidence_level, "wilson")
-
-
-def _bootstrap_f1(
-    positive: Mask,
-    called: Mask,
-    units: Codes | None,
-    prevalence: float | None,
-    n_resamples: int,
-    confidence_level: float,
-    rng: np.random.Generator,
-) -> Interval:
-    """Return F1 with its interval by resampling patients."""
-    cells = np.stack([called & positive, called & ~positive, ~called & ~positive, ~called & positive]).astype(float)
-    counts = [cells @ weights for weights in Resampler(positive, units, None).draw(n_resamples, rng)]
-    estimate = float(_f1(cells.sum(axis=1, keepdims=True), prevalence)[0])
-    tails = [(1 - confidence_level) / 2, (1 + confidence_level) / 2]
-    low, high = np.quantile(_f1(np.concatenate(counts, axis=1), prevalence), tails)
-    return Interval(estimate, float(low), float(high), confidence_level, "percentile", n_resamples)
 
 
 def _f1(counts: Floats, prevalence: float | None) -> Floats:

@@ -263,8 +263,8 @@ def find_tier_thresholds(
 
     Returns
     -------
-    rule_out, max_f1, rule_in : float
-        Thresholds in rising order; `rule_in` is infinite if none reaches the PPV.
+    tuple of three float
+        Rule-out, max-F1 and rule-in threshold, in rising order; the last is infinite if none reaches the PPV.
 
     Raises
     ------

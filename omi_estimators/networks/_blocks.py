@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 
 KernelSize = tuple[int, int]
@@ -64,3 +67,30 @@ class BasicBlock(nn.Module):
             Feature maps; leads and samples are divided by the stride.
         """
         return self.relu(self.conv2(self.relu(self.conv1(x))) + self.shortcut(x))
+
+
+class Dropout(nn.Dropout):
+    """Dropout that draws from a generator of its own where it has one: torch's global one is shared by all threads."""
+
+    generator: torch.Generator | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop features, in training only.
+
+        Parameters
+        ----------
+        x : Tensor
+            Features.
+
+        Returns
+        -------
+        Tensor
+            The kept ones, as much larger as there are fewer of them.
+        """
+        if self.generator is None or not self.training:
+            return super().forward(x)
+        kept = torch.empty_like(x).bernoulli_(1 - self.p, generator=self.generator)
+        return x * kept / (1 - self.p)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "generator"}

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from omi_estimators.networks._blocks import BasicBlock, KernelSize, conv_norm
+from omi_estimators.networks._blocks import BasicBlock, Dropout, KernelSize, conv_norm
 
 
 class _ResNet(nn.Module):
@@ -51,7 +51,7 @@ class _ResNet(nn.Module):
                 nn.BatchNorm2d(n_channels),
                 nn.ReLU(inplace=True),
             )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.head = nn.Linear(n_channels, n_classes)
         _initialise(self)
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from omi_estimators._validation import check_groups
 from omi_estimators.persistence._container import decode_card, sha256
 from omi_estimators.persistence._plain import iterate_parts
 
@@ -103,7 +104,8 @@ def find_training(model: Any, y: ArrayLike | None, groups: ArrayLike | None) -> 
     Raises
     ------
     ValueError
-        If `y` and `groups` are not of one length, are empty, or `y` has classes that the model does not know.
+        If `y` and `groups` are not of one length, are empty, a patient is missing, or `y` has classes that the
+        model does not know.
     """
     kept = _find_kept(model, getattr(model, "classes_", None))
     labels, patients = (None if values is None else np.asarray(values) for values in (y, groups))
@@ -123,8 +125,9 @@ def find_training(model: Any, y: ArrayLike | None, groups: ArrayLike | None) -> 
         if unknown.size:
             raise ValueError(f"y has classes {unknown.tolist()!r}, which the model was not fitted on; give its own y.")
         shares = _name_shares(classes, counts / len(labels))
-    n_patients = kept.n_patients if patients is None else len(np.unique(patients))
-    return Training(lengths.pop(), n_patients, shares)
+    n_records = lengths.pop()
+    n_patients = kept.n_patients if groups is None else len(set(check_groups(groups, n_records).tolist()))
+    return Training(n_records, n_patients, shares)
 
 
 def _find_kept(model: Any, classes: Any) -> Training:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import safetensors
 import safetensors.torch
 import torch
-from skorch.history import History
 from torch import Tensor
 
-from omi_estimators._validation import make_rng
-from omi_estimators.classifiers._checks import find_device
-from omi_estimators.classifiers._prediction import uncompiled
-from omi_estimators.classifiers._training import forget_training, make_net, network_params, seeded_torch
+from omi_estimators import classifiers
 from omi_estimators.persistence._container import ModelFileError, network_member
 
 
@@ -40,7 +35,7 @@ def pack_network(classifier: Any, index: int) -> tuple[dict[str, Any], dict[str,
     TypeError
         If the network is another than the classifier's parameters describe.
     """
-    state = uncompiled(classifier.net_.module_).state_dict()
+    state = classifier.net_.module_.state_dict()
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     if _describe(weights) != _describe(_blank_network(classifier).state_dict()):
         raise TypeError(
@@ -64,7 +59,7 @@ def _plain(value: Any) -> bool | int | float | str | None:
 def _blank_network(classifier: Any) -> torch.nn.Module:
     """Return the network that a classifier's parameters describe, of the right shapes, without memory for weights."""
     with torch.device("meta"):
-        return classifier._network(**network_params(classifier))
+        return classifiers.build_network(classifier)
 
 
 def _describe(weights: Any) -> dict[str, tuple[Any, ...]]:
@@ -107,14 +102,7 @@ def restore_network(classifier: Any, members: dict[str, bytes], name: str) -> No
             f"{name} cannot be loaded: the network of its {type(classifier).__name__} cannot be rebuilt "
             f"({type(error).__name__}: {str(error).rstrip('.')})."
         ) from error
-    device = _find_device_here(classifier)
-    rng = make_rng(classifier.random_state)
-    with seeded_torch(rng, device):
-        net = make_net(classifier, device, None, rng)
-    uncompiled(net.module_).load_state_dict(weights)
-    net.history_ = History(history)
-    forget_training(net)
-    classifier.net_ = net
+    classifiers.restore_network(classifier, weights, history)
 
 
 def _check_parameters(classifier: Any, n_tensors: int) -> None:
@@ -137,17 +125,3 @@ def _check_history(history: Any) -> list[dict[str, Any]]:
     if not plain:
         raise ValueError("the history of training is no list of epochs")
     return [{"batches": [], **epoch} for epoch in history]
-
-
-def _find_device_here(classifier: Any) -> torch.device:
-    """Return where a loaded network computes: where its classifier says, or on the CPU if that is not here."""
-    try:
-        return find_device(classifier.device)
-    except ValueError:
-        warnings.warn(
-            f"{type(classifier).__name__} was saved with device={classifier.device!r}, which is not here; it predicts "
-            "on the CPU. Before training it further, set device='auto'.",
-            UserWarning,
-            stacklevel=4,
-        )
-        return torch.device("cpu")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,19 +21,18 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 import omi_estimators
-from omi_estimators.classifiers import _base as classifiers
-from omi_estimators.classifiers._checks import check_signals
-from omi_estimators.classifiers._prediction import fold_batch_norm
-from omi_estimators.classifiers._prior import shift_prior
+from omi_estimators.classifiers import inference_network, shift_prior
 from omi_estimators.leads import LEADS
 from omi_estimators.persistence._container import write_bytes
-from omi_estimators.persistence._int8 import quantize
+from omi_estimators.persistence._plain import is_network
 from omi_estimators.preprocessing import LeadScaler
 
 # How far a probability of the file may be from the model's.
 _TOLERANCE = 1e-5
 _INT8_TOLERANCE = 0.05
 _N_PROBES = 7
+# Beats that quantization sees at once.
+_BATCH = 32
 
 
 def export_onnx(model: Any, path: str | os.PathLike[str], *, int8_beats: ArrayLike | None = None) -> None:
@@ -88,7 +90,11 @@ def export_onnx(model: Any, path: str | os.PathLike[str], *, int8_beats: ArrayLi
     network = _BeatToProbability(classifier, scaler).eval()
     probes = _make_probes(classifier)
     exported = _export(network, probes)
-    beats = None if int8_beats is None else check_signals(classifier, int8_beats, reset=False)
+    beats = None
+    if int8_beats is not None:
+        # For its checks; ONNX Runtime would take what is not finite.
+        classifier.predict_proba(int8_beats)
+        beats = np.asarray(int8_beats, np.float32).reshape(-1, classifier.n_leads_in_, classifier.n_samples_in_)
     facts = {
         "omi_estimators": omi_estimators.__version__,
         "use": "research use, not a medical device",
@@ -108,7 +114,7 @@ def export_onnx(model: Any, path: str | os.PathLike[str], *, int8_beats: ArrayLi
             "allowed; the file was not written. Another version of torch, onnxscript or onnxruntime may mend it."
         )
     if beats is not None:
-        file = quantize(exported, beats)
+        file = _quantize(exported, beats)
         difference = float(_differences(file, classifier, scaler, beats).mean())
         if not difference <= _INT8_TOLERANCE:
             raise RuntimeError(
@@ -133,7 +139,7 @@ def _take_apart(model: Any) -> tuple[list[Any], LeadScaler | None, Any]:
     """Return the steps that the file does not hold, the scaler before the network if there is one, and the network."""
     steps = [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
     *before, classifier = [step for step in steps if step not in (None, "passthrough")]
-    if not isinstance(classifier, classifiers.NetClassifier):
+    if not is_network(classifier):
         raise TypeError(
             f"export_onnx writes networks, and this model ends with {type(classifier).__name__}. Give a network or a "
             "pipeline that ends with one; save(model, path) keeps every model."
@@ -143,23 +149,27 @@ def _take_apart(model: Any) -> tuple[list[Any], LeadScaler | None, Any]:
 
 
 class _BeatToProbability(nn.Module):
-    """Scaling, network, correction of the prevalence and softmax, as `predict_proba` puts them together."""
+    """Scaling, network, prevalence, softmax, and the prevalence alone for no signal, as in `predict_proba`."""
 
     def __init__(self, classifier: Any, scaler: LeadScaler | None):
         super().__init__()
-        self.network = fold_batch_norm(classifier.net_.module_).cpu()
+        self.network = inference_network(classifier)
         self.axes = None if scaler is None else (-1,) if scaler.by == "lead" else (-2, -1)
         to_prior = classifier.class_prior_ if classifier.correct_prior else classifier.training_prior_
         # From equal log-odds, so that what comes out is the shift, up to a constant that softmax does not see.
         shift = shift_prior(np.zeros((1, len(to_prior))), classifier.training_prior_, to_prior)
         self.register_buffer("shift", torch.from_numpy(shift.astype(np.float32)))
+        self.prior: Tensor
+        self.register_buffer("prior", torch.from_numpy(to_prior.astype(np.float32)))
 
     def forward(self, beat: Tensor) -> Tensor:
         """Map beats (n, n_leads, n_samples) to probabilities (n, n_classes)."""
+        is_blank = (beat == 0).flatten(1).all(dim=1, keepdim=True)
         if self.axes is not None:
             largest = beat.abs().amax(dim=self.axes, keepdim=True)
             beat = beat / torch.where(largest > 0, largest, torch.ones_like(largest))
-        return torch.softmax(self.network(beat.unsqueeze(1)) + self.shift, dim=1)
+        probability = torch.softmax(self.network(beat.unsqueeze(1)) + self.shift, dim=1)
+        return torch.where(is_blank, self.prior, probability)
 
 
 def _make_probes(classifier: Any) -> np.ndarray:
@@ -191,6 +201,27 @@ def _export(network: nn.Module, probes: np.ndarray) -> Any:
     for part in (*exported.graph.node, *exported.graph.input, *exported.graph.output, *exported.graph.value_info):
         del part.metadata_props[:]
     return exported
+
+
+def _quantize(model: Any, beats: NDArray[np.float32]) -> bytes:
+    """Return a model in 8 bits: weights per channel, activations in the ranges that they take for `beats`."""
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    batches = ({"beat": beats[start : start + _BATCH]} for start in range(0, len(beats), _BATCH))
+    # On the root logger it recommends a step of preparation that changes nothing for folded convolutions.
+    with tempfile.TemporaryDirectory(prefix="omi-estimators-") as folder, _quiet("root"):
+        path = Path(folder, "model.onnx")
+        quantize_static(
+            model,
+            path,
+            SimpleNamespace(get_next=lambda: next(batches, None)),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            activation_type=QuantType.QUInt8,
+            op_types_to_quantize=["Conv"],
+        )
+        return path.read_bytes()
 
 
 @contextmanager

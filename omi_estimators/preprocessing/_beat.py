@@ -15,8 +15,15 @@ from scipy.signal import resample_poly
 from omi_estimators._compat import HasMethods, Interval, StrOptions
 from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing._average import AverageBeat, NoBeatError, average_beats
-from omi_estimators.preprocessing._base import WaveformTransformer, as_3d, float_type, warn_if_implausible
-from omi_estimators.preprocessing._records import Measured, Usable, report_unusable
+from omi_estimators.preprocessing._rate import rate_evidence, warn_if_implausible
+from omi_estimators.preprocessing._records import (
+    Measured,
+    Usable,
+    WaveformTransformer,
+    as_3d,
+    float_type,
+    report_unusable,
+)
 
 _AVR = LEADS.index("aVR")
 
@@ -131,15 +138,13 @@ def _measure_beat(
     after: float,
     n_samples: int,
     invert_avr: bool,
-) -> tuple[NDArray[np.float64] | None, float, str]:
-    """Return beat, heart rate (1/min) and the reason why there is no beat. At module level, to be cached."""
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64], str]:
+    """Return beat, evidence of the rate, and the reason why there is no beat. At module level, to be cached."""
     try:
         average = average_beats(record, sampling_rate, before, after)
     except NoBeatError as error:
-        return None, np.nan, str(error)
-    intervals = np.diff(average.peaks)
-    rate = 60 * sampling_rate / float(np.median(intervals)) if intervals.size else np.nan
-    return _finish(average, n_samples, invert_avr), rate, ""
+        return None, rate_evidence(record, sampling_rate), str(error)
+    return _finish(average, n_samples, invert_avr), rate_evidence(record, sampling_rate, average), ""
 
 
 class MedianBeat(WaveformTransformer):
@@ -151,8 +156,8 @@ class MedianBeat(WaveformTransformer):
     Parameters
     ----------
     sampling_rate : float, default=500
-        Samples per second of the records, in Hz. A wrong value makes a warning where the heart rates
-        that follow from it cannot be right.
+        Samples per second of the records, in Hz. A wrong value makes a `SamplingRateWarning` where no hearts have
+        the intervals that follow from it.
     before, after : float, default=0.3 and 0.5
         Length of the beat before and after the R peak, in seconds.
     n_samples : int, default=200
@@ -280,7 +285,7 @@ class MedianBeat(WaveformTransformer):
         records = as_3d(X)
         _check_avr(self.invert_avr, records.shape[1])
         beats = np.zeros((*records.shape[:2], self.n_samples), dtype=float_type(X))
-        rates, reasons = np.full(len(records), np.nan), [""] * len(records)
+        evidence, reasons = np.empty((len(records), 3)), [""] * len(records)
         measured = self._map(
             _measure_beat,
             X,
@@ -289,10 +294,10 @@ class MedianBeat(WaveformTransformer):
             n_samples=int(self.n_samples),
             invert_avr=bool(self.invert_avr),
         )
-        for index, (beat, rate, reason) in enumerate(measured):
-            rates[index], reasons[index] = rate, reason
+        for index, (beat, of_rate, reason) in enumerate(measured):
+            evidence[index], reasons[index] = of_rate, reason
             if beat is not None:
                 beats[index] = beat
         amplitudes = np.ptp(beats, axis=2).max(axis=1).astype(np.float64)
-        warn_if_implausible(rates, np.where(amplitudes > 0, amplitudes, np.nan), sampling_rate=self.sampling_rate)
+        warn_if_implausible(evidence, np.where(amplitudes > 0, amplitudes, np.nan), sampling_rate=self.sampling_rate)
         return Measured(beats if X.ndim == 3 else beats[:, 0], Usable.from_reasons(reasons))

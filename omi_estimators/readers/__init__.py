@@ -10,5 +10,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_load": ["UnreadableFileWarning", "load_ecgs"],
         "_read": ["FORMATS", "read_ecg"],
         "_record": ["ECGRecord"],
+        "_wfdb": ["read_wfdb_leads"],
     },
 )

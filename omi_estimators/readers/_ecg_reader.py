@@ -45,7 +45,8 @@ class ECGReader(DocumentedMixin, TransformerMixin, BaseEstimator):
     >>> from sklearn.pipeline import make_pipeline
     >>> from omi_estimators import make_forest_pipeline
     >>> from omi_estimators.readers import ECGReader
-    >>> model = make_pipeline(ECGReader(sampling_rate=500), make_forest_pipeline(sampling_rate=500))
+    >>> reader = ECGReader(sampling_rate=500)
+    >>> model = make_pipeline(reader, make_forest_pipeline(reader.sampling_rate))
     >>> model.fit(["a.xml", "b.xml"], [0, 1])  # doctest: +SKIP
     """
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class ECGFileError(ValueError):
@@ -37,3 +39,16 @@ DAMAGE = (
     struct.error,
     zlib.error,
 )
+
+
+@contextmanager
+def naming_file(name: str) -> Iterator[None]:
+    """Make whatever goes wrong with a file an ECGFileError that names it."""
+    try:
+        yield
+    except ECGFileError as error:
+        text = " ".join(str(error).split())
+        raise ECGFileError(f"{name}: {text if text.endswith(('.', '!', '?')) else f'{text}.'}") from error
+    except DAMAGE as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ECGFileError(f"{name}: it is damaged, reading it ends in {type(error).__name__}: {reason}.") from error

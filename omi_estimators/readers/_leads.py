@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ _LEAST_RATE, _MOST_RATE = 50.0, 50_000.0
 _LEAST_SECONDS = 0.5
 
 
+@lru_cache(maxsize=1024)
 def find_lead(name: object) -> tuple[str, float] | None:
     """Return which lead a signal is, and its sign, or None if it is none of the twelve.
 
@@ -78,7 +80,7 @@ def make_signal(
         If there is no lead, a lead twice, leads of different lengths, no sample, less than half a second, an
         infinite value, an impossible rate, or a range of values that no heart gives in millivolts.
     """
-    leads, others = _sort_by_lead(named)
+    leads, others = sort_by_lead(named)
     lengths = {len(values) for values in leads.values()}
     if len(lengths) != 1:
         counts = ", ".join(f"{lead} {len(values)}" for lead, values in leads.items())
@@ -123,7 +125,7 @@ def _einthoven_miss(signal: NDArray[np.float64]) -> float:
     return float(np.percentile(there, 99)) if len(there) else 0.0
 
 
-def _sort_by_lead(
+def sort_by_lead(
     named: Iterable[tuple[object, NDArray[np.floating]]],
 ) -> tuple[dict[str, NDArray[np.float64]], list[str]]:
     """Return the signals by lead, and the names of those that are none."""

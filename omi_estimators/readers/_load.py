@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from joblib import delayed
 from numpy.typing import NDArray
 
-from omi_estimators._compat import run_parallel
+from omi_estimators._compat import delayed, run_parallel
 from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing import resample_ecg
 from omi_estimators.readers._errors import ECGFileError
@@ -81,7 +80,7 @@ def load_ecgs(
         `missing_duration` (s filled with NaN), `age` (years), `sex` (0 male, 1 female), `patient_id`,
         `recording_time`, the device's measurements (`device_heart_rate`, …), `derived_leads`, `missing_leads`, `notes`
         and `error`, which is empty but with ``on_error="keep"``. ``table.attrs["skipped"]`` is the list of
-        (path, reason) of all files that could not be read.
+        (path, reason) of all files that could not be read, ``table.attrs["sampling_rate"]`` the rate of `X`.
 
     Raises
     ------
@@ -115,7 +114,9 @@ def load_ecgs(
         raise ECGFileError(f"None of the {len(files)} files could be read; the first: {skipped[0][1]}")
     if skipped:
         warnings.warn(_describe(skipped, len(files)), UnreadableFileWarning, stacklevel=2)
-    return X[: len(rows)], _make_table(rows, skipped)
+    table = _make_table(rows, skipped)
+    table.attrs["sampling_rate"] = sampling_rate
+    return X[: len(rows)], table
 
 
 def _check_arguments(

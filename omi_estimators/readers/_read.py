@@ -17,7 +17,7 @@ from omi_estimators.readers._detect import (
     is_text,
     is_wfdb_header,
 )
-from omi_estimators.readers._errors import DAMAGE, ECGFileError
+from omi_estimators.readers._errors import ECGFileError, naming_file
 from omi_estimators.readers._record import ECGRecord
 
 if TYPE_CHECKING:
@@ -116,15 +116,8 @@ def read_ecg(
     <ECGRecord: NPY, 12 leads, 10 s at 500 Hz>
     """
     path = Path(path)
-    try:
+    with naming_file(path.name):
         return _read(path, sampling_rate, unit, leads)
-    except ECGFileError as error:
-        raise ECGFileError(f"{path.name}: {_as_sentence(error)}") from error
-    except DAMAGE as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ECGFileError(
-            f"{path.name}: it is damaged, reading it ends in {type(error).__name__}: {reason}."
-        ) from error
 
 
 def _read(path: Path, sampling_rate: float | None, unit: str | None, leads: Sequence[str] | None) -> ECGRecord:
@@ -176,8 +169,3 @@ def _open(path: Path) -> tuple[str, Source]:
     if is_text(data[:4096]):
         return "csv", source
     raise ECGFileError(f"it is of no known format; read are {', '.join(FORMATS.values())}")
-
-
-def _as_sentence(error: ECGFileError) -> str:
-    text = " ".join(str(error).split())
-    return text if text.endswith((".", "!", "?")) else f"{text}."

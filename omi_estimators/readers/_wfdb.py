@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omi_estimators.readers._errors import ECGFileError
+from omi_estimators.leads import LEADS
+from omi_estimators.readers._errors import ECGFileError, naming_file
 from omi_estimators.readers._fields import to_age, to_sex
-from omi_estimators.readers._leads import find_lead, make_signal
+from omi_estimators.readers._leads import find_lead, make_signal, sort_by_lead
 from omi_estimators.readers._record import ECGRecord
 from omi_estimators.readers._units import to_millivolts
 
@@ -26,6 +28,8 @@ _AGE = re.compile(r"<?\bage\b>?\s*[:=]?\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
 _SEX = re.compile(r"<?\b(?:sex|gender)\b>?\s*[:=]?\s*(\w+)", re.IGNORECASE)
 _DIAGNOSIS = re.compile(r"<?\b(?:dx|diagnos[ei]s|reason for admission)\b>?\s*[:=]?\s*(.+)", re.IGNORECASE)
 _GAIN = re.compile(r"^([\d.eE+-]+)")
+# After file, format, gain, resolution, zero and first value.
+_CHECKSUM = re.compile(r"\S+\s+\S+\s+\S+\s+\d+\s+-?\d+\s+-?\d+\s+(-?\d+)\b")
 
 
 def read(source: Source) -> ECGRecord:
@@ -47,19 +51,19 @@ def read(source: Source) -> ECGRecord:
         If a signal file is absent, shorter than the header says, or outside the record's folder, if a signal is not
         calibrated, or the leads have different rates.
     """
-    wfdb = _import_wfdb()
     if source.path.suffix == ".hea":
-        record, calibrated, damaged = _read_record(wfdb, source.path)
+        record, lines = _read_record(source.path)
     else:
         # The library finds a header by its suffix only.
         with tempfile.TemporaryDirectory(prefix="omi-estimators-") as folder:
             header = Path(folder, "record.hea")
             header.write_bytes(source.data)
-            for name in set(_read_header(wfdb, header, source.path.parent).file_name):
+            for name in _check_header(header, source.path.parent)[0]:
                 shutil.copy(source.path.parent / name, folder)
-            record, calibrated, damaged = _read_record(wfdb, header)
-    named, rate = _calibrate(record, calibrated, source.unit)
+            record, lines = _read_record(header)
+    named, rate = _calibrate(record, lines, source.unit)
     signal, derived, missing, notes = make_signal(named, rate)
+    damaged = _find_damaged(record, lines)
     if damaged:
         notes += (f"The checksum in the header is not that of the samples: {', '.join(damaged)}. Damaged or edited?",)
     comments = "\n".join(str(comment) for comment in record.comments or ())
@@ -78,6 +82,50 @@ def read(source: Source) -> ECGRecord:
     )
 
 
+def read_wfdb_leads(path: str | os.PathLike[str]) -> tuple[NDArray[np.float64], float]:
+    """Read the leads of a WFDB record as the file has them: none is derived, and no value judged.
+
+    For data sets of known quality, where `read_ecg` would look at each record longer than reading it takes.
+
+    Parameters
+    ----------
+    path : path-like
+        The record, without suffix.
+
+    Returns
+    -------
+    signal : ndarray of shape (12, n_samples)
+        Millivolts, leads in the order of `LEADS`; NaN for leads that the record lacks.
+    sampling_rate : float
+        Hz.
+
+    Raises
+    ------
+    ECGFileError
+        If a file is absent, cut short or damaged, or a signal is not calibrated in a unit of voltage.
+    ImportError
+        If `wfdb` is not installed (`pip install omi-estimators[io]`).
+
+    Examples
+    --------
+    >>> from omi_estimators.readers import read_wfdb_leads
+    >>> signal, sampling_rate = read_wfdb_leads("ptb-xl/records500/00000/00001_hr")  # doctest: +SKIP
+    >>> signal.shape, sampling_rate  # doctest: +SKIP
+    ((12, 5000), 500.0)
+    """
+    _import_wfdb()
+    header = Path(f"{os.fspath(path)}.hea")
+    with naming_file(header.name):
+        if not header.is_file():
+            raise ECGFileError(f"the header {header.name} is absent")
+        named, rate = _calibrate(*_read_record(header, physical=True), None)
+        leads, _ = sort_by_lead(named)
+        signal = np.full((len(LEADS), max(map(len, leads.values()))), np.nan)
+        for lead, values in leads.items():
+            signal[LEADS.index(lead)] = values
+    return signal, rate
+
+
 def _import_wfdb() -> ModuleType:
     try:
         import wfdb
@@ -90,48 +138,51 @@ def _import_wfdb() -> ModuleType:
     return module
 
 
-def _read_header(wfdb: ModuleType, header: Path, folder: Path) -> Any:
-    """Return what a header says of a record, whose signal files must lie in `folder`."""
-    found = wfdb.rdheader(str(header)[: -len(".hea")])
-    names = getattr(found, "file_name", None)
-    if not names or getattr(found, "seg_name", None):
+def _check_header(header: Path, folder: Path) -> tuple[list[str], int, list[str]]:
+    """Return a header's signal files, which must lie in `folder`, how many samples it states, and its signals' lines.
+
+    As the library reads it, which takes as long for that as for the signals, and so does it but once.
+    """
+    text = header.read_text(encoding="ascii", errors="ignore")
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+    first = lines[0].split() if lines else [""]
+    if len(lines) < 2 or "/" in first[0]:
         raise ECGFileError(
             "it is a WFDB record of several segments, or without signals; give the header of one segment"
         )
-    for name in dict.fromkeys(names):
+    names = list(dict.fromkeys(line.split()[0] for line in lines[1:]))
+    for name in names:
         # Else a header could have any file on the disk read.
         if name != Path(name).name or name in (".", "..") or "\\" in name:
             raise ECGFileError(f"its header names a signal file outside its folder, {name[:60]!r}")
         if not (folder / name).is_file():
             raise ECGFileError(f"its signal file {name} is absent; copy it beside the header")
-    return found
+    stated = re.match(r"\d*", first[3] if len(first) > 3 else "")
+    n_samples = int(stated[0] or 0) if stated else 0
+    if n_samples * (len(lines) - 1) > 2**31:
+        raise ECGFileError(f"its header says {n_samples} samples of {len(lines) - 1} signals, more than any ECG has")
+    return names, n_samples, lines[1:]
 
 
-def _read_record(wfdb: ModuleType, header: Path) -> tuple[Any, list[bool], list[str]]:
-    """Return the record of a header, which signals have a gain, and the names of those that are damaged."""
-    stated = _read_header(wfdb, header, header.parent)
-    if stated.sig_len and stated.sig_len * stated.n_sig > 2**31:
-        raise ECGFileError(f"its header says {stated.sig_len} samples of {stated.n_sig} signals, more than any ECG has")
-    record = wfdb.rdrecord(str(header)[: -len(".hea")], smooth_frames=False, physical=False)
-    damaged = _find_damaged(record, stated.checksum)
-    record.e_p_signal = record.dac(expanded=True)
-    expected = stated.sig_len
+def _read_record(header: Path, *, physical: bool = False) -> tuple[Any, list[str]]:
+    """Return the record of a header, and the header's lines of its signals; if `physical`, without the counts."""
+    _, n_samples, lines = _check_header(header, header.parent)
+    record = _import_wfdb().rdrecord(str(header)[: -len(".hea")], smooth_frames=False, physical=physical)
+    if not physical:
+        record.e_p_signal = record.dac(expanded=True)
     for signal, per_frame in zip(record.e_p_signal, record.samps_per_frame, strict=True):
-        if expected and len(signal) != expected * per_frame:
+        if n_samples and len(signal) != n_samples * per_frame:
             raise ECGFileError(
-                f"its header says {expected * per_frame} samples, but there are {len(signal)}; it is cut short"
+                f"its header says {n_samples * per_frame} samples, but there are {len(signal)}; it is cut short"
             )
-    lines = [line for line in header.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    lines = [line for line in lines if not line.lstrip().startswith("#")][1 : 1 + record.n_sig]
-    return record, [_has_gain(line) for line in lines], damaged
+    return record, lines
 
 
-def _find_damaged(record: Any, checksums: list[int | None] | None) -> list[str]:
+def _find_damaged(record: Any, lines: list[str]) -> list[str]:
     """Return the names of signals whose samples do not have the checksum of the header, where it has one."""
-    if not checksums:
-        return []
-    found = zip(record.sig_name, record.calc_checksum(expanded=True), checksums, strict=True)
-    return [str(name) for name, ours, theirs in found if theirs is not None and (int(ours) - int(theirs)) % 65536]
+    stated = [_CHECKSUM.match(line) for line in lines]
+    found = zip(record.sig_name, record.calc_checksum(expanded=True), stated, strict=True)
+    return [str(name) for name, ours, theirs in found if theirs and (int(ours) - int(theirs[1])) % 65536]
 
 
 def _has_gain(line: str) -> bool:
@@ -141,9 +192,7 @@ def _has_gain(line: str) -> bool:
     return found is not None and float(found[1]) != 0
 
 
-def _calibrate(
-    record: Any, calibrated: list[bool], unit: str | None
-) -> tuple[list[tuple[str, NDArray[np.float64]]], float]:
+def _calibrate(record: Any, lines: list[str], unit: str | None) -> tuple[list[tuple[str, NDArray[np.float64]]], float]:
     """Return names and millivolts of the signals, and the rate of the leads among them."""
     rates = set()
     named = []
@@ -153,7 +202,7 @@ def _calibrate(
             continue
         rates.add(float(record.fs) * record.samps_per_frame[column])
         values = np.asarray(record.e_p_signal[column], dtype=np.float64)
-        if calibrated[column]:
+        if _has_gain(lines[column]):
             named.append((name, values * to_millivolts(record.units[column])))
         elif unit is None:
             raise ECGFileError(

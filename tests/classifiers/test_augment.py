@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from omi_estimators.classifiers._augment import Augmentation
-from omi_estimators.classifiers._schedule import Schedule
+from omi_estimators.classifiers._data import Augmentation
+from omi_estimators.classifiers._training import Schedule
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import check_estimator
 
 from omi_estimators import classifiers
-from omi_estimators.classifiers import PAPER_RECIPE, ECGSmartNetClassifier
-from omi_estimators.classifiers._prior import shift_prior
+from omi_estimators.classifiers import PAPER_RECIPE, ECGSmartNetClassifier, shift_prior
 
 NAMES = ["ECGSmartNetClassifier", "ResNet18Classifier", "TemporalResNet18Classifier"]
 TINY = {"width": 4, "blocks": (1, 1), "max_epochs": 30, "lr": 1e-2, "n_threads": 1, "random_state": 0}
@@ -252,7 +251,7 @@ def test_a_record_too_large_for_a_probability_is_named(make_beats):
 @pytest.mark.parametrize("groups", [5, "patients", [[0], [1]]], ids=str)
 def test_patients_of_another_shape_are_an_error(make_beats, groups):
     X, y, _ = make_beats()
-    with pytest.raises(ValueError, match="groups must hold one patient per record; got"):
+    with pytest.raises(ValueError, match="groups must hold one patient for each of the 40 records; got"):
         ECGSmartNetClassifier().fit(X, y, groups=groups)
 
 

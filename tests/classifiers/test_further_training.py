@@ -16,6 +16,9 @@ from omi_estimators import ECGSmartNetClassifier
 from omi_estimators.classifiers import PAPER_RECIPE
 from omi_estimators.preprocessing import LeadScaler
 
+# Most of these tests split by record, and the warning has its own test.
+pytestmark = pytest.mark.filterwarnings("ignore:early_stopping=True without groups")
+
 TINY = PAPER_RECIPE | {"width": 4, "blocks": (1, 1), "max_epochs": 4, "lr": 1e-2, "n_threads": 1, "random_state": 0}
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tracemalloc
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from skorch.callbacks import EpochScoring
 
 from omi_estimators import ECGSmartNetClassifier
 from omi_estimators.classifiers import PAPER_RECIPE
-from omi_estimators.classifiers._records import (
+from omi_estimators.classifiers._data import (
     Batches,
     Records,
     TensorRecords,
@@ -19,6 +21,9 @@ from omi_estimators.classifiers._records import (
     merge_records,
     split_patients,
 )
+
+# Most of these tests split by record, and the warning has its own test.
+pytestmark = pytest.mark.filterwarnings("ignore:early_stopping=True without groups")
 
 TINY = PAPER_RECIPE | {"width": 4, "blocks": (1, 1), "max_epochs": 3, "lr": 1e-2, "n_threads": 1, "random_state": 0}
 
@@ -55,9 +60,92 @@ def test_merged_records_keep_the_weight_of_each_class():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(5, 1, 3)).astype(np.float32)[[0, 1, 1, 2, 1, 3, 4]]
     y, groups = np.array([0, 1, 1, 0, 0, 1, 1]), np.array([0, 1, 1, 2, 1, 3, 4])
-    merged = merge_records(Records(X, np.arange(7), y, np.array([1, 2, 3, 1, 1, 2, 1.0]), groups))
-    assert len(merged.y) == 6
-    np.testing.assert_array_equal(np.bincount(merged.y, weights=merged.weight), [3, 8])
+    records = Records(X, np.arange(7), y, np.array([1, 2, 3, 1, 1, 2, 1.0]), groups)
+    for by_patient in (True, False):
+        merged = merge_records(records, by_patient=by_patient)
+        assert len(merged.y) == 6
+        np.testing.assert_array_equal(np.bincount(merged.y, weights=merged.weight), [3, 8])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_names_of_patients_and_order_of_records_do_not_change_what_is_merged(seed):
+    rng = np.random.default_rng(seed)
+    # Few signals, so that patients share records, and some patients have just the same ones.
+    X = rng.normal(size=(4, 1, 3)).astype(np.float32)[rng.integers(0, 4, 30)]
+    y, groups, weight = rng.integers(0, 2, 30), rng.integers(0, 12, 30), rng.integers(1, 3, 30) * 0.1
+    merged = merge_records(Records(X, np.arange(30), y, weight, groups), by_patient=True)
+    order, names = rng.permutation(30), rng.permutation(12)
+    other = merge_records(
+        Records(X[order], np.arange(30), y[order], weight[order], names[groups][order]), by_patient=True
+    )
+    np.testing.assert_array_equal(X[merged.rows], X[order][other.rows])
+    for name in ("y", "weight", "groups"):
+        np.testing.assert_array_equal(getattr(merged, name), getattr(other, name))
+    pairs = {(X[row].tobytes(), label, patient) for row, label, patient in zip(range(30), y, groups, strict=True)}
+    assert len(merged.y) == len(pairs)
+    assert len(set(merged.groups.tolist())) == len(set(groups.tolist()))
+
+
+RENAMED = {
+    "padded": lambda groups: [f"p{group:03d}" for group in groups],
+    "not padded": lambda groups: [f"p{group}" for group in groups],
+    "backwards": lambda groups: 100 - groups,
+}
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_the_spelling_of_patients_does_not_change_the_network(make_classifier, make_beats, early_stopping):
+    X, y, groups = make_beats()
+    fits = [
+        make_classifier(early_stopping=early_stopping).fit(X, y, groups=named(groups)).predict_proba(X)
+        for named in (np.asarray, *RENAMED.values())
+    ]
+    for other in fits[1:]:
+        np.testing.assert_array_equal(fits[0], other)
+
+
+def test_patients_that_nothing_uses_do_not_change_the_network(make_classifier, make_beats):
+    X, y, groups = make_beats()
+    # A copy in another patient's name is still a copy.
+    X, y, groups = np.concatenate([X, X[:3]]), np.append(y, y[:3]), np.append(groups, groups[-3:])
+    given, absent = (make_classifier(early_stopping=False).fit(X, y, groups=groups_) for groups_ in (groups, None))
+    np.testing.assert_array_equal(given.predict_proba(X), absent.predict_proba(X))
+    assert (given.n_patients_, absent.n_patients_) == (20, None)
+
+
+@pytest.mark.filterwarnings("default:early_stopping=True without groups")
+def test_early_stopping_that_splits_by_record_is_warned_of(make_classifier, make_beats):
+    X, y, groups = make_beats()
+    with pytest.warns(UserWarning, match=r"splits by record.*fit\(X, y, groups=patients\), or net__groups") as caught:
+        make_classifier().fit(X, y)
+    assert [warning.filename for warning in caught] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_classifier().fit(X, y, groups=groups)
+        make_classifier(early_stopping=False).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (1e308, "must add up to a positive number of at most 1e"),
+        (0.0, "its sum is 0"),
+        (np.nan, "finite numbers that are not negative; got nan for record 0"),
+        (-1.0, "got -1.0 for record 0"),
+    ],
+)
+def test_weights_that_are_none_are_errors(make_classifier, make_beats, weight, message):
+    X, y, _ = make_beats()
+    with pytest.raises(ValueError, match=message):
+        make_classifier().fit(X, y, sample_weight=np.full(len(y), weight))
+
+
+def test_large_weights_are_only_ratios(make_classifier, make_beats):
+    X, y, groups = make_beats()
+    large, plain = (
+        make_classifier().fit(X, y, sample_weight=np.full(len(y), weight), groups=groups) for weight in (2.0**900, 1.0)
+    )
+    np.testing.assert_array_equal(large.predict_proba(X), plain.predict_proba(X))
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -87,8 +175,19 @@ def test_groups_reach_the_inner_split(make_classifier, make_beats):
 
 def test_groups_of_another_length_are_an_error(make_classifier, make_beats):
     X, y, groups = make_beats()
-    with pytest.raises(ValueError, match="inconsistent numbers"):
+    with pytest.raises(ValueError, match=r"one patient for each of the 40 records; got shape \(39,\)"):
         make_classifier().fit(X, y, groups=groups[:-1])
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT], ids=str)
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_missing_patients_are_an_error(make_classifier, make_beats, missing, early_stopping):
+    X, y, groups = make_beats()
+    names = [f"p{group}" for group in groups]
+    for kind in (object, "string"):
+        series = pd.Series([*names[:7], missing, *names[8:]], dtype=kind)
+        with pytest.raises(ValueError, match="groups has missing patients, the first for record 7"):
+            make_classifier(early_stopping=early_stopping).fit(X, y, groups=series)
 
 
 @pytest.mark.parametrize(("how", "size"), [("undersample", 2), ("oversample", 6)])
@@ -170,8 +269,19 @@ def test_a_batch_size_that_never_meets_two_classes_is_an_error():
 def test_blank_records_are_named(make_classifier, make_beats):
     X, y, _ = make_beats()
     X[7] = 0
-    with pytest.warns(UserWarning, match=r"1 of 40 records .* record 7"):
-        make_classifier().fit(X, y)
+    with pytest.warns(UserWarning, match=r"1 of 40 records .* left out of training: record 7\.") as caught:
+        make_classifier(early_stopping=False).fit(X, y)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_blank_records_are_not_learned_from(make_classifier, make_beats):
+    X, y, groups = make_beats(prevalence=0.3)
+    blank = np.insert(X, [0, 9, 40], 0, axis=0), np.insert(y, [0, 9, 40], [1, 0, 1]), np.insert(groups, [0, 9, 40], 99)
+    plain = make_classifier().fit(X, y, groups=groups)
+    with pytest.warns(UserWarning, match=r"3 of 43 records are zero.*record 0, 10, 42\."):
+        among = make_classifier().fit(*blank[:2], groups=blank[2])
+    np.testing.assert_array_equal(among.predict_proba(X), plain.predict_proba(X))
+    np.testing.assert_array_equal(among.class_prior_, plain.class_prior_)
 
 
 @pytest.mark.parametrize(("width", "channels_last"), [(4, False), (16, True)])

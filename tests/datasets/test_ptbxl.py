@@ -216,7 +216,7 @@ def _truncate(path):
         (lambda path: write_record(path.parents[2], 2, n_samples=4000), "4000 samples, not 5000"),
         (lambda path: write_record(path.parents[2], 2, header_rate=250), "250 Hz, not 500 Hz"),
         (lambda path: write_record(path.parents[2], 2, unit="mmHg"), "mmHg"),
-        (lambda path: write_record(path.parents[2], 2, leads=("ART", "RESP")), "no valid sample"),
+        (lambda path: write_record(path.parents[2], 2, leads=("ART", "RESP")), "none of the twelve leads"),
     ],
     ids=["cut", "no dat", "no hea", "empty hea", "garbage", "short", "rate", "unit", "leads"],
 )

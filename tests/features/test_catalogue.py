@@ -10,7 +10,7 @@ import pytest
 
 from omi_estimators.datasets import make_omi_ecgs
 from omi_estimators.features import GROUPS, NeuroKitFeatures, catalogue, feature_names
-from omi_estimators.features import _measure as measure_module
+from omi_estimators.features import _neurokit_features as measure_module
 from omi_estimators.leads import LEADS
 
 TABLE = Path(__file__).parents[2] / "docs" / "features.md"

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from omi_estimators import ECGSmartNetClassifier, ResNet18Classifier, TemporalResNet18Classifier, make_net_pipeline
-from omi_estimators.inspection import SaliencyDisplay, randomisation_check, saliency
+from omi_estimators.inspection import SaliencyDisplay, _saliency, randomisation_check, saliency
 from omi_estimators.inspection._saliency import METHODS
 
 pytest.importorskip("captum")
@@ -40,12 +40,24 @@ def test_it_finds_what_was_planted(method, planted):
     assert found.values.shape == found.beats.shape == (20, 12, 100)
 
 
-def test_integrated_gradients_add_up(planted):
+@pytest.mark.parametrize("n_steps", [4, 32])
+def test_integrated_gradients_add_up(planted, monkeypatch, n_steps):
+    monkeypatch.setattr(_saliency, "_N_STEPS", n_steps)
     net, X, _ = planted
     baseline = X[0]
     found = saliency(net, X[1:9], method="integrated_gradients", baseline=baseline)
-    reference = saliency(net, X[:1]).log_odds
-    np.testing.assert_allclose(found.values.sum(axis=(1, 2)), found.log_odds - reference, rtol=0.05, atol=0.05)
+    total = found.log_odds - saliency(net, X[:1]).log_odds
+    gap = np.abs(found.values.sum(axis=(1, 2)) - total)
+    # What the documentation promises.
+    assert (gap <= np.maximum(0.05, 0.01 * np.abs(total)) + 1e-4).all()
+
+
+def test_integrated_gradients_that_do_not_add_up_are_named(planted, monkeypatch):
+    monkeypatch.setattr(_saliency, "_N_STEPS", 2)
+    monkeypatch.setattr(_saliency, "_MOST_STEPS", 2)
+    net, X, y = planted
+    with pytest.warns(UserWarning, match=r"of \d+ of 5 records \(first: record \d\) do not add up .* after 2 steps"):
+        saliency(net, X[y == 1][:5], method="integrated_gradients")
 
 
 def test_a_gradient_is_a_gradient(planted):
@@ -129,7 +141,7 @@ def test_one_lead(planted):
 
 def test_a_pipeline_explains_its_beats(make_ecg):
     X = make_ecg(8)
-    pipeline = make_net_pipeline(width=4, blocks=(1, 1), max_epochs=1, random_state=0).fit(X, np.tile([0, 1], 4))
+    pipeline = make_net_pipeline(500, width=4, blocks=(1, 1), max_epochs=1, random_state=0).fit(X, np.tile([0, 1], 4))
     found = saliency(pipeline, X[:2])
     assert found.values.shape == (2, 12, 200)
     assert found.sampling_rate == pytest.approx(250)

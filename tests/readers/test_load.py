@@ -58,6 +58,7 @@ def broken(tmp_path) -> list[Path]:
 
 def test_values_and_table(files, ecgs):
     X, table = load_ecgs(files)
+    assert table.attrs["sampling_rate"] == 500
     assert X.dtype == np.float32
     assert X.shape == ecgs.X.shape
     assert np.abs(X - ecgs.X).max() < 0.0011
@@ -155,7 +156,7 @@ def test_bad_arguments(arguments, message):
 
 
 def test_a_pipeline_from_paths_is_one_from_arrays(files, ecgs):
-    forest = make_forest_pipeline(n_estimators=10, random_state=0)
+    forest = make_forest_pipeline(500, n_estimators=10, random_state=0)
     from_paths = make_pipeline(ECGReader(), clone(forest)).fit([str(path) for path in files], ecgs.y)
     X, _ = load_ecgs(files)
     assert np.array_equal(from_paths.predict_proba(files), clone(forest).fit(X, ecgs.y).predict_proba(X))

@@ -1,4 +1,4 @@
-"""Training records as the networks get them: merged, weighted, split by patient, drawn in balanced batches."""
+"""Training records as the networks get them: merged, weighted, split by patient, drawn in balanced, changed batches."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-
-from omi_estimators.classifiers._augment import Augmentation
 
 Batch = tuple[dict[str, Tensor], Tensor]
 
@@ -36,37 +34,67 @@ class Records(NamedTuple):
         return Records(self.source, self.rows[index], self.y[index], self.weight[index], self.groups[index])
 
 
-def merge_records(records: Records) -> Records:
+def merge_records(records: Records, *, by_patient: bool) -> Records:
     """Merge equal records, adding up their weights, and put them in an order that their content fixes.
 
-    A weight of two then means exactly what two copies mean, and the order of the records does not
-    change a trained network.
+    A weight of two then means exactly what two copies mean, and neither the order of the records nor the names of the
+    patients change a trained network.
 
     Parameters
     ----------
     records : Records
-        Signals, labels, weights and patients. Records are equal if signal, label and patient are.
+        Signals, labels, weights and patients.
+    by_patient : bool
+        Whether equal records of two patients stay two. Otherwise each merged record is a patient of its own.
 
     Returns
     -------
     Records
-        Without copies, sorted by a digest of their content.
+        Without copies. Patients are numbered by what their records hold, so that a split does not depend on names.
     """
     digests = np.frombuffer(digest_records(records), dtype=[("high", ">u8"), ("low", ">u8")])
-    keys, first, copy_of = np.unique(digests, return_index=True, return_inverse=True)
-    weight = np.bincount(copy_of, weights=records.weight, minlength=len(keys)).astype(np.float64)
-    return records.take(first)._replace(weight=weight)
+    content = np.unique(digests, return_inverse=True)[1]
+    patients = records.groups if by_patient else np.zeros_like(records.groups)
+    # Weights too, so that the sum of those of copies is rounded alike in every order.
+    order = np.lexsort((records.weight, patients, content))
+    content, patients = content[order], patients[order]
+    first = np.flatnonzero(np.diff(content, prepend=-1) | np.diff(patients, prepend=-1))
+    content, patients = content[first], patients[first]
+    merged = records.take(order[first])._replace(weight=np.add.reduceat(records.weight[order], first))
+    if not by_patient:
+        return merged._replace(groups=np.arange(len(first)))
+    ranks = _rank_patients(content, patients, merged.weight)
+    return merged._replace(groups=ranks).take(np.lexsort((ranks, content)))
+
+
+def _rank_patients(
+    content: NDArray[np.intp], patients: NDArray[np.int64], weight: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Return the number of each record's patient, which what the patient's records hold decides, and no name."""
+    patients = np.unique(patients, return_inverse=True)[1]
+    order = np.lexsort((content, patients))
+    starts = np.flatnonzero(np.diff(patients[order], prepend=-1))[1:]
+    parts = zip(np.split(content[order], starts), np.split(weight[order], starts), strict=True)
+    keys = [(contents.tobytes(), weights.tobytes()) for contents, weights in parts]
+    ranks = np.empty(len(keys), dtype=np.int64)
+    ranks[sorted(range(len(keys)), key=keys.__getitem__)] = np.arange(len(keys))
+    return ranks[patients]
 
 
 def digest_records(records: Records) -> bytearray:
-    """Return 16 bytes for each record, which signal, label and patient decide."""
+    """Return 16 bytes for each record, which signal and label decide."""
     digests = bytearray()
-    for row, label, patient in zip(records.rows, records.y, records.groups, strict=True):
+    for row, label in zip(records.rows, records.y, strict=True):
         # Adding zero turns -0.0 into 0.0: equal numbers have equal bytes then.
         digest = blake2b(np.add(records.source[row], 0, order="C").data, digest_size=16)
-        digest.update(np.array([label, patient], dtype=np.int64).data)
+        digest.update(np.int64(label).tobytes())
         digests += digest.digest()
     return digests
+
+
+def class_mass(records: Records, n_classes: int) -> NDArray[np.float64]:
+    """Return the sum of weights in each class."""
+    return np.bincount(records.y, weights=records.weight, minlength=n_classes).astype(np.float64)
 
 
 def split_patients(
@@ -253,3 +281,52 @@ def balance_batch(index: NDArray[np.intp], y: NDArray[np.int64], how: str) -> ND
     sizes = [len(member) for member in members]
     size = min(sizes) if how == "undersample" else max(sizes)
     return np.concatenate([np.resize(member, size) for member in members])
+
+
+class Augmentation(NamedTuple):
+    """How far training records are changed; zero leaves that part alone.
+
+    Attributes
+    ----------
+    time_shift : float
+        A record is moved earlier or later by up to this share of its length; its ends are repeated to fill up.
+    amplitude_scale : float
+        A lead is multiplied by a factor drawn from ``1 ± amplitude_scale``: electrodes and body
+        shape change the size of a lead, not its message.
+    baseline_wander : float
+        Most height, in the units of the record, of a straight line with random ends added to a lead.
+    lead_dropout : float
+        Probability that a lead is zero, as if its electrode had come off. One lead always stays.
+    """
+
+    time_shift: float = 0.0
+    amplitude_scale: float = 0.0
+    baseline_wander: float = 0.0
+    lead_dropout: float = 0.0
+
+    def __call__(self, x: Tensor, rng: np.random.Generator) -> Tensor:
+        """Return changed copies of records of shape (n_records, 1, n_leads, n_samples)."""
+        n_records, _, n_leads, n_samples = x.shape
+        furthest = int(self.time_shift * n_samples)
+        if furthest:
+            shifts = rng.integers(-furthest, furthest, (n_records, 1, 1, 1), endpoint=True)
+            index = np.clip(np.arange(n_samples) - shifts, 0, n_samples - 1)
+            x = x.gather(3, torch.from_numpy(index).to(x.device).expand_as(x))
+        if self.amplitude_scale:
+            factor = 1 + rng.uniform(-self.amplitude_scale, self.amplitude_scale, (n_records, 1, n_leads, 1))
+            x = x * _like(factor, x)
+        if self.baseline_wander:
+            first, last = rng.uniform(-self.baseline_wander, self.baseline_wander, (2, n_records, 1, n_leads, 1))
+            # A flat lead has no baseline: it stays the zero that says so.
+            line = _like(first + (last - first) * np.linspace(0, 1, n_samples), x)
+            x = x + line * (x != 0).any(dim=3, keepdim=True)
+        if self.lead_dropout and n_leads > 1:
+            draws = rng.random((n_records, 1, n_leads, 1))
+            stays = (draws >= self.lead_dropout) | (draws == draws.max(axis=2, keepdims=True))
+            x = x * _like(stays, x)
+        return x
+
+
+def _like(array: np.ndarray, x: Tensor) -> Tensor:
+    """Return an array as a tensor of the type and on the device of `x`."""
+    return torch.from_numpy(np.asarray(array, dtype=np.float32)).to(x.device, x.dtype)
