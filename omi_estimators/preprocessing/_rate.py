@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,8 +34,8 @@ _AGREEMENT, _LEAST_AGREEMENT = np.array([0.35, 0.6]), 0.05
 _QRS_DURATION, _QT = 7.8, 1.47
 # Rates that recorders have; those nearer than a tenth to each other cannot be told apart.
 _RATES = np.array([100, 125, 200, 250, 300, 360, 400, 500, 600, 1000, 2000])
-# Where no beats are found, they are looked for as if the rate were that much lower; not below the second value (Hz).
-_SLOWER, _LEAST_RATE = 4, 40
+# Where no beats are found, they are looked for as if the rate were this many times as high, but not below 40 Hz.
+_OTHER_RATES, _LEAST_RATE = (0.25, 4.0), 40
 
 
 class SamplingRateWarning(UserWarning):
@@ -43,7 +43,7 @@ class SamplingRateWarning(UserWarning):
 
 
 def rate_evidence(
-    record: NDArray[np.floating[Any]], sampling_rate: float, average: AverageBeat | None = None
+    record: NDArray[np.float64], sampling_rate: float, average: AverageBeat | None = None
 ) -> NDArray[np.float64]:
     """Measure what of a record tells of its sampling rate, without assuming it.
 
@@ -54,7 +54,7 @@ def rate_evidence(
     sampling_rate : float
         The rate that was given, in Hz.
     average : AverageBeat, optional
-        Its beats at this rate. Without, for a record in which none were found, they are looked for at a lower one.
+        Its beats at this rate. Without, for a record in which none were found, they are looked for at others.
 
     Returns
     -------
@@ -72,13 +72,8 @@ def rate_evidence(
     [1.0, 0.02, 0.31]
     """
     nothing = np.full(3, np.nan)
-    try:
-        if average is None and sampling_rate < _SLOWER * _LEAST_RATE:
-            return nothing
-        average = average or average_beats(np.asarray(record, np.float64), sampling_rate / _SLOWER, 0.3, 0.5)
-    except NoBeatError:
-        return nothing
-    if len(average.peaks) < 2:
+    average = average or _find_beats_elsewhere(record, sampling_rate)
+    if average is None or len(average.peaks) < 2:
         return nothing
     rr = float(np.median(np.diff(average.peaks)))
     reach = max(2, round(_QRS_REACH * rr))
@@ -95,6 +90,15 @@ def rate_evidence(
         return nothing
     t_time = rr * np.interp(_T_SHARE, np.cumsum(power) / power.sum(), _GRID[_ST_T])
     return np.array([rr, np.sqrt(np.sum(qrs**2) / changes), t_time]) / sampling_rate
+
+
+def _find_beats_elsewhere(record: NDArray[np.float64], sampling_rate: float) -> AverageBeat | None:
+    """Return the beats of a record at a rate several times lower or higher than the one that was given."""
+    for factor in _OTHER_RATES:
+        with contextlib.suppress(NoBeatError):
+            if factor * sampling_rate >= _LEAST_RATE:
+                return average_beats(record, factor * sampling_rate, 0.3, 0.5)
+    return None
 
 
 def likely_sampling_rate(evidence: ArrayLike, sampling_rate: float) -> float | None:
