@@ -40,8 +40,9 @@ def find_items() -> Iterator[tuple[str, Any, bool]]:
 
 
 def is_record(item: Any) -> bool:
-    """Return whether it is a bundle of fields, which are documented as attributes."""
-    return dataclasses.is_dataclass(item) or hasattr(item, "_fields")
+    """Return whether it is a bundle of fields, documented as attributes; one with parameters is a class as others."""
+    has_fields = dataclasses.is_dataclass(item) or hasattr(item, "_fields")
+    return has_fields and not NumpyDocString(inspect.getdoc(item) or "")["Parameters"]
 
 
 def check(path: str, item: Any, own: bool) -> Iterator[str]:

@@ -13,11 +13,11 @@ from omi_estimators.datasets import make_omi_ecgs
 NET = {"width": 4, "blocks": (1, 1), "max_epochs": 1, "random_state": 0}
 FOREST = {"n_estimators": 10, "random_state": 0}
 MODELS = {
-    "net": make_net_pipeline(**NET),
-    "forest": make_forest_pipeline(**FOREST),
-    "fusion": make_fusion(cv=2, net_params=NET, forest_params=FOREST, random_state=0),
-    "calibrated": CalibratedClassifierCV(make_forest_pipeline(**FOREST), cv=2),
-    "tiers": RiskTierClassifier(make_forest_pipeline(**FOREST)),
+    "net": make_net_pipeline(500, **NET),
+    "forest": make_forest_pipeline(500, **FOREST),
+    "fusion": make_fusion(500, cv=2, net_params=NET, forest_params=FOREST, random_state=0),
+    "calibrated": CalibratedClassifierCV(make_forest_pipeline(500, **FOREST), cv=2),
+    "tiers": RiskTierClassifier(make_forest_pipeline(500, **FOREST)),
 }
 
 

@@ -23,7 +23,18 @@ SPEED = (
     "simulator_speed",
     "scaling",
 )
-OTHERS = ("memory", "precision", "delineation", "quality", "pacing", "features", "coverage", "simulator", "inspection")
+OTHERS = (
+    "memory",
+    "precision",
+    "delineation",
+    "quality",
+    "pacing",
+    "sampling_rate",
+    "features",
+    "coverage",
+    "simulator",
+    "inspection",
+)
 SLOW = ("ptbxl_whole", "prior_correction", "recipe", "faults", "fit_simulator", "transfer")
 
 

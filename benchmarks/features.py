@@ -43,7 +43,7 @@ def run(data: Namespace) -> None:
         print("PTB-XL is needed: give its folder with --ptbxl DIR")
         return
     ecgs = load_ptbxl(data.ptbxl, task="mi_vs_norm")
-    pipeline = make_forest_pipeline(n_jobs=-1)
+    pipeline = make_forest_pipeline(ecgs.sampling_rate, n_jobs=-1)
     usual = pipeline[0].include
     table = pipeline[0].set_params(include=None).fit_transform(ecgs.X)
     names = np.array(feature_names())

@@ -30,11 +30,10 @@ from omi_estimators.datasets._heart import (
     P,
     draw_hearts,
 )
-from omi_estimators.features._beat import DelineatedBeat
-from omi_estimators.features._measure import delineate_average
+from omi_estimators.features._delineate import DelineatedBeat
+from omi_estimators.features._neurokit_features import delineate_average
 from omi_estimators.leads import LEADS
-from omi_estimators.preprocessing import filter_ecg
-from omi_estimators.preprocessing._average import average_beats
+from omi_estimators.preprocessing import average_beats, filter_ecg
 
 SAMPLING_RATE = 500
 N_COMPONENTS, N_DETAILS = 42, 50  # of the whole heart, and of QRS alone

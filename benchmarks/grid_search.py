@@ -13,6 +13,7 @@ from argparse import Namespace
 
 import numpy as np
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
+from sklearn.utils import Bunch
 
 from benchmarks._figures import Figure, make_figure
 from omi_estimators import make_forest_pipeline
@@ -37,14 +38,13 @@ def run(data: Namespace) -> list[Figure]:
         ecgs = load_ptbxl(data.ptbxl)
     # Every class is there: the records are drawn evenly from all.
     chosen = np.linspace(0, len(ecgs.y) - 1, N_RECORDS).round().astype(int)
-    X, y, groups = ecgs.X[chosen], ecgs.y[chosen], ecgs.groups[chosen]
     n_candidates = int(np.prod([len(values) for values in GRID.values()]))
     cached, uncached = [], []
     for _ in range(REPEATS):
         with tempfile.TemporaryDirectory() as folder:
-            cached.append(search(X, y, groups, GRID, memory=folder))
+            cached.append(search(ecgs, chosen, GRID, memory=folder))
         few = {name: values[:1] for name, values in GRID.items()}
-        uncached.append(search(X, y, groups, few, memory=None) * n_candidates / N_SAMPLED)
+        uncached.append(search(ecgs, chosen, few, memory=None) * n_candidates / N_SAMPLED)
     print(f"{n_candidates} candidates, {N_FOLDS} folds, {N_RECORDS} records; without cache from {N_SAMPLED} candidate")
     return [
         make_figure("grid search with the cache", "s", cached),
@@ -53,12 +53,12 @@ def run(data: Namespace) -> list[Figure]:
     ]
 
 
-def search(X: np.ndarray, y: np.ndarray, groups: np.ndarray, grid: dict, *, memory: str | None) -> float:
+def search(ecgs: Bunch, chosen: np.ndarray, grid: dict, *, memory: str | None) -> float:
     """Return the seconds of a grid search, without the last fit on all records."""
-    pipeline = make_forest_pipeline(sampling_rate=500, memory=memory, n_estimators=100, random_state=0)
+    pipeline = make_forest_pipeline(ecgs.sampling_rate, memory=memory, n_estimators=100, random_state=0)
     found = GridSearchCV(pipeline, grid, cv=StratifiedGroupKFold(N_FOLDS), scoring="roc_auc", refit=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         start = time.perf_counter()
-        found.fit(X, y, groups=groups)
+        found.fit(ecgs.X[chosen], ecgs.y[chosen], groups=ecgs.groups[chosen])
         return time.perf_counter() - start

@@ -34,8 +34,8 @@ def run(data: Namespace) -> None:
     )
     with tempfile.TemporaryDirectory() as cache:
         models = {
-            "net": make_net_pipeline(width=16, max_epochs=20, memory=cache, random_state=0),
-            "forest": make_forest_pipeline(memory=cache, random_state=0),
+            "net": make_net_pipeline(training.sampling_rate, width=16, max_epochs=20, memory=cache, random_state=0),
+            "forest": make_forest_pipeline(training.sampling_rate, memory=cache, random_state=0),
         }
         for model in models.values():
             model.fit(training.X, training.y)
@@ -43,7 +43,7 @@ def run(data: Namespace) -> None:
     for name, model in models.items():
         model.set_params(**{key: None for key in model.get_params() if key.endswith("__memory")})
         print(f"{name}: AUROC {roc_auc_interval(tested.y, model.predict_proba(tested.X)[:, 1], groups=tested.groups)}")
-        ablation = ablation_importance(model, tested.X, sampling_rate=500, background=background)
+        ablation = ablation_importance(model, tested.X, sampling_rate=tested.sampling_rate, background=background)
         for culprit, leads in TERRITORY.items():
             show(ablation, culprit, leads, tested.territory == culprit)
     for method in METHODS:

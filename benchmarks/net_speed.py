@@ -28,6 +28,7 @@ N_EPOCHS = 4
 BATCH_SIZE = 64
 REPEATS = 4
 PREDICTION_REPEATS = 7
+SINGLE_REPEATS = 25
 PREDICTION_BATCH_SIZES = (32, 64, 256)
 # Multiplications and additions of ECG-SMART-NET for one 12 x 200 beat; backwards takes about twice as much again.
 GFLOP_FORWARD, GFLOP_TRAINING = 0.92, 2.8
@@ -70,9 +71,25 @@ def run(data: Namespace) -> list[Figure]:
         sides[f"plain loop, batches of {size}"] = functools.partial(predict_by_hand, network, X, size)
     times = measure(sides, PREDICTION_REPEATS)
     figures += report("prediction", times, N_RECORDS, GFLOP_FORWARD, statistics.median(limit))
+    figures += measure_single(exact, X)
     if has_bfloat16():
         difference = np.abs(reduced.predict_proba(X) - exact.predict_proba(X)).max()
         figures.append(make_figure("largest change of a probability by bfloat16", "", [difference]))
+    return figures
+
+
+def measure_single(classifier: ECGSmartNetClassifier, X: np.ndarray) -> list[Figure]:
+    """Return how much more a record costs that is asked for alone than one of a batch of 32, by width."""
+    figures = []
+    for width in (64, 16):
+        if width != classifier.width:
+            narrow = clone(classifier).set_params(width=width, max_epochs=1)
+            classifier = narrow.fit(X[:32], np.arange(32) % 2)
+        sides = {str(size): functools.partial(classifier.predict_proba, X[:size]) for size in (1, 32)}
+        times = measure(sides, SINGLE_REPEATS)
+        ratio = 32 * ratios(times, "1", "32")
+        figures.append(make_figure(f"single record, width {width}", "ms", 1e3 * np.array(times["1"])))
+        figures.append(make_figure(f"single record against one of 32, width {width}", "times", ratio, "<= 2"))
     return figures
 
 

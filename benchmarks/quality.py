@@ -24,7 +24,7 @@ from omi_estimators.datasets import load_ptbxl
 from omi_estimators.datasets._heart import DOWER
 from omi_estimators.preprocessing import NoBeatError, filter_ecg, limb_lead_reversal, median_beat, signal_quality
 from omi_estimators.preprocessing._limb_leads import CHEST_TO_LIMBS, swap_agreements
-from omi_estimators.preprocessing._quality import FLAGS
+from omi_estimators.preprocessing._signal_quality import FLAGS
 
 SAMPLING_RATE = 500
 REMARKS = ("static_noise", "burst_noise", "baseline_drift", "electrodes_problems")

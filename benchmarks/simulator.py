@@ -177,7 +177,7 @@ def show_separation(real: NDArray[np.float64], simulated: NDArray[np.float64], g
     print(f"  without those of the group quality {predict(X[:, usual], y, patients)}")
     by_group = (f"{group} {predict(X[:, columns == group], y, patients).estimate:.2f}" for group in GROUPS)
     print(f"  by one group alone: {', '.join(by_group)}")
-    importances = make_forest_pipeline(random_state=0)[-1].fit(X, y).feature_importances_
+    importances = make_forest_pipeline(500, random_state=0)[-1].fit(X, y).feature_importances_
     print("  most used (impurity); AUROC alone, mean ± SD of PTB-XL and simulated")
     for column in np.argsort(-importances)[:N_SHOWN]:
         values = X[:, column]
@@ -189,7 +189,7 @@ def show_separation(real: NDArray[np.float64], simulated: NDArray[np.float64], g
 
 def predict(X: NDArray[np.float64], y: NDArray[np.int64], patients: NDArray[np.int64]):
     """Return the AUROC of the forest's out-of-fold probabilities, with its interval by patient."""
-    forest = make_forest_pipeline(random_state=0)[-1]
+    forest = make_forest_pipeline(500, random_state=0)[-1]
     probabilities = np.empty(len(y))
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=0).split(X, y, patients)
     for train, test in folds:

@@ -22,7 +22,7 @@ here = Path(folder.name)
 # %%
 # A model. `X` is in millivolts, of shape (n_records, 12, n_samples), with the leads in the order of `LEADS`.
 ecgs = make_omi_ecgs(n_patients=300, prevalence=0.3, random_state=0)
-forest = make_forest_pipeline(sampling_rate=500, random_state=0).fit(ecgs.X, ecgs.y)
+forest = make_forest_pipeline(ecgs.sampling_rate, random_state=0).fit(ecgs.X, ecgs.y)
 save(forest, here / "forest.omi", y=ecgs.y, groups=ecgs.groups)
 
 # %%

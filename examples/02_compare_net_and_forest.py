@@ -31,12 +31,12 @@ print(f"{len(ecgs.y)} records of {len(set(ecgs.groups))} patients, {ecgs.y.sum()
 # measures them again.
 cache = tempfile.TemporaryDirectory()
 size = {"width": 8, "max_epochs": 25, "random_state": 0}
-net = make_net_pipeline(sampling_rate=500, memory=cache.name, **size)
+net = make_net_pipeline(ecgs.sampling_rate, memory=cache.name, **size)
 models = {
     "ECG-SMART-NET": net,
     "temporal ResNet-18": clone(net).set_params(net=TemporalResNet18Classifier(**size)),
     "ResNet-18": clone(net).set_params(net=ResNet18Classifier(**size)),
-    "forest": make_forest_pipeline(sampling_rate=500, memory=cache.name, random_state=0),
+    "forest": make_forest_pipeline(ecgs.sampling_rate, memory=cache.name, random_state=0),
     "prevalence": DummyClassifier(),
 }
 

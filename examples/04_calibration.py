@@ -25,7 +25,7 @@ train, test = next(StratifiedGroupKFold(2).split(ecgs.X, ecgs.y, ecgs.groups))
 # by patient, and learns from what it says of patients it has not seen how much to believe it. Networks are the other
 # way round: on a few hundred records they are far too sure of themselves. It works for both, given patients enough.
 with tempfile.TemporaryDirectory() as cache:
-    forest = make_forest_pipeline(memory=cache, random_state=0)
+    forest = make_forest_pipeline(ecgs.sampling_rate, memory=cache, random_state=0)
     models = {"as it is": forest, "calibrated": FusionClassifier([("forest", forest)], cv=5, random_state=0)}
     told = {}
     for name, model in models.items():

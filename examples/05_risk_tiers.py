@@ -25,7 +25,9 @@ train, test = next(StratifiedGroupKFold(3).split(ecgs.X, ecgs.y, ecgs.groups))
 # %%
 # Beats and features are kept by record, so that the inner folds measure nothing twice.
 with tempfile.TemporaryDirectory() as cache:
-    fusion = make_fusion(cv=3, memory=cache, net_params={"width": 8, "max_epochs": 20}, random_state=0)
+    fusion = make_fusion(
+        ecgs.sampling_rate, cv=3, memory=cache, net_params={"width": 8, "max_epochs": 20}, random_state=0
+    )
     model = RiskTierClassifier(fusion, cv=3, random_state=0)
     model.fit(ecgs.X[train], ecgs.y[train], groups=ecgs.groups[train])
     tiers, prob = model.predict_tier(ecgs.X[test]), model.predict_proba(ecgs.X[test])[:, 1]

@@ -21,7 +21,9 @@ train, test = next(StratifiedGroupKFold(2).split(ecgs.X, ecgs.y, ecgs.groups))
 
 # %%
 with tempfile.TemporaryDirectory() as cache:
-    fusion = make_fusion(cv=3, memory=cache, net_params={"width": 8, "max_epochs": 25}, random_state=0)
+    fusion = make_fusion(
+        ecgs.sampling_rate, cv=3, memory=cache, net_params={"width": 8, "max_epochs": 25}, random_state=0
+    )
     fusion.fit(ecgs.X[train], ecgs.y[train], groups=ecgs.groups[train])
     told = {"fusion": fusion.predict_proba(ecgs.X[test])[:, 1]}
     for name, part in zip(("net", "forest"), fusion.estimators_, strict=True):

@@ -23,8 +23,10 @@ from omi_estimators.inspection import (
 ecgs = make_omi_ecgs(n_patients=200, prevalence=0.5, random_state=0)
 others = make_omi_ecgs(n_patients=40, prevalence=0.5, random_state=1)
 with tempfile.TemporaryDirectory() as cache:
-    net = make_net_pipeline(memory=cache, width=8, max_epochs=20, random_state=0).fit(ecgs.X, ecgs.y)
-    forest = make_forest_pipeline(memory=cache, random_state=0).fit(ecgs.X, ecgs.y)
+    net = make_net_pipeline(ecgs.sampling_rate, memory=cache, width=8, max_epochs=20, random_state=0).fit(
+        ecgs.X, ecgs.y
+    )
+    forest = make_forest_pipeline(ecgs.sampling_rate, memory=cache, random_state=0).fit(ecgs.X, ecgs.y)
 for model, step in ((net, "beat"), (forest, "features")):
     model.set_params(**{f"{step}__memory": None})
 
@@ -49,7 +51,9 @@ for method in ("gradient", "grad_cam", "integrated_gradients"):
 # and the fall of the log-odds is what it had to say. Net and forest stand on the same axes.
 figure, axes = plt.subplots(1, 2, figsize=(9, 5), layout="constrained")
 for ax, (name, model) in zip(axes, {"net": net, "forest": forest}.items(), strict=True):
-    lost = ablation_importance(model, others.X[anterior], sampling_rate=500, background=others.X[others.y == 0])
+    lost = ablation_importance(
+        model, others.X[anterior], sampling_rate=others.sampling_rate, background=others.X[others.y == 0]
+    )
     AblationDisplay(lost, name=f"{name}, LAD").plot(ax)
 
 # %%

@@ -35,31 +35,33 @@ print(labels.head(3))
 
 # %%
 # Plain numbers do not say their rate and unit; files of ECG machines do. What cannot be read is named, and left out.
+# All records come out at one rate, which goes along with the table.
 paths = [here / name for name in labels["file"]]
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
-    X, table = load_ecgs(paths, sampling_rate=500, read_params={"sampling_rate": 500, "unit": "mV"})
+    X, table = load_ecgs(paths, read_params={"sampling_rate": ecgs.sampling_rate, "unit": "mV"})
 print(str(said[0].message).replace(folder.name, "ecgs"))
+rate = table.attrs["sampling_rate"]
 labels = labels[labels["file"].isin([Path(path).name for path in table["path"]])].reset_index(drop=True)
 
 # %%
 # How good they are.
-quality = SignalQuality(sampling_rate=500).set_output(transform="pandas").fit_transform(X)
+quality = SignalQuality(sampling_rate=rate).set_output(transform="pandas").fit_transform(X)
 figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 ax.hist(quality["quality"], bins=np.linspace(0, 1, 41), color="#0072B2")
 ax.set(xlabel="Quality of the record, 0 to 1", ylabel="Records")
-keep = usable_records(X, sampling_rate=500)
+keep = usable_records(X, sampling_rate=rate)
 print(f"{(~keep).sum()} of {len(keep)} records cannot be used: {labels['file'][~keep].tolist()}")
 
 # %%
 # A record that can be used but for one lead: `BadLeadMasker` makes the flat V2 missing, and the forest takes that as
 # it is.
 flat = labels["file"].tolist().index("ecg003.npy")
-ECGDisplay.from_record(X[flat], 500, title=f"ecg003.npy, quality {quality['quality'][flat]:.2f}")
+ECGDisplay.from_record(X[flat], rate, title=f"ecg003.npy, quality {quality['quality'][flat]:.2f}")
 
 # %%
 # From here on it is scikit-learn. Patients stay together.
-model = make_pipeline(BadLeadMasker(sampling_rate=500), make_forest_pipeline(n_estimators=200, random_state=0))
+model = make_pipeline(BadLeadMasker(sampling_rate=rate), make_forest_pipeline(rate, n_estimators=200, random_state=0))
 y, patients = labels["omi"].to_numpy()[keep], labels["patient"].to_numpy()[keep]
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -68,8 +70,8 @@ print("AUROC of three folds:", scores.round(2))
 
 # %%
 # A pipeline may also begin at the paths.
-reader = ECGReader(sampling_rate=500, read_params={"sampling_rate": 500, "unit": "mV"})
-from_files = make_pipeline(reader, make_forest_pipeline(n_estimators=100, random_state=0))
+reader = ECGReader(sampling_rate=rate, read_params={"sampling_rate": ecgs.sampling_rate, "unit": "mV"})
+from_files = make_pipeline(reader, make_forest_pipeline(reader.sampling_rate, n_estimators=100, random_state=0))
 good = np.array([str(here / name) for name in labels["file"]])[keep]
 print("P(OMI) of the first three files:", from_files.fit(good, y).predict_proba(good[:3])[:, 1].round(2))
 from_files

@@ -20,7 +20,7 @@ tested = make_omi_ecgs(n_patients=150, prevalence=0.3, noise=3.0, random_state=2
 
 # %%
 # The steps before the network learn nothing, so that both hospitals share them.
-to_beats = make_net_pipeline(sampling_rate=500)[:-1]
+to_beats = make_net_pipeline(first.sampling_rate)[:-1]
 beats = {
     name: to_beats.fit_transform(ecgs.X) for name, ecgs in [("first", first), ("second", second), ("tested", tested)]
 }

@@ -16,13 +16,14 @@ from omi_estimators.datasets import make_omi_ecgs
 from omi_estimators.inspection import BeatDisplay, ECGDisplay
 from omi_estimators.preprocessing import BadLeadMasker
 
-X = make_omi_ecgs(n_patients=6, prevalence=0.5, noise=3.0, random_state=2).X[:4]
-times = np.arange(X.shape[2]) / 500
+ecgs = make_omi_ecgs(n_patients=6, prevalence=0.5, noise=3.0, random_state=2)
+X, rate = ecgs.X[:4], ecgs.sampling_rate
+times = np.arange(X.shape[2]) / rate
 lead = LEADS.index("II")
 
 # %%
 # The filter takes away wander, hum of the mains and noise of muscles.
-filtered = ECGFilter(sampling_rate=500).fit_transform(X)
+filtered = ECGFilter(sampling_rate=rate).fit_transform(X)
 figure, axes = plt.subplots(2, 1, figsize=(9, 4), layout="constrained", sharex=True)
 for ax, signal, name in zip(axes, (X, filtered), ("as recorded", "filtered"), strict=True):
     ax.plot(times, signal[0, lead], color="#000000", linewidth=0.8)
@@ -35,13 +36,13 @@ spoilt = X.copy()
 spoilt[0, LEADS.index("V3")] = 0.4
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
-    masked = BadLeadMasker(sampling_rate=500).fit_transform(spoilt)
+    masked = BadLeadMasker(sampling_rate=rate).fit_transform(spoilt)
 print(said[0].message)
-ECGDisplay.from_record(masked[0], 500)
+ECGDisplay.from_record(masked[0], rate)
 
 # %%
 # The median beat: beats are aligned, ectopic and noisy ones left out, the rest averaged lead by lead.
-median = MedianBeat(sampling_rate=500)
+median = MedianBeat(sampling_rate=rate)
 beats = median.fit_transform(filtered)
 print(beats.shape)
 BeatDisplay.from_estimator(median, X[0])
@@ -56,7 +57,7 @@ for ax, signal, name in zip(axes, (beats, scaled), ("median beat (mV)", "scaled"
 
 # %%
 # The features of a record: a named table, of which these are eight.
-table = NeuroKitFeatures(sampling_rate=500).set_output(transform="pandas").fit_transform(X)
+table = NeuroKitFeatures(sampling_rate=rate).set_output(transform="pandas").fit_transform(X)
 print(table.shape)
 shown = [
     "heart_rate",

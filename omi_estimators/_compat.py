@@ -13,7 +13,7 @@ names                                                      known to work with
 ``sklearn.utils.validation._check_sample_weight``          scikit-learn 1.9.0, 1.9.1
 ``sklearn.utils.validation._num_samples``                  scikit-learn 1.9.0, 1.9.1
 ``joblib.func_inspect.get_func_code``                      joblib 1.4.0 to 1.6.0
-``joblib.externals.loky``, as a module that warns           joblib 1.4.0 to 1.6.0
+``joblib.externals.loky``: warnings, and the pool           joblib 1.4.0 to 1.6.0
 =========================================================  =========================
 
 What is inherited cannot be imported, and is private too: scikit-learn's ``_parameter_constraints``,
@@ -23,10 +23,17 @@ What is inherited cannot be imported, and is private too: scikit-learn's ``_para
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
+import joblib
+from joblib.externals.loky import reusable_executor
+from joblib.externals.loky.process_executor import BrokenProcessPool
 from joblib.func_inspect import get_func_code
 from sklearn.base import _fit_context as fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -38,9 +45,12 @@ from sklearn.utils.parallel import delayed as delayed
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _num_samples as num_samples
 
+# A dead worker is noticed within milliseconds, or never.
+_WATCH_SECONDS = 2.0
+
 
 def run_parallel(tasks: Iterable[Any], n_jobs: int | None) -> Iterator[Any]:
-    """Return the results of delayed calls in order, as they come, from joblib's workers.
+    """Yield the results of delayed calls in order, as they come, from joblib's workers.
 
     Parameters
     ----------
@@ -49,13 +59,48 @@ def run_parallel(tasks: Iterable[Any], n_jobs: int | None) -> Iterator[Any]:
     n_jobs : int or None
         In joblib's meaning.
 
-    Returns
-    -------
-    iterator
+    Yields
+    ------
+    object
         The results.
+
+    Raises
+    ------
+    joblib.externals.loky.process_executor.BrokenProcessPool
+        If a worker was killed.
     """
     # A worker that grew too large, or ended idle just when work came, is replaced by the one thread that minds all
     # workers, which warns of it. Where warnings are errors the thread would die of it, and the call never end.
     warnings.filterwarnings("default", module=r"joblib\.externals\.loky")
-    results: Iterator[Any] = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
-    return results
+    done, broken = threading.Event(), threading.Event()
+    if joblib.effective_n_jobs(n_jobs) > 1:
+        threading.Thread(target=_watch_workers, args=(done, broken), daemon=True).start()
+    try:
+        yield from Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
+    except BrokenProcessPool as error:
+        if broken.is_set():
+            error.add_note("A worker was killed while it answered, perhaps for want of memory; try a smaller n_jobs.")
+        raise
+    finally:
+        done.set()
+
+
+def _watch_workers(done: threading.Event, broken: threading.Event) -> None:
+    """Break a pool in which a worker is dead and nobody has noticed for seconds.
+
+    Who minds the workers reads a result to its end. If its worker was killed in the middle of it, the rest never comes,
+    for others, and this process, hold the pipe open. With all of them closed it ends, as an error of joblib.
+    """
+    dead_before: set[int] = set()
+    while not done.wait(_WATCH_SECONDS):
+        executor = reusable_executor._executor
+        workers = {} if executor is None else dict(executor._processes)
+        dead = {pid for pid, worker in workers.items() if not worker.is_alive()}
+        if dead & dead_before:
+            broken.set()
+            executor._result_queue._writer.close()
+            for pid in workers.keys() - dead:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+            return
+        dead_before = dead

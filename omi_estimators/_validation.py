@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -225,3 +227,15 @@ def check_level(confidence_level: float) -> None:
     """Raise a ValueError for a confidence level that is none."""
     if not 0 < confidence_level < 1:
         raise ValueError(f"confidence_level must lie between 0 and 1, such as 0.95; got {confidence_level!r}.")
+
+
+@contextmanager
+def naming_package(package: str, extra: str, purpose: str) -> Iterator[None]:
+    """Make an import inside that fails say what needs the package, and of which extra of ours it is."""
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(
+            f"{purpose} needs the package {package}, which is not installed; "
+            f"install it with: pip install omi-estimators[{extra}]"
+        ) from error

@@ -5,42 +5,28 @@ from __future__ import annotations
 import operator
 import warnings
 from functools import reduce
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, logit, softmax
-from sklearn.base import ClassifierMixin
+from scipy.special import logit, softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import Bunch, Tags, get_tags
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from omi_estimators._compat import BaseComposition
-from omi_estimators._documentation import DocumentedMixin
-from omi_estimators._validation import check_weights
-from omi_estimators.preprocessing import Judgement, Usable, judge, report_unusable
-from omi_estimators.splits import (
-    check_records,
-    cross_fit,
-    describe_records,
-    fit_routed,
-    make_splits,
-    order_columns,
-    route_fit,
-    select_judged,
-)
+from omi_estimators.preprocessing import Judgement, Usable, judge
+from omi_estimators.splits import CrossFittedClassifier, fit_routed, order_columns, route_fit
 
 __all__ = ["FusionClassifier"]
 
-# Penalties of the final regression, on standardised log-odds, as shares of the weight of the smallest class. The free one
-# moves no slope in its eighth digit. Where classes are separated nothing bounds the slope but the penalty, and from the
-# firm to the loose one it grows by a fifth or more; otherwise it stays.
+# Penalties of the final regression, on standardised log-odds, as shares of the weight of the smallest class. The free
+# one moves no slope in its eighth digit. Where classes are separated nothing but the penalty bounds the slope, and from
+# the firm to the loose one it grows by a fifth or more; otherwise it stays.
 _FIRM, _LOOSE, _FREE, _GROWTH = 1e-6, 1e-8, 1e-10, 1.15
 # The slope, per standard deviation, of a model whose log-odds do not rise with its class: the order, and no more.
 _NO_SLOPE = 1e-6
@@ -51,7 +37,7 @@ def _final_has_decision_function(fusion: FusionClassifier) -> bool:
     return final is None or hasattr(final, "decision_function")
 
 
-class FusionClassifier(DocumentedMixin, ClassifierMixin, BaseComposition):
+class FusionClassifier(CrossFittedClassifier, BaseComposition):
     """Classifiers stacked by logistic regression on their log-odds, cross-fitted by patient.
 
     Each classifier is fitted in cross-validation in which no patient is on both sides, so that logistic
@@ -144,9 +130,6 @@ class FusionClassifier(DocumentedMixin, ClassifierMixin, BaseComposition):
     (100, 2)
     """
 
-    # Patients reach the inner folds by themselves wherever metadata routing is on.
-    __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
-
     def __init__(
         self,
         estimators: list[tuple[str, Any]],
@@ -190,34 +173,25 @@ class FusionClassifier(DocumentedMixin, ClassifierMixin, BaseComposition):
         FusionClassifier
             Itself, fitted.
         """
-        names, parts = _check_estimators(self.estimators)
+        _check_estimators(self.estimators)
         if self.unusable not in ("prior", "nan"):
             raise ValueError(f"unusable must be 'prior' or 'nan'; got {self.unusable!r}.")
-        check_classification_targets(y)
-        assert_all_finite(y, input_name="y")
-        labels, self.classes_, patients = check_records(X, column_or_1d(y, warn=True), groups)
-        weights = check_weights(sample_weight, len(labels))
-        self.splits_ = make_splits(
-            X, labels, groups=patients, cv=self.cv, random_state=self.random_state, on_few="warn"
-        )
-        routed = [route_fit(part, patients, weights) for part in parts]
-        given = [cross_fit(*each, X, labels, self.splits_, n_jobs=self.n_jobs) for each in routed]
-        usable = reduce(operator.and_, (found.usable for found in given))
-        kept = select_judged(usable, labels, weights, consequence="left out of the final regression")
-        prob = [found.prob[kept] for found in given]
+        done = self._cross_fit(X, y, sample_weight, groups, self.random_state, "left out of the final regression")
+        prob = [found.prob[done.kept] for found in done.found]
         odds = FunctionTransformer(log_odds, kw_args={"floors": [_find_floor(each) for each in prob]})
-        known, labels_kept = odds.fit_transform(np.hstack(prob)), labels[kept]
-        weights_kept = None if weights is None else weights[kept]
+        known, labels = odds.fit_transform(np.hstack(prob)), done.labels[done.kept]
+        weights = None if done.weights is None else done.weights[done.kept]
         if self.final_estimator is None:
-            final = _fit_regression(known, labels_kept, weights_kept)
+            final = _fit_regression(known, labels, weights)
         else:
-            final, params = route_fit(self.final_estimator, None, weights_kept)
-            final = fit_routed(final, known, labels_kept, params)
-        self.final_estimator_ = make_pipeline(odds, final)
-        self.estimators_ = [fit_routed(part, X, labels, params) for part, params in routed]
-        self.named_estimators_ = Bunch(**dict(zip(names, self.estimators_, strict=True)))
-        self.n_records_, self.n_patients_, self.class_prior_ = describe_records(labels, patients, weights)
+            final, params = route_fit(self.final_estimator, None, weights)
+            final = fit_routed(final, known, labels, params)
+        self.splits_, self.estimators_, self.final_estimator_ = done.splits, done.fitted, make_pipeline(odds, final)
+        self.named_estimators_ = Bunch(**dict(zip(self._name_parts(), self.estimators_, strict=True)))
         return self
+
+    def _name_parts(self) -> dict[str, Any]:
+        return dict(self.estimators)
 
     def judge(self, X: Any) -> Judgement:
         """Return the fused probability of each class, and which records it means something for.
@@ -233,25 +207,7 @@ class FusionClassifier(DocumentedMixin, ClassifierMixin, BaseComposition):
             Probabilities, and the records that every classifier can judge.
         """
         check_is_fitted(self)
-        return Judgement(*self._answer(X, self._fuse, self.class_prior_))
-
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Return the fused probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_records, ...)
-            What the classifiers take.
-
-        Returns
-        -------
-        ndarray of shape (n_records, n_classes)
-            Probabilities; rows sum to 1. Of a record that cannot be judged what `unusable` says, with a warning.
-        """
-        prob, usable = self.judge(X)
-        what = "NaN" if self.unusable == "nan" else "the class shares of the training data"
-        report_unusable(usable, on_error="warn", consequence=f"given {what}")
-        return prob
+        return Judgement(*self._answer(X, "predict_proba", self.class_prior_))
 
     @available_if(_final_has_decision_function)
     def decision_function(self, X: Any) -> NDArray[np.float64]:
@@ -270,68 +226,33 @@ class FusionClassifier(DocumentedMixin, ClassifierMixin, BaseComposition):
         """
         check_is_fitted(self)
         prior = np.log(self.class_prior_)
-        return self._answer(X, self._decide, prior[1] - prior[0] if len(prior) == 2 else prior)[0]
+        return self._answer(X, "decision_function", prior[1] - prior[0] if len(prior) == 2 else prior)[0]
 
-    def _answer(self, X: Any, method: Any, prior: Any) -> tuple[NDArray[np.float64], Usable]:
-        """Return what a method makes of the classifiers' probabilities of usable records, and which these are."""
+    def _answer(self, X: Any, method: str, prior: Any) -> tuple[NDArray[np.float64], Usable]:
+        """Return what the final estimator's method says of usable records, `unusable` of others; and which they are."""
         judged = [judge(part, X) for part in self.estimators_]
         usable = reduce(operator.and_, (found.usable for found in judged))
         answer = np.array([prior if self.unusable == "prior" else np.full_like(prior, np.nan)] * len(usable.mask))
         if usable.mask.any():
-            given = [
-                order_columns(found.prob[usable.mask], part.classes_, self.classes_)
-                for part, found in zip(self.estimators_, judged, strict=True)
-            ]
+            parts = zip(judged, self.estimators_, strict=True)
+            given = [order_columns(found.prob[usable.mask], part.classes_, self.classes_) for found, part in parts]
             # Fusions that were saved before log-odds had floors know only the second of two classes.
             old = len(self.classes_) == 2 and self.final_estimator_[0].kw_args is None
-            answer[usable.mask] = method(np.hstack([prob[:, 1:] if old else prob for prob in given]))
+            answer[usable.mask] = self._fuse(np.hstack([prob[:, 1:] if old else prob for prob in given]), method)
         return answer, usable
 
-    def _decide(self, prob: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the final estimator's decision function of the classifiers' probabilities."""
+    def _fuse(self, prob: NDArray[np.float64], method: str) -> NDArray[np.float64]:
+        """Return what the final estimator's method says of the classifiers' probabilities."""
         final = self.final_estimator_[-1]
         if not isinstance(final, LogisticRegression):
-            return self.final_estimator_.decision_function(prob)
+            return getattr(self.final_estimator_, method)(prob)
         # Not by matrix multiplication, whose last digit depends on how many records there are.
         known = self.final_estimator_[:-1].transform(prob)
         scores = (known[:, np.newaxis] * final.coef_).sum(axis=-1) + final.intercept_
-        return scores[:, 0] if len(self.classes_) == 2 else scores
-
-    def _fuse(self, prob: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the final estimator's probabilities from those of the classifiers."""
-        if not isinstance(self.final_estimator_[-1], LogisticRegression):
-            return self.final_estimator_.predict_proba(prob)
-        scores = self._decide(prob)
-        return softmax(scores, axis=1) if scores.ndim == 2 else np.column_stack([expit(-scores), expit(scores)])
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Return the most probable class; of a record that cannot be judged the most frequent in training.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_records, ...)
-            What the classifiers take.
-
-        Returns
-        -------
-        ndarray of shape (n_records,)
-            Class labels.
-        """
-        prob, usable = self.judge(X)
-        report_unusable(usable, on_error="warn", consequence="given the most frequent class")
-        return self.classes_[np.where(usable.mask, prob.argmax(axis=1), self.class_prior_.argmax())]
-
-    def get_metadata_routing(self) -> MetadataRouter:
-        """Return how metadata go on to the classifiers.
-
-        Returns
-        -------
-        MetadataRouter
-            scikit-learn's description of it.
-        """
-        router = MetadataRouter(owner=self).add_self_request(self)
-        mapping = MethodMapping().add(caller="fit", callee="fit")
-        return router.add(**dict(self.estimators), method_mapping=mapping)
+        two = scores.shape[1] == 1
+        if method == "decision_function":
+            return scores[:, 0] if two else scores
+        return softmax(np.hstack([0 * scores, scores]) if two else scores, axis=1)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return parameters, those of the classifiers among them.
@@ -424,8 +345,9 @@ def _fit_regression(known: NDArray[np.float64], labels: NDArray, weights: NDArra
     """Return logistic regression on log-odds without a penalty that is felt, rising if there is one column."""
     mean = np.average(known, axis=0, weights=weights)
     spread = np.sqrt(np.average((known - mean) ** 2, axis=0, weights=weights))
-    spread[spread < 1e-12 * (1 + np.abs(mean))] = 1.0
-    scaled = (known - mean) / spread
+    flat = spread < 1e-12 * (1 + np.abs(mean))
+    spread[flat] = 1.0
+    scaled = (known - mean) / spread * ~flat
     least = np.bincount(np.unique(labels, return_inverse=True)[1], weights=weights).min()
 
     def fit(penalty: float) -> LogisticRegression:
@@ -440,18 +362,14 @@ def _fit_regression(known: NDArray[np.float64], labels: NDArray, weights: NDArra
     line = fit(1.0 if separated else _FREE * least)
     if separated:
         warnings.warn(
-            "Log-odds out of fold separate the classes, so that no slope is steep enough; the final regression has a "
-            "slight penalty instead (C=1 on standardised log-odds), and its probabilities are less extreme than the "
-            "data. More records would tell the slope.",
-            UserWarning,
+            "Log-odds out of fold separate the classes: no slope is steep enough, so the final regression has a slight "
+            "penalty (C=1 on standardised log-odds). Probabilities are too timid; more records would tell the slope.",
             stacklevel=3,
         )
     if line.coef_.size == 1 and line.coef_[0, 0] <= 0:
         warnings.warn(
-            f"Log-odds out of fold do not rise with the class (slope {line.coef_[0, 0]:.2g} per standard deviation): "
-            "the classifier tells nothing of records it has not seen. Probabilities are the class shares, and differ "
-            "only to keep its order.",
-            UserWarning,
+            "Log-odds out of fold do not rise with the class: the classifier tells nothing of records that it has not "
+            "seen. Probabilities are the class shares, and differ only to keep its order.",
             stacklevel=3,
         )
         line.coef_[:] = _NO_SLOPE
@@ -462,15 +380,14 @@ def _fit_regression(known: NDArray[np.float64], labels: NDArray, weights: NDArra
     return line
 
 
-def _check_estimators(estimators: Any) -> tuple[list[str], list[Any]]:
-    """Return names and classifiers; raise an error for what is no list of them."""
+def _check_estimators(estimators: Any) -> None:
+    """Raise an error for what is no list of names and classifiers."""
     pairs = isinstance(estimators, list) and all(isinstance(part, tuple) and len(part) == 2 for part in estimators)
     if not estimators or not pairs:
         raise ValueError(f"estimators must be a list of (name, classifier) pairs; got {estimators!r}.")
-    names, parts = map(list, zip(*estimators, strict=True))
+    names = [name for name, _ in estimators]
     if len(set(names)) < len(names):
         raise ValueError(f"Names of estimators must differ; got {names}.")
     for name, part in estimators:
         if not hasattr(part, "predict_proba"):
             raise TypeError(f"Estimator {name!r} has no predict_proba, which fusion needs; got {part!r}.")
-    return names, parts

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import operator
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import reduce
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import sklearn
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
+from sklearn.base import ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
 from sklearn.utils import indexable
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, get_routing_for_object
-from sklearn.utils.validation import has_fit_parameter
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import assert_all_finite, column_or_1d, has_fit_parameter
 
 from omi_estimators._compat import delayed, num_samples, run_parallel, safe_indexing
-from omi_estimators._validation import check_groups, find_missing, make_rng
+from omi_estimators._documentation import DocumentedMixin
+from omi_estimators._validation import check_groups, check_weights, find_missing, make_rng
 from omi_estimators.preprocessing import Judgement, Usable, judge, report_unusable
 
-__all__ = ["OfficialFolds", "OutOfFold", "make_splits", "predict_out_of_fold"]
+__all__ = ["OutOfFold", "make_splits", "predict_out_of_fold"]
 
 Splits = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 _SEEDS = 2**31
+_FIT = MethodMapping().add(caller="fit", callee="fit")
 
 
 def make_splits(
@@ -91,101 +96,6 @@ def make_splits(
         splits = [(np.asarray(train), np.asarray(test)) for train, test in splitter.split(X, labels, patients)]
     _check_splits(splits, labels, classes, patients)
     return splits
-
-
-class OfficialFolds:
-    """The folds that a data set was published with, as a splitter of scikit-learn's kind.
-
-    Parameters
-    ----------
-    fold : array-like of shape (n_records,)
-        The published fold of each record, such as `load_ptbxl(...).fold`.
-    test : sequence of int, optional
-        Folds to test on, once and together; the rest are for training. None tests each fold in turn.
-    leave_out : sequence of int, default=()
-        Folds that are on neither side, such as one that is kept for choosing thresholds.
-
-    Examples
-    --------
-    PTB-XL is meant to be trained on folds 1 to 8, with 9 for validation and 10 for the test:
-
-    >>> import numpy as np
-    >>> from omi_estimators.splits import OfficialFolds
-    >>> fold = np.arange(20) % 10 + 1
-    >>> [(train, test)] = OfficialFolds(fold, test=[10], leave_out=[9]).split(np.zeros(20))
-    >>> len(train), fold[test].tolist()
-    (16, [10, 10])
-    >>> OfficialFolds(fold).get_n_splits()
-    10
-    """
-
-    def __init__(self, fold: ArrayLike, *, test: Any = None, leave_out: Any = ()):
-        self.fold = fold
-        self.test = test
-        self.leave_out = leave_out
-
-    def split(self, X: Any, y: Any = None, groups: ArrayLike | None = None) -> Iterator[tuple[NDArray, NDArray]]:
-        """Yield indices of training and test records.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_records, ...)
-            Records; only their number matters.
-        y : ignored
-            For scikit-learn's sake.
-        groups : array-like of shape (n_records,), optional
-            Patient of each record, to be checked.
-
-        Yields
-        ------
-        train, test : ndarray of int
-            Positions of records.
-
-        Raises
-        ------
-        ValueError
-            If there are more or fewer records than folds, a fold of `test` or `leave_out` has no record, a patient
-            is missing, or one is on both sides.
-        """
-        fold = check_groups(self.fold, num_samples(X), name="fold")
-        patients = None if groups is None else check_groups(groups, len(fold))
-        out = np.isin(fold, list(self.leave_out))
-        for number, tested in enumerate(self._find_tested()):
-            in_test = np.isin(fold, tested)
-            train, test = np.flatnonzero(~in_test & ~out), np.flatnonzero(in_test)
-            if not train.size:
-                raise ValueError("every fold is tested or left out, and none is there for training.")
-            if patients is not None:
-                _check_patients(number, patients[train], patients[test])
-            yield train, test
-
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Return how often `split` splits.
-
-        Parameters
-        ----------
-        X, y, groups : ignored
-            For scikit-learn's sake.
-
-        Returns
-        -------
-        int
-            1 with `test`, else the number of folds.
-        """
-        return len(self._find_tested())
-
-    def _find_tested(self) -> list[list[Any]]:
-        """Return the folds that each split tests."""
-        there = np.unique(np.asarray(self.fold)).tolist()
-        left_out = list(self.leave_out)
-        tested = [[fold] for fold in there if fold not in left_out] if self.test is None else [list(self.test)]
-        for fold in [*left_out, *(fold for each in tested for fold in each)]:
-            if fold not in there:
-                raise ValueError(f"fold {fold!r} has no record; there are {', '.join(map(str, there))}.")
-        both = [fold for each in tested for fold in each if fold in left_out]
-        if both:
-            raise ValueError(f"fold {both[0]!r} is both tested and left out.")
-        return tested
 
 
 class OutOfFold(NamedTuple):
@@ -299,11 +209,10 @@ def cross_fit(
         )
         for train, test in splits
     )
-    fits = list(run_parallel(tasks, n_jobs))
     classes = np.unique(y)
     prob, fold = np.full((len(y), len(classes)), np.nan), np.full(len(y), -1)
     reasons = np.full(len(y), "no fold tests it", dtype=object)
-    for number, ((_, test), fit) in enumerate(zip(splits, fits, strict=True)):
+    for number, ((_, test), fit) in enumerate(zip(splits, run_parallel(tasks, n_jobs), strict=True)):
         if set(fit.classes.tolist()) != set(classes.tolist()):
             raise ValueError(
                 f"In fold {number + 1} of {len(splits)} {type(estimator).__name__} answers for the classes "
@@ -346,22 +255,14 @@ def route_fit(
     """
     estimator, by_request = clone(estimator), sklearn.get_config()["enable_metadata_routing"]
     with sklearn.config_context(enable_metadata_routing=True):
-        params = route_groups(estimator, groups)
-        if sample_weight is None:
-            return estimator, params
-        if not by_request:
+        if sample_weight is not None and not by_request:
             _ask_for_weights(estimator)
-        router = MetadataRouter(owner="cross-fitting").add(
-            estimator=estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit")
-        )
-        params |= router.route_params(caller="fit", params={"sample_weight": sample_weight})["estimator"]["fit"]
-    if not by_request and "sample_weight" not in params:
-        warnings.warn(
-            f"{type(estimator).__name__} takes no sample_weight, so it is fitted without; what is learned from its "
-            "probabilities has the weights all the same.",
-            UserWarning,
-            stacklevel=3,
-        )
+        router = MetadataRouter(owner="cross-fitting").add(estimator=estimator, method_mapping=_FIT)
+        params = {} if groups is None or not router.consumes("fit", ["groups"]) else {"groups": groups}
+        if sample_weight is not None:
+            params |= router.route_params(caller="fit", params={"sample_weight": sample_weight})["estimator"]["fit"]
+    if sample_weight is not None and not by_request and "sample_weight" not in params:
+        warnings.warn(f"{type(estimator).__name__} takes no sample_weight, and is fitted without it.", stacklevel=4)
     return estimator, params
 
 
@@ -375,23 +276,107 @@ def _ask_for_weights(estimator: Any) -> None:
             part.set_fit_request(sample_weight=True)
 
 
-def route_groups(estimator: Any, groups: NDArray | None) -> dict[str, NDArray]:
-    """Return what to pass to `fit` of an estimator with metadata routing on: the patients, if it asks for them."""
-    asks = groups is not None and get_routing_for_object(estimator).consumes("fit", ["groups"])
-    return {"groups": groups} if asks and groups is not None else {}
+class CrossFit(NamedTuple):
+    """What there is to learn from after cross-fitting: of the records, of the folds, and of each classifier."""
+
+    labels: NDArray[Any]
+    patients: NDArray[Any] | None
+    weights: NDArray[np.float64] | None
+    kept: NDArray[np.bool_]
+    splits: Splits
+    params: list[dict[str, NDArray]]
+    found: list[OutOfFold]
+    fitted: list[Any]
 
 
-def select_judged(usable: Usable, labels: NDArray, weights: NDArray | None, *, consequence: str) -> NDArray[np.bool_]:
-    """Return which records to learn from out of fold: those judged, of a weight above 0; tell of those not judged."""
-    report_unusable(usable, on_error="warn", consequence=consequence)
-    kept = usable.mask if weights is None else usable.mask & (weights > 0)
-    missing = np.setdiff1d(labels, labels[kept])
-    if missing.size:
-        reasons = "".join(f"; {reason}" for reason in dict.fromkeys(usable.reasons[~usable.mask]))
-        raise ValueError(
-            f"No record of class {missing.tolist()[0]!r} can be judged out of fold, with a weight above 0{reasons}."
-        )
-    return kept
+class CrossFittedClassifier(DocumentedMixin, ClassifierMixin):
+    """Base of classifiers that learn from what others, their parts, say out of fold.
+
+    A subclass has `cv` and `n_jobs`, names its parts by `_name_parts`, and answers by `judge`.
+    """
+
+    # Patients reach the folds by themselves wherever metadata routing is on.
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
+
+    def _name_parts(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _check_classes(self, labels: NDArray) -> None:
+        """Raise a ValueError for classes that the subclass does not take."""
+
+    def _cross_fit(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, groups: ArrayLike | None, rng: Any, lost: str
+    ) -> CrossFit:
+        """Fit every part in the folds and on all records; warn of records that cannot be judged and are `lost`."""
+        check_classification_targets(y)
+        assert_all_finite(y, input_name="y")
+        labels, self.classes_, patients = check_records(X, column_or_1d(y, warn=True), groups)
+        weights = check_weights(sample_weight, len(labels))
+        self._check_classes(labels)
+        splits = make_splits(X, labels, groups=patients, cv=self.cv, random_state=rng, on_few="warn")
+        routed = [route_fit(part, patients, weights) for part in self._name_parts().values()]
+        found = [cross_fit(*each, X, labels, splits, n_jobs=self.n_jobs) for each in routed]
+        usable = reduce(operator.and_, (each.usable for each in found))
+        report_unusable(usable, on_error="warn", consequence=lost)
+        kept = usable.mask if weights is None else usable.mask & (weights > 0)
+        missing = np.setdiff1d(labels, labels[kept])
+        if missing.size:
+            raise ValueError(f"No record of class {missing.tolist()[0]!r} can be judged and has a weight above zero.")
+        fitted = [fit_routed(part, X, labels, params) for part, params in routed]
+        self.n_records_, self.n_patients_ = len(labels), None if patients is None else len(np.unique(patients))
+        mass = np.bincount(np.searchsorted(self.classes_, labels), weights=weights)
+        self.class_prior_ = mass / mass.sum()
+        return CrossFit(labels, patients, weights, kept, splits, [params for _, params in routed], found, fitted)
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, ...)
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_records, n_classes)
+            Probabilities; rows sum to 1. Of a record that cannot be judged the class shares of the training data, or
+            NaN where the classifier, or one inside it, is asked for that, with a warning.
+        """
+        prob, usable = self.judge(X)
+        report_unusable(usable, on_error="warn", consequence="given the class shares of the training data, or NaN")
+        return prob
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the class of each record.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, ...)
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_records,)
+            The most probable class, or what the classifier's documentation says; of a record that cannot be judged the
+            most frequent class of the training data, with a warning.
+        """
+        prob, usable = self.judge(X)
+        report_unusable(usable, on_error="warn", consequence="given the most frequent class")
+        return self.classes_[np.where(usable.mask, self._choose(prob), self.class_prior_.argmax())]
+
+    def _choose(self, prob: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Return the column of the class to answer for each record."""
+        return prob.argmax(axis=1)
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return how metadata go on to the parts.
+
+        Returns
+        -------
+        MetadataRouter
+            scikit-learn's description of it.
+        """
+        return MetadataRouter(owner=self).add_self_request(self).add(**self._name_parts(), method_mapping=_FIT)
 
 
 def check_records(X: Any, y: ArrayLike, groups: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray | None]:
@@ -414,15 +399,6 @@ def check_records(X: Any, y: ArrayLike, groups: ArrayLike | None) -> tuple[NDArr
     return labels, classes, check_groups(groups, n_records)
 
 
-def describe_records(
-    labels: NDArray, patients: NDArray | None, weights: NDArray | None
-) -> tuple[int, int | None, NDArray[np.float64]]:
-    """Return the number of checked records, that of patients if they are known, and the (weighted) class shares."""
-    n_patients = None if patients is None else len(np.unique(patients))
-    shares = np.bincount(np.unique(labels, return_inverse=True)[1], weights=weights)
-    return len(labels), n_patients, shares / shares.sum()
-
-
 def _choose_n_folds(labels: NDArray, classes: NDArray, patients: NDArray | None, n_folds: int, on_few: str) -> int:
     """Return the number of folds that patients, and those of each class, can fill; raise if it is too small."""
     if n_folds < 2:
@@ -437,7 +413,7 @@ def _choose_n_folds(labels: NDArray, classes: NDArray, patients: NDArray | None,
             f"Only {fewest} {what} have class {classes.tolist()[int(np.argmin(n_by_class))]!r}: {fewest} folds "
             f"instead of {n_folds}.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
         return fewest
     if n_units < n_folds:

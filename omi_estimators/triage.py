@@ -9,32 +9,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
+from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags, get_tags
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import check_is_fitted
 
 from omi_estimators._compat import HasMethods, Interval, StrOptions, fit_context
-from omi_estimators._documentation import DocumentedMixin
-from omi_estimators._validation import check_weights, make_rng
+from omi_estimators._validation import make_rng
 from omi_estimators.metrics import TierThresholds, assign_tiers, count_tiers, tier_thresholds
 from omi_estimators.preprocessing import Judgement, judge, report_unusable
-from omi_estimators.splits import (
-    Splits,
-    check_records,
-    cross_fit,
-    describe_records,
-    fit_routed,
-    make_splits,
-    route_fit,
-    select_judged,
-)
+from omi_estimators.splits import CrossFittedClassifier, Splits, order_columns
 
 
-class RiskTierClassifier(DocumentedMixin, MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimator):
     """A classifier whose thresholds make risk tiers, chosen on patients it was not fitted on.
 
     Like scikit-learn's `TunedThresholdClassifierCV`: the classifier is cross-validated by patient, thresholds
@@ -136,9 +125,6 @@ class RiskTierClassifier(DocumentedMixin, MetaEstimatorMixin, ClassifierMixin, B
     ['rule-out', 'rule-in']
     """
 
-    # Patients reach the folds by themselves wherever metadata routing is on.
-    __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
-
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "estimator": [HasMethods(["fit", "predict_proba"])],
         "sensitivity": [Interval(Real, 0, 1, closed="right")],
@@ -203,40 +189,38 @@ class RiskTierClassifier(DocumentedMixin, MetaEstimatorMixin, ClassifierMixin, B
         RiskTierClassifier
             Itself, fitted.
         """
-        check_classification_targets(y)
-        labels, classes, patients = check_records(X, column_or_1d(y, warn=True), groups)
-        weights = check_weights(sample_weight, len(labels))
-        self.pos_label_ = _find_positive(labels, classes, self.pos_label)
         rng = make_rng(self.random_state)
-        splits = make_splits(X, labels, groups=patients, cv=self.cv, random_state=rng, on_few="warn")
-        estimator, params = route_fit(self.estimator, patients, weights)
-        found = cross_fit(estimator, params, X, labels, splits, n_jobs=self.n_jobs)
-        kept = select_judged(found.usable, labels, weights, consequence="left out of the choice of thresholds")
+        done = self._cross_fit(X, y, sample_weight, groups, rng, "left out of the choice of thresholds")
+        [found], [self.estimator_], kept = done.found, done.fitted, done.kept
         self.usable_, self.fold_ = found.usable.mask, found.fold
-        positive = labels == self.pos_label_
-        self.out_of_fold_ = found.prob[:, int(np.flatnonzero(classes == self.pos_label_)[0])]
-        if not isinstance(estimator[-1] if isinstance(estimator, Pipeline) else estimator, FrozenEstimator):
-            counted = found.usable.mask * params.get("sample_weight", 1.0)
-            self.out_of_fold_ = _move_to_prevalence(self.out_of_fold_, positive, counted, splits)
+        positive = done.labels == self.pos_label_
+        self.out_of_fold_ = found.prob[:, self._positive_column()]
+        final = self.estimator[-1] if isinstance(self.estimator, Pipeline) else self.estimator
+        if not isinstance(final, FrozenEstimator):
+            learned = (found.usable.mask | (found.fold < 0)) * done.params[0].get("sample_weight", 1.0)
+            self.out_of_fold_ = _move_to_prevalence(self.out_of_fold_, positive, learned, done.splits)
         self.thresholds_: TierThresholds = tier_thresholds(
             positive[kept],
             self.out_of_fold_[kept],
             sensitivity=self.sensitivity,
             ppv=self.ppv,
-            sample_weight=None if weights is None else weights[kept],
-            groups=None if patients is None else patients[kept],
+            sample_weight=None if done.weights is None else done.weights[kept],
+            groups=None if done.patients is None else done.patients[kept],
             on_unreachable=self.on_unreachable,
             n_resamples=self.n_resamples,
             confidence_level=self.confidence_level,
             random_state=rng,
         )
-        self.estimator_ = fit_routed(estimator, X, labels, params)
-        self.classes_ = self.estimator_.classes_
-        self.n_records_, self.n_patients_, self.class_prior_ = describe_records(labels, patients, weights)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
         return self
+
+    def _name_parts(self) -> dict[str, Any]:
+        return {"estimator": self.estimator}
+
+    def _check_classes(self, labels: NDArray) -> None:
+        self.pos_label_ = _find_positive(labels, self.classes_, self.pos_label)
 
     def judge(self, X: Any) -> Judgement:
         """Return the classifier's probability of each class, and which records it means something for.
@@ -252,45 +236,14 @@ class RiskTierClassifier(DocumentedMixin, MetaEstimatorMixin, ClassifierMixin, B
             Probabilities, and the records that the classifier can judge.
         """
         check_is_fitted(self)
-        return judge(self.estimator_, X)
+        prob, usable = judge(self.estimator_, X)
+        return Judgement(order_columns(prob, self.estimator_.classes_, self.classes_), usable)
 
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Return the classifier's probability of each class, as it is.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_records, ...)
-            What the classifier takes.
-
-        Returns
-        -------
-        ndarray of shape (n_records, 2)
-            Probabilities; of a record that cannot be judged what the classifier says of it, with a warning.
-        """
-        prob, usable = self.judge(X)
-        report_unusable(usable, on_error="warn", consequence="given what the classifier says of such records")
-        return prob
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Return the class of each record, by probability or by tier, as `predict_by` says.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_records, ...)
-            What the classifier takes.
-
-        Returns
-        -------
-        ndarray of shape (n_records,)
-            Class labels; of a record that cannot be judged the most frequent class of the training data.
-        """
-        prob, usable = self.judge(X)
-        report_unusable(usable, on_error="warn", consequence="given the most frequent class")
-        best = prob.argmax(axis=1)
-        if self.predict_by == "tier":
-            column = self._positive_column()
-            best = np.where(prob[:, column] >= self.thresholds_.max_f1.estimate, column, 1 - column)
-        return self.classes_[np.where(usable.mask, best, self.class_prior_.argmax())]
+    def _choose(self, prob: NDArray[np.float64]) -> NDArray[np.intp]:
+        if self.predict_by == "probability":
+            return super()._choose(prob)
+        column = self._positive_column()
+        return np.where(prob[:, column] >= self.thresholds_.max_f1.estimate, column, 1 - column)
 
     def predict_tier(self, X: Any) -> NDArray[np.str_]:
         """Return the risk tier of each record.
@@ -314,17 +267,6 @@ class RiskTierClassifier(DocumentedMixin, MetaEstimatorMixin, ClassifierMixin, B
     def _positive_column(self) -> int:
         return int(np.flatnonzero(self.classes_ == self.pos_label_)[0])
 
-    def get_metadata_routing(self) -> MetadataRouter:
-        """Return how metadata go on to the classifier.
-
-        Returns
-        -------
-        MetadataRouter
-            scikit-learn's description of it.
-        """
-        router = MetadataRouter(owner=self).add_self_request(self)
-        return router.add(estimator=self.estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
-
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
@@ -343,12 +285,12 @@ def _move_to_prevalence(
     lower: the answers of a classifier that knows nothing but the prevalence would rank records the wrong way round.
     """
 
-    def log_odds(rows: Any) -> float:
-        return float(np.log(weights[rows] @ positive[rows]) - np.log(weights[rows] @ ~positive[rows]))
+    def odds(rows: Any) -> float:
+        return (weights[rows] @ positive[rows]) / (weights[rows] @ ~positive[rows])
 
     moves = np.zeros(len(prob))
     for train, test in splits:
-        moves[test] = log_odds(slice(None)) - log_odds(train)
+        moves[test] = np.log(odds(slice(None)) / odds(train))
     # Rounded, since the last digits would rank equal answers of different folds.
     return expit(np.round(logit(prob) + moves, 10)) if moves.any() else prob
 

@@ -72,7 +72,7 @@ def test_features_with_a_worker_killed(client, ecgs):
 
 def test_grid_search_with_a_worker_killed(client, ecgs, tmp_path):
     def search(cache):
-        forest = make_forest_pipeline(n_estimators=10, memory=str(cache), random_state=0)
+        forest = make_forest_pipeline(500, n_estimators=10, memory=str(cache), random_state=0)
         found = GridSearchCV(forest, {"forest__max_depth": [2, 4]}, cv=StratifiedGroupKFold(3), scoring="roc_auc")
         return found.fit(ecgs.X, ecgs.y, groups=ecgs.groups)
 

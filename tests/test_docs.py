@@ -90,7 +90,10 @@ def test_the_landing_page_goes_from_a_file_to_a_probability(tmp_path, monkeypatc
 
     monkeypatch.chdir(tmp_path)
     ecgs = make_omi_ecgs(20, prevalence=0.4, random_state=0)
-    save(make_forest_pipeline(n_estimators=5, random_state=0).fit(ecgs.X, ecgs.y), tmp_path / "forest.omi")
+    save(
+        make_forest_pipeline(ecgs.sampling_rate, n_estimators=5, random_state=0).fit(ecgs.X, ecgs.y),
+        tmp_path / "forest.omi",
+    )
     eight = ecgs.X[0].astype(np.float64)[[LEADS.index(lead) for lead in INDEPENDENT]]
     write_muse(tmp_path / "muse.xml", eight, 500)
     (block,) = _read_code(DOCS / "index.md")

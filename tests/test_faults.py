@@ -142,7 +142,7 @@ import warnings
 import numpy as np
 from joblib.externals.loky import process_executor
 
-from omi_estimators.preprocessing._base import map_records
+from omi_estimators.preprocessing._records import map_records
 
 
 def measure(record):
@@ -159,19 +159,57 @@ print("right")
 """
 
 
-def test_workers_are_replaced_where_warnings_are_errors():
-    with subprocess.Popen(
-        [sys.executable, "-c", _REPLACED],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
+_KILLED_WHILE_IT_ANSWERS = """
+import os
+import signal
+
+import numpy as np
+from joblib.externals.loky.backend import queues
+from joblib.externals.loky.process_executor import BrokenProcessPool
+
+from omi_estimators.preprocessing._records import map_records
+
+
+def measure(record):
+    def send(queue, result):
+        # The first bytes of a message, as long as a block of beats.
+        with queue._wlock:
+            os.write(queue._writer.fileno(), (600_000).to_bytes(4, "big") + b"x" * 1000)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    if record[0, 0] == 5:
+        queues.SimpleQueue.put = send
+    return record.sum()
+
+
+X = np.arange(24.0).reshape(24, 1)
+try:
+    list(map_records(measure, X, n_jobs=2))
+except BrokenProcessPool as error:
+    assert "try a smaller n_jobs" in error.__notes__[0]
+    assert list(map_records(np.sum, X, n_jobs=2)) == list(range(24))
+    print("right")
+"""
+
+
+def _run_alone(code):
+    """Return what a script prints, and what it says on stderr; none of its workers outlives it."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code], start_new_session=True, **pipes) as process:
         try:
-            told, warned = process.communicate(timeout=120)
+            return process.communicate(timeout=120)
         finally:
-            # Workers of a call that waits for ever would outlive it, and hold its pipes.
+            # Workers of a call that waits for ever would hold the pipes open.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_worker_killed_while_it_answers_is_an_error_and_the_next_call_is_right():
+    told, warned = _run_alone(_KILLED_WHILE_IT_ANSWERS)
+    assert told == "right\n", warned
+
+
+def test_workers_are_replaced_where_warnings_are_errors():
+    told, warned = _run_alone(_REPLACED)
     assert told == "right\n", warned
     assert "A worker stopped" in warned

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 
 import numpy as np
@@ -17,10 +18,13 @@ from sklearn.model_selection import (
     cross_validate,
 )
 
-from omi_estimators import ECGSmartNetClassifier, make_forest_pipeline, make_net_pipeline
+from omi_estimators import ECGSmartNetClassifier, make_forest_pipeline, make_fusion, make_net_pipeline
 from omi_estimators.classifiers import _training
 from omi_estimators.classifiers._data import split_patients
 from omi_estimators.features import GROUPS
+
+# Some of these tests fit without patients, and the warning has its own test.
+pytestmark = pytest.mark.filterwarnings("ignore:early_stopping=True without groups")
 
 TINY = {
     "width": 4,
@@ -45,8 +49,8 @@ def ecgs(make_ecg):
 @pytest.fixture(params=["net", "forest"])
 def pipeline(request, tmp_path):
     if request.param == "net":
-        return make_net_pipeline(memory=str(tmp_path), **TINY)
-    return make_forest_pipeline(memory=str(tmp_path), n_estimators=10, random_state=0)
+        return make_net_pipeline(500, memory=str(tmp_path), **TINY)
+    return make_forest_pipeline(500, memory=str(tmp_path), n_estimators=10, random_state=0)
 
 
 @pytest.fixture
@@ -55,9 +59,17 @@ def fit_params(pipeline, ecgs):
 
 
 def test_steps_are_the_documented_ones():
-    assert list(make_net_pipeline().named_steps) == ["filter", "beat", "scale", "net"]
-    assert list(make_forest_pipeline().named_steps) == ["features", "forest"]
+    assert list(make_net_pipeline(500).named_steps) == ["filter", "beat", "scale", "net"]
+    assert list(make_forest_pipeline(500).named_steps) == ["features", "forest"]
     assert make_net_pipeline(sampling_rate=250)["beat"].sampling_rate == 250
+
+
+@pytest.mark.parametrize("make", [make_net_pipeline, make_forest_pipeline, make_fusion])
+def test_the_sampling_rate_has_no_default(make):
+    assert inspect.signature(make).parameters["sampling_rate"].default is inspect.Parameter.empty
+    # Calls from before go on for a while, and are told each time.
+    with pytest.warns(FutureWarning, match="needs the sampling_rate of the data.* 500 Hz is taken"):
+        make()
 
 
 def test_fit_and_predict(pipeline, ecgs, fit_params):
@@ -142,7 +154,7 @@ def test_nested_cross_validation_keeps_patients_together_on_every_level(ecgs, tm
     monkeypatch.setattr(ECGSmartNetClassifier, "fit", fit_watched)
     with sklearn.config_context(enable_metadata_routing=routing):
         search = GridSearchCV(
-            make_net_pipeline(memory=str(tmp_path), **TINY),
+            make_net_pipeline(500, memory=str(tmp_path), **TINY),
             {"net__width": [2, 4]},
             cv=StratifiedGroupKFold(2),
             error_score="raise",
@@ -208,5 +220,5 @@ def test_set_output_reaches_the_whole_pipeline(pipeline, ecgs):
 
 
 def test_the_forest_does_not_judge_by_how_well_a_record_was_taken():
-    include = make_forest_pipeline()[0].include
+    include = make_forest_pipeline(500)[0].include
     assert set(GROUPS) - set(include) == {"quality"}

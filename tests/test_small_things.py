@@ -32,7 +32,7 @@ ESTIMATORS = [
     ECGReader(),
     ECGSmartNetClassifier(),
     RiskTierClassifier(ECGSmartNetClassifier()),
-    make_fusion(),
+    make_fusion(500),
 ]
 
 
@@ -72,8 +72,8 @@ def test_a_bar_is_no_other_key_of_the_cache(make_ecg, tmp_path):
 
 def test_estimators_are_written_with_what_was_changed():
     assert repr(MedianBeat(before=0.2)) == "MedianBeat(before=0.2)"
-    assert len(repr(make_net_pipeline(width=8))) < 400
-    assert "n_estimators=500" in repr(make_forest_pipeline())
+    assert len(repr(make_net_pipeline(500, width=8))) < 400
+    assert "n_estimators=500" in repr(make_forest_pipeline(500))
 
 
 def test_the_package_is_a_command():

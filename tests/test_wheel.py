@@ -24,14 +24,14 @@ from omi_estimators.inspection import ECGDisplay
 
 assert "site-packages" in omi_estimators.__file__, omi_estimators.__file__
 ecgs = make_omi_ecgs(n_patients=30, prevalence=0.4, random_state=0)
-forest = make_forest_pipeline(sampling_rate=500, n_estimators=50, random_state=0).fit(ecgs.X, ecgs.y)
+forest = make_forest_pipeline(ecgs.sampling_rate, n_estimators=50, random_state=0).fit(ecgs.X, ecgs.y)
 save(forest, "forest.omi", y=ecgs.y, groups=ecgs.groups)
 np.save("ecg.npy", ecgs.X[0])
 record = read_ecg("ecg.npy", sampling_rate=500, unit="mV")
 model = load("forest.omi")
 assert 0 < model.predict_proba(record.signal[None])[0, 1] < 1
 ECGDisplay.from_estimator(model, record).figure_.savefig("ecg.png")
-net = make_net_pipeline(sampling_rate=500, width=4, max_epochs=1, random_state=0).fit(ecgs.X, ecgs.y)
+net = make_net_pipeline(ecgs.sampling_rate, width=4, max_epochs=1, random_state=0).fit(ecgs.X, ecgs.y)
 print(net.predict_proba(ecgs.X[:2]).shape)
 """
 

@@ -5,9 +5,8 @@ import lazy_loader as _lazy
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
-        "_ecg_smart_net": ["ECGSmartNetClassifier"],
+        "_ecg_smart_net": ["PAPER_RECIPE", "ECGSmartNetClassifier"],
         "_prediction": ["inference_network", "shift_prior"],
-        "_recipes": ["PAPER_RECIPE"],
         "_resnet18": ["ResNet18Classifier"],
         "_temporal_resnet18": ["TemporalResNet18Classifier"],
         "_training": ["build_network", "restore_network"],

@@ -70,7 +70,7 @@ class _Predictor:
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._sizes = {BATCH_SIZE: True}
         if device.type == "cpu" and autocast_dtype is None:
-            _replace_layers(self._network)
+            replace_layers(self._network)
         else:
             self._sizes |= {2**power: False for power in range(5)}
 
@@ -109,14 +109,10 @@ def _describe(module: nn.Module) -> tuple[Any, ...]:
 
 
 def _sum_bits(tensor: Tensor) -> int:
-    """Return the sum of a tensor's bytes taken as whole numbers, which ``tensor.data`` too cannot change unnoticed."""
-    dense = any(tensor.is_contiguous(memory_format=layout) for layout in _LAYOUTS[: 1 + (tensor.dim() == 4)])
-    flat = tensor.as_strided((tensor.numel(),), (1,)) if dense else tensor.flatten()
-    whole = flat.nbytes % 8 == 0 and flat.storage_offset() * flat.element_size() % 8 == 0
-    return int(flat.view(torch.int64 if whole else torch.uint8).sum())
-
-
-_LAYOUTS = (torch.contiguous_format, torch.channels_last)
+    """Return the sum of a tensor's bytes taken as whole numbers, which a change by ``tensor.data`` moves too."""
+    content = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage())
+    whole = len(content) // 8 * 8
+    return int(content[:whole].view(torch.int64).sum()) + int(content[whole:].sum())
 
 
 def inference_network(classifier: Any) -> nn.Module:
@@ -169,13 +165,19 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
     return network
 
 
-def _replace_layers(network: nn.Module) -> None:
-    """Replace layers of a network, in evaluation mode and float32, by ones of the same results for fewer records."""
-    pack_convolutions(network)
+def replace_layers(network: nn.Module) -> None:
+    """Replace layers of a network, in evaluation mode and float32, by faster ones that sum alike in any batch.
+
+    The weights of the new convolutions lie as oneDNN wants them: brought there once, not in each call. Their operations
+    are those that torch's compiler makes of convolutions. They are not documented; without them the old ones stay.
+    """
+    packs = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.Linear and _has_no_hooks(child):
                 setattr(parent, name, _WholeLinear(child))
+            elif packs and _is_plain(child):
+                setattr(parent, name, _PackedConv2d(child))
 
 
 class _WholeLinear(nn.Module):
@@ -190,21 +192,6 @@ class _WholeLinear(nn.Module):
         if x.dim() != 2 or len(x) >= BATCH_SIZE:
             return self._linear(x)
         return self._linear(nn.functional.pad(x, (0, 0, 0, BATCH_SIZE - len(x))))[: len(x)]
-
-
-def pack_convolutions(network: nn.Module) -> None:
-    """Replace the convolutions inside a network, which is in evaluation mode and float32, where this torch can.
-
-    The weights of the new ones lie as oneDNN wants them: brought there once, not in each call. The operations are those
-    that torch's compiler makes of convolutions. They are not documented; without them the network is left as it is.
-    """
-    operations = torch.ops.mkldnn
-    if not torch.backends.mkldnn.is_available() or not hasattr(operations, "_convolution_pointwise"):
-        return
-    for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if _is_plain(child):
-                setattr(parent, name, _PackedConv2d(child))
 
 
 def _is_plain(module: nn.Module) -> TypeGuard[nn.Conv2d]:

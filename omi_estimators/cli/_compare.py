@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omi_estimators.candidates import CANDIDATES, make_candidates
-from omi_estimators.cli._measure import measure_records
-from omi_estimators.cli._tools import check_jobs_and_seed, check_writable, positive, refuse, say
+from omi_estimators.cli._tools import check_jobs_and_seed, check_writable, measure_records, positive, refuse, say
 
 # Heavy libraries are imported where they are used, so that --help and errors come at once.
 if TYPE_CHECKING:

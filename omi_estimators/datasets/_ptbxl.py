@@ -91,7 +91,7 @@ def load_ptbxl(
           hides as 300; NaN where missing.
         - `sex` : float ndarray of shape (n_records,), 0 male, 1 female, NaN where missing.
         - `fold` : int ndarray of shape (n_records,), the official patient-disjoint fold, 1 to 10
-          (9 and 10 are meant for validation and test); see `omi_estimators.splits.OfficialFolds`.
+          (9 and 10 are meant for validation and test).
         - `record_ids` : int ndarray of shape (n_records,), `ecg_id` of the database.
         - `target_names`, `leads`, `sampling_rate`, `DESCR`.
         - `skipped` : list of (record id, reason), and their number `n_skipped`.
@@ -109,7 +109,7 @@ def load_ptbxl(
     See Also
     --------
     fetch_ptbxl : Downloads the folder.
-    omi_estimators.splits.OfficialFolds : The official folds as a splitter.
+    omi_estimators.splits.make_splits : Checks a list of (train, test), such as the official folds make, for patients.
 
     Notes
     -----

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from omi_estimators._validation import check_labels, check_scores
-from omi_estimators.displays.style import GREY, FromEstimatorMixin, Names, count, finish_axes, plot_curve
+from omi_estimators.displays.style import GREY, Display, Names, NamesDisplay, count, finish_axes, plot_curve
 from omi_estimators.metrics import (
     CalibrationLine,
     Curve,
@@ -25,19 +26,16 @@ from omi_estimators.metrics import (
 _HEIGHT = 0.12
 
 
-class _AreaDisplay(FromEstimatorMixin):
+class _AreaDisplay(Display):
     """A curve of the unit square, and the figure that is the area under it, of scores that rank records."""
 
     _title: ClassVar[str]
     _place: ClassVar[Any]
     _labels: ClassVar[dict[str, Any]]
     _compute: ClassVar[Callable[..., tuple[Any, ...]]]
-
-    def __init__(self, curve: Curve, area: Interval, chance: tuple[float, float], name: str | None, counts: str):
-        self.curve = curve
-        self.name = name
-        self.counts = counts
-        self._area, self._chance = area, chance
+    _area: Interval
+    # The heights of what chance reaches, at both ends.
+    _chance: tuple[float, float]
 
     @classmethod
     def from_predictions(
@@ -120,6 +118,7 @@ class _AreaDisplay(FromEstimatorMixin):
         return self
 
 
+@dataclass(eq=False, repr=False)
 class RocBandDisplay(_AreaDisplay):
     """ROC curve with a band by bootstrap of patients, and its area with interval.
 
@@ -155,19 +154,22 @@ class RocBandDisplay(_AreaDisplay):
     'Sensitivity'
     """
 
+    curve: Curve
+    roc_auc: Interval
+
     _title, _labels = "AUROC", {"xlabel": "1 - specificity", "ylabel": "Sensitivity"}
     # Below the diagonal there is room: no curve worth drawing runs there.
     _place = "lower right"
 
-    def __init__(self, curve: Curve, roc_auc: Interval, *, name: str | None = None, counts: str = ""):
-        super().__init__(curve, roc_auc, (0, 1), name, counts)
-        self.roc_auc = roc_auc
+    def __post_init__(self) -> None:
+        self._area, self._chance = self.roc_auc, (0, 1)
 
     @staticmethod
     def _compute(y_true: ArrayLike, y_score: ArrayLike, given: dict[str, Any]) -> tuple[Curve, Interval]:
         return roc_band(y_true, y_score, **given), bootstrap_interval(y_true, y_score, "roc_auc", **given)
 
 
+@dataclass(eq=False, repr=False)
 class PrecisionRecallBandDisplay(_AreaDisplay):
     """Precision against recall with a band by bootstrap of patients, and the average precision with interval.
 
@@ -205,16 +207,16 @@ class PrecisionRecallBandDisplay(_AreaDisplay):
     'Precision (positive predictive value)'
     """
 
+    curve: Curve
+    average_precision: Interval
+    prevalence: float
+
     _title, _labels = "AP", {"xlabel": "Recall (sensitivity)", "ylabel": "Precision (positive predictive value)"}
     # Where events are rare, the curve runs along the foot; where the model is good, along the head.
     _place = "best"
 
-    def __init__(
-        self, curve: Curve, average_precision: Interval, prevalence: float, *, name: str | None = None, counts: str = ""
-    ):
-        super().__init__(curve, average_precision, (prevalence, prevalence), name, counts)
-        self.average_precision = average_precision
-        self.prevalence = prevalence
+    def __post_init__(self) -> None:
+        self._area, self._chance = self.average_precision, (self.prevalence, self.prevalence)
 
     @staticmethod
     def _compute(y_true: ArrayLike, y_score: ArrayLike, given: dict[str, Any]) -> tuple[Curve, Interval, float]:
@@ -222,7 +224,8 @@ class PrecisionRecallBandDisplay(_AreaDisplay):
         return precision_recall_band(y_true, y_score, **given), area, float(check_labels(y_true).mean())
 
 
-class ReliabilityDisplay(FromEstimatorMixin):
+@dataclass(eq=False, repr=False)
+class ReliabilityDisplay(NamesDisplay):
     """Smooth reliability curve with a band by bootstrap of patients, and the probabilities of each class.
 
     Parameters
@@ -235,10 +238,10 @@ class ReliabilityDisplay(FromEstimatorMixin):
         Probabilities of the records of each class, drawn as histograms at the foot and the head.
     name : str, optional
         Of the model, for the legend.
-    target_names : tuple of two str, default=("negative", "positive")
-        Names of the classes.
     counts : str, default=""
         What the picture rests on, for the title.
+    target_names : tuple of two str, default=("negative", "positive")
+        Names of the classes.
 
     Attributes
     ----------
@@ -262,24 +265,10 @@ class ReliabilityDisplay(FromEstimatorMixin):
     'Observed frequency of MI'
     """
 
-    def __init__(
-        self,
-        curve: Curve,
-        line: CalibrationLine,
-        negative: NDArray[np.float64],
-        positive: NDArray[np.float64],
-        *,
-        name: str | None = None,
-        target_names: Names = ("negative", "positive"),
-        counts: str = "",
-    ):
-        self.curve = curve
-        self.line = line
-        self.negative = negative
-        self.positive = positive
-        self.name = name
-        self.target_names = target_names
-        self.counts = counts
+    curve: Curve
+    line: CalibrationLine
+    negative: NDArray[np.float64]
+    positive: NDArray[np.float64]
 
     @classmethod
     def from_predictions(
@@ -297,7 +286,7 @@ class ReliabilityDisplay(FromEstimatorMixin):
         random_state: Any = 0,
         ax: Any = None,
         **line_params: Any,
-    ) -> ReliabilityDisplay:
+    ) -> Self:
         """Compute and draw.
 
         Parameters
@@ -346,9 +335,7 @@ class ReliabilityDisplay(FromEstimatorMixin):
         )
         return display.plot(ax, **line_params)
 
-    def plot(
-        self, ax: Any = None, *, plot_band: bool = True, plot_histogram: bool = True, **line_params: Any
-    ) -> ReliabilityDisplay:
+    def plot(self, ax: Any = None, *, plot_band: bool = True, plot_histogram: bool = True, **line_params: Any) -> Self:
         """Draw.
 
         Parameters
@@ -400,7 +387,8 @@ class ReliabilityDisplay(FromEstimatorMixin):
             self.ax_.bar(bins[:-1], height, bins[1], start, align="edge", color=colour, linewidth=0, label=label)
 
 
-class DecisionCurveDisplay(FromEstimatorMixin):
+@dataclass(eq=False, repr=False)
+class DecisionCurveDisplay(Display):
     """Net benefit of treating by a model, against treating everybody and nobody.
 
     Parameters
@@ -439,11 +427,8 @@ class DecisionCurveDisplay(FromEstimatorMixin):
     3
     """
 
-    def __init__(self, curve: Curve, prevalence: float, *, name: str | None = None, counts: str = ""):
-        self.curve = curve
-        self.prevalence = prevalence
-        self.name = name
-        self.counts = counts
+    curve: Curve
+    prevalence: float
 
     @classmethod
     def from_predictions(
@@ -460,7 +445,7 @@ class DecisionCurveDisplay(FromEstimatorMixin):
         random_state: Any = 0,
         ax: Any = None,
         **line_params: Any,
-    ) -> DecisionCurveDisplay:
+    ) -> Self:
         """Compute and draw.
 
         Parameters
@@ -495,9 +480,7 @@ class DecisionCurveDisplay(FromEstimatorMixin):
         prevalence = float(check_labels(y_true).mean())
         return cls(curve, prevalence, name=name, counts=count(y_true, groups, target_names)).plot(ax, **line_params)
 
-    def plot(
-        self, ax: Any = None, *, plot_band: bool = True, plot_reference: bool = True, **line_params: Any
-    ) -> DecisionCurveDisplay:
+    def plot(self, ax: Any = None, *, plot_band: bool = True, plot_reference: bool = True, **line_params: Any) -> Self:
         """Draw.
 
         Parameters

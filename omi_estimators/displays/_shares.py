@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from omi_estimators._validation import check_labels, check_scores
-from omi_estimators.displays.style import COLOURS, GREY, GRID, FromEstimatorMixin, Names, count, finish_axes, get_axes
+from omi_estimators.displays.style import COLOURS, GREY, GRID, Names, NamesDisplay, count, finish_axes, get_axes
 from omi_estimators.metrics import NOT_JUDGED, TIERS, TierCount, count_tiers
 
 _OF_TIERS = dict(zip((*TIERS, NOT_JUDGED), (COLOURS[0], COLOURS[5], COLOURS[4], COLOURS[1], GREY), strict=True))
 
 
-class ProbabilityDisplay(FromEstimatorMixin):
+@dataclass(eq=False, repr=False)
+class ProbabilityDisplay(NamesDisplay):
     """Histograms of the predicted probability in each class, each summing to one.
 
     Parameters
@@ -23,10 +25,10 @@ class ProbabilityDisplay(FromEstimatorMixin):
         Probabilities of the records of each class.
     name : str, optional
         Of the model, for the title.
-    target_names : tuple of two str, default=("negative", "positive")
-        Names of the classes.
     counts : str, default=""
         What the picture rests on, for the title.
+    target_names : tuple of two str, default=("negative", "positive")
+        Names of the classes.
 
     Attributes
     ----------
@@ -46,20 +48,8 @@ class ProbabilityDisplay(FromEstimatorMixin):
     ['negative (n = 50)', 'positive (n = 50)']
     """
 
-    def __init__(
-        self,
-        negative: NDArray[np.float64],
-        positive: NDArray[np.float64],
-        *,
-        name: str | None = None,
-        target_names: Names = ("negative", "positive"),
-        counts: str = "",
-    ):
-        self.negative = negative
-        self.positive = positive
-        self.name = name
-        self.target_names = target_names
-        self.counts = counts
+    negative: NDArray[np.float64]
+    positive: NDArray[np.float64]
 
     @classmethod
     def from_predictions(
@@ -72,7 +62,7 @@ class ProbabilityDisplay(FromEstimatorMixin):
         target_names: Names = ("negative", "positive"),
         ax: Any = None,
         n_bins: int = 20,
-    ) -> ProbabilityDisplay:
+    ) -> Self:
         """Sort the probabilities by class, and draw.
 
         Parameters
@@ -103,7 +93,7 @@ class ProbabilityDisplay(FromEstimatorMixin):
         display = cls(prob[~positive], prob[positive], name=name, target_names=target_names, counts=counts)
         return display.plot(ax, n_bins=n_bins)
 
-    def plot(self, ax: Any = None, *, n_bins: int = 20) -> ProbabilityDisplay:
+    def plot(self, ax: Any = None, *, n_bins: int = 20) -> Self:
         """Draw.
 
         Parameters
@@ -141,7 +131,8 @@ class ProbabilityDisplay(FromEstimatorMixin):
         return self
 
 
-class RiskTierDisplay(FromEstimatorMixin):
+@dataclass(eq=False, repr=False)
+class RiskTierDisplay(NamesDisplay):
     """The share of events in each risk tier with its interval, and the numbers beside it.
 
     Parameters
@@ -150,10 +141,10 @@ class RiskTierDisplay(FromEstimatorMixin):
         What "rule-out", "low", "high" and "rule-in" hold, and "not judged" if there are such records.
     name : str, optional
         Of the model, for the title.
-    target_names : tuple of two str, default=("negative", "positive")
-        Names of the classes.
     counts : str, default=""
         What the picture rests on, for the title.
+    target_names : tuple of two str, default=("negative", "positive")
+        Names of the classes.
 
     Attributes
     ----------
@@ -172,18 +163,7 @@ class RiskTierDisplay(FromEstimatorMixin):
     2
     """
 
-    def __init__(
-        self,
-        tiers: dict[str, TierCount],
-        *,
-        name: str | None = None,
-        target_names: Names = ("negative", "positive"),
-        counts: str = "",
-    ):
-        self.tiers = tiers
-        self.name = name
-        self.target_names = target_names
-        self.counts = counts
+    tiers: dict[str, TierCount]
 
     @classmethod
     def from_predictions(
@@ -196,7 +176,7 @@ class RiskTierDisplay(FromEstimatorMixin):
         target_names: Names = ("negative", "positive"),
         confidence_level: float = 0.95,
         ax: Any = None,
-    ) -> RiskTierDisplay:
+    ) -> Self:
         """Count and draw.
 
         Parameters
@@ -224,7 +204,7 @@ class RiskTierDisplay(FromEstimatorMixin):
         counts = count_tiers(y_true, tiers, groups, confidence_level)
         return cls(counts, name=name, target_names=target_names, counts=count(y_true, groups, target_names)).plot(ax)
 
-    def plot(self, ax: Any = None) -> RiskTierDisplay:
+    def plot(self, ax: Any = None) -> Self:
         """Draw.
 
         Parameters

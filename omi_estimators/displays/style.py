@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -64,12 +65,16 @@ def get_axes(ax: Axes | None, size: tuple[float, float] | None = None) -> Axes:
     return plt.subplots(layout="constrained", figsize=size)[1]
 
 
-class FromEstimatorMixin:
-    """Adds `from_estimator` to a display that has `from_predictions`."""
+@dataclass(eq=False, repr=False)
+class Display:
+    """What all displays have: a name, the numbers they rest on, and `from_estimator` beside `from_predictions`."""
 
-    ax_: Any
-    figure_: Any
-    line_: Any
+    _: KW_ONLY
+    name: str | None = None
+    counts: str = ""
+    ax_: Any = field(init=False)
+    figure_: Any = field(init=False)
+    line_: Any = field(init=False)
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: Any, y: ArrayLike, *, name: str | None = None, **kwargs: Any) -> Self:
@@ -109,6 +114,14 @@ class FromEstimatorMixin:
     def _ask(estimator: Any, X: Any) -> Any:
         """Return what the display draws of a classifier: the probability of its second class."""
         return estimator.predict_proba(X)[:, 1]
+
+
+@dataclass(eq=False, repr=False)
+class NamesDisplay(Display):
+    """A display that names the classes."""
+
+    _: KW_ONLY
+    target_names: Names = ("negative", "positive")
 
 
 def count(y_true: ArrayLike, groups: ArrayLike | None, names: Names) -> str:

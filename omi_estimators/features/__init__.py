@@ -7,7 +7,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     submod_attrs={
         "_catalogue": ["GROUPS", "Measure", "catalogue", "feature_names"],
         "_delineate": ["Fiducials", "delineate"],
-        "_measure": ["measure_record"],
-        "_neurokit_features": ["NeuroKitFeatures"],
+        "_neurokit_features": ["NeuroKitFeatures", "measure_record"],
     },
 )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from omi_estimators.features._components import DIPOLE_PARTS, RATIO_PARTS
-from omi_estimators.features._spectrum import BANDS
+from omi_estimators.features._measures import BANDS, DIPOLE_PARTS, RATIO_PARTS
 from omi_estimators.features._vectors import USUAL_T, VECTORS
 from omi_estimators.leads import LEADS, TERRITORIES
 

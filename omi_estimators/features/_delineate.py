@@ -1,15 +1,16 @@
-"""Where the waves of a beat begin, peak and end: once for all leads."""
+"""Delineation: the fiducial points of an average beat, and the beat on which everything is measured."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, median_filter
 from scipy.signal import find_peaks
 
-from omi_estimators.features._pacing import remove_pacing_spike
+from omi_estimators.leads import LEADS
 
 # A lead is at rest before its QRS complex while slower than this share of its largest speed, or than a slope that is
 # hardly seen on paper, 1 mV/s or 20 degrees at 25 mm/s and 10 mm/mV; for this long (s).
@@ -258,3 +259,157 @@ def _runs(quiet: NDArray[np.bool_], width: int) -> NDArray[np.intp]:
     if len(quiet) < width:
         return np.empty(0, dtype=np.intp)
     return np.flatnonzero(np.convolve(quiet, np.ones(width), mode="valid") > width - 0.5)
+
+
+@dataclass(frozen=True)
+class DelineatedBeat:
+    """The average beat of a record with its fiducial points.
+
+    Attributes
+    ----------
+    leads : ndarray of shape (n_leads, n_samples)
+        In millivolts, PQ level at zero; a missing or flat lead is zero throughout.
+    present : ndarray of bool, shape (n_leads,)
+        Which leads are neither missing nor flat.
+    points : Fiducials
+        Common to all leads, in samples.
+    sampling_rate : float
+        In Hz.
+    rr : float
+        Median RR interval in seconds; NaN for a single beat.
+    """
+
+    leads: NDArray[np.float64]
+    present: NDArray[np.bool_]
+    points: Fiducials
+    sampling_rate: float
+    rr: float
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether the leads are the twelve of `LEADS`."""
+        return len(self.leads) == len(LEADS)
+
+    @property
+    def has_t(self) -> bool:
+        """Whether peak and end of the T wave were found."""
+        return bool(np.isfinite(self.points.t_peak) and np.isfinite(self.points.t_offset))
+
+    def known(self) -> NDArray[np.float64]:
+        """Return the leads with NaN where one is missing, for what needs several of them."""
+        return np.where(self.present[:, np.newaxis], self.leads, np.nan)
+
+    def ms(self, start: float, stop: float) -> float:
+        """Return the time between two samples in ms."""
+        return (stop - start) * 1000 / self.sampling_rate
+
+    def after(self, point: float, ms: float) -> float:
+        """Return the sample (a fraction) that lies `ms` after a point."""
+        return point + ms * self.sampling_rate / 1000
+
+    def holds(self, time: float) -> bool:
+        """Return whether the beat reaches as far as `time`, a sample."""
+        return 0 <= time < self.leads.shape[1]
+
+    def at(self, time: float, half_width: float) -> NDArray[np.float64]:
+        """Return each lead's mean over the samples within `half_width` ms of `time`, a sample."""
+        reach = round(half_width * self.sampling_rate / 1000)
+        centre = min(max(round(time), 0), self.leads.shape[1] - 1)
+        return self.leads[:, max(0, centre - reach) : centre + reach + 1].mean(axis=1)
+
+    def area(self, start: float, stop: float) -> NDArray[np.float64]:
+        """Return each lead's signed area from one sample to another, in mV·ms."""
+        return self.leads[:, max(0, int(start)) : int(stop) + 1].sum(axis=1) * 1000 / self.sampling_rate
+
+    def parts(self) -> dict[str, tuple[int, int]]:
+        """Return first and last-but-one sample of the parts of the beat; empty where a wave was not found.
+
+        ``t`` begins half-way from the J point to the T peak, where ``st`` ends; ``j`` is 20 ms on either side of J.
+        """
+        n_samples = self.leads.shape[1]
+        onset, j = int(self.points.qrs_onset), int(self.points.qrs_offset)
+        near = round(0.02 * self.sampling_rate)
+        peak, end = (int(self.points.t_peak), int(self.points.t_offset) + 1) if self.has_t else (j, j)
+        middle = (j + peak) // 2
+        return {
+            "beat": (0, n_samples),
+            "qrs": (onset, j + 1),
+            "j": (max(0, j - near), min(n_samples, j + near + 1)),
+            "st": (j, middle),
+            "stt": (j, end),
+            "t": (middle, end),
+        }
+
+
+# A pacemaker's pulse of at most 2 ms comes out of a 100 Hz low-pass as bursts of speed this short (half width, s).
+_BURST = 0.006
+# They are faster than this (mV/s, root mean square over leads), and than half of the fastest in the beat.
+_LEAST_SPEED, _LEAST_SHARE = 30.0, 0.5
+# They come at least this long before the R peak (s), where a beat of the heart's own has not yet such speed, and
+# at most that long before it; two chambers, or the two edges of a pulse that the recorder drew out, follow each
+# other within the first of these times as well.
+_LEAST_LEAD, _MOST_LEAD = 0.04, 0.2
+# The filter's ringing on either side of a spike (s).
+_RINGING = 0.006
+# Below this rate (Hz) a spike is as wide as the heart's own deflections.
+_LEAST_RATE = 200
+
+
+def can_tell_spikes(sampling_rate: float) -> bool:
+    """Return whether a spike differs from the heart's own deflections at this sampling rate.
+
+    Parameters
+    ----------
+    sampling_rate : float
+        In Hz.
+
+    Returns
+    -------
+    bool
+        False below 200 Hz.
+    """
+    return sampling_rate >= _LEAST_RATE
+
+
+def remove_pacing_spike(
+    leads: NDArray[np.float64], sampling_rate: float, r_index: int
+) -> tuple[NDArray[np.float64], int]:
+    """Replace a ventricular pacing spike by straight lines.
+
+    What is left of the speed of the leads after a median filter over time are bursts too short to be the
+    heart's. Where such a burst comes well before the R peak and the QRS complex has none much faster, it is a
+    spike. Spikes too small to be found so are too small to be taken for the QRS complex.
+
+    Parameters
+    ----------
+    leads : ndarray of shape (n_leads, n_samples)
+        Average beat in millivolts, low-pass filtered at about 100 Hz.
+    sampling_rate : float
+        In Hz.
+    r_index : int
+        Sample of the R peak.
+
+    Returns
+    -------
+    leads : ndarray of shape (n_leads, n_samples)
+        The beat without the spike; `leads` itself if there is none.
+    end : int
+        First sample after the spike, before which the QRS complex cannot begin; 0 if there is none.
+    """
+    first = max(0, r_index - round(_MOST_LEAD * sampling_rate))
+    near = leads[:, first : r_index + round(_MOST_LEAD * sampling_rate)]
+    if not can_tell_spikes(sampling_rate) or near.shape[1] < 2:
+        return leads, 0
+    velocity = np.diff(near, axis=1) * sampling_rate
+    short = velocity - median_filter(velocity, size=(1, 2 * round(_BURST * sampling_rate) + 1))
+    burst = np.sqrt(np.mean(short**2, axis=0))
+    found = first + np.flatnonzero(burst > max(_LEAST_SPEED, _LEAST_SHARE * burst.max()))
+    apart = round(_LEAST_LEAD * sampling_rate)
+    if not found.size or found[0] > r_index - apart:
+        return leads, 0
+    ringing = round(_RINGING * sampling_rate)
+    start = max(0, int(found[0]) - ringing)
+    end = min(int(found[found <= found[0] + apart][-1]) + 1 + ringing, r_index)
+    cleaned = leads.copy()
+    cleaned[:, start : end + 1] = np.linspace(leads[:, start], leads[:, end], end - start + 1, axis=1)
+    return cleaned, end

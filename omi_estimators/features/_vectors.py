@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from omi_estimators.features._beat import DelineatedBeat
+from omi_estimators.features._delineate import DelineatedBeat
 from omi_estimators.leads import INDEPENDENT_LEADS, LEADS
 
 # Kors's regression: X (left), Y (down) and Z (back) from I, II, V1 to V6.

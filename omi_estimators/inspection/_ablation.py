@@ -158,7 +158,7 @@ def ablation_importance(
     >>> from omi_estimators.inspection import ablation_importance
     >>> from omi_estimators.leads import TERRITORIES
     >>> ecgs = make_omi_ecgs(n_patients=20, prevalence=0.4, random_state=0)
-    >>> forest = make_forest_pipeline(n_estimators=20, random_state=0).fit(ecgs.X, ecgs.y)
+    >>> forest = make_forest_pipeline(ecgs.sampling_rate, n_estimators=20, random_state=0).fit(ecgs.X, ecgs.y)
     >>> ablation_importance(forest, ecgs.X[:3], sampling_rate=500, lead_groups=TERRITORIES, segments=["ST"])
     <Ablation: 3 records, 4 leads x ST>
     """

@@ -39,7 +39,7 @@ class AblationDisplay:
     >>> from omi_estimators.datasets import make_omi_ecgs
     >>> from omi_estimators.inspection import AblationDisplay
     >>> ecgs = make_omi_ecgs(n_patients=20, prevalence=0.4, random_state=0)
-    >>> forest = make_forest_pipeline(n_estimators=20, random_state=0).fit(ecgs.X, ecgs.y)
+    >>> forest = make_forest_pipeline(ecgs.sampling_rate, n_estimators=20, random_state=0).fit(ecgs.X, ecgs.y)
     >>> display = AblationDisplay.from_estimator(
     ...     forest, ecgs.X[:3], sampling_rate=500, segments=["ST"], ax=Figure().add_subplot()
     ... )

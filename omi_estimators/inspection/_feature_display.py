@@ -35,7 +35,7 @@ class FeatureImportanceDisplay:
     >>> from omi_estimators.datasets import make_omi_ecgs
     >>> from omi_estimators.inspection import FeatureImportanceDisplay
     >>> ecgs = make_omi_ecgs(n_patients=20, prevalence=0.4, random_state=0)
-    >>> forest = make_forest_pipeline(n_estimators=20, random_state=0).fit(ecgs.X, ecgs.y)
+    >>> forest = make_forest_pipeline(ecgs.sampling_rate, n_estimators=20, random_state=0).fit(ecgs.X, ecgs.y)
     >>> ax = Figure().add_subplot()
     >>> display = FeatureImportanceDisplay.from_estimator(forest, ecgs.X, ecgs.y, n_repeats=2, random_state=0, ax=ax)
     >>> len(display.ax_.get_yticks())

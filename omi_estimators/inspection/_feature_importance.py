@@ -104,7 +104,7 @@ def feature_importance(
     >>> from omi_estimators.datasets import make_omi_ecgs
     >>> from omi_estimators.inspection import feature_importance
     >>> ecgs = make_omi_ecgs(n_patients=20, prevalence=0.4, random_state=0)
-    >>> forest = make_forest_pipeline(n_estimators=20, random_state=0).fit(ecgs.X, ecgs.y)
+    >>> forest = make_forest_pipeline(ecgs.sampling_rate, n_estimators=20, random_state=0).fit(ecgs.X, ecgs.y)
     >>> feature_importance(forest, ecgs.X, ecgs.y, n_repeats=2, random_state=0).drops.shape
     (11, 2)
     """

@@ -15,9 +15,15 @@ from scipy.signal import resample_poly
 from omi_estimators._compat import HasMethods, Interval, StrOptions
 from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing._average import AverageBeat, NoBeatError, average_beats
-from omi_estimators.preprocessing._base import WaveformTransformer, as_3d, float_type
 from omi_estimators.preprocessing._rate import rate_evidence, warn_if_implausible
-from omi_estimators.preprocessing._records import Measured, Usable, report_unusable
+from omi_estimators.preprocessing._records import (
+    Measured,
+    Usable,
+    WaveformTransformer,
+    as_3d,
+    float_type,
+    report_unusable,
+)
 
 _AVR = LEADS.index("aVR")
 
@@ -150,8 +156,8 @@ class MedianBeat(WaveformTransformer):
     Parameters
     ----------
     sampling_rate : float, default=500
-        Samples per second of the records, in Hz. A wrong value makes a warning where the heart rates
-        that follow from it cannot be right.
+        Samples per second of the records, in Hz. A wrong value makes a `SamplingRateWarning` where no hearts have
+        the intervals that follow from it.
     before, after : float, default=0.3 and 0.5
         Length of the beat before and after the R peak, in seconds.
     n_samples : int, default=200

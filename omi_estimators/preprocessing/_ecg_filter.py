@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from omi_estimators._compat import Interval, StrOptions
-from omi_estimators.preprocessing._base import WaveformTransformer, as_3d, float_type
-from omi_estimators.preprocessing._filter import check_bands, filter_ecg
-from omi_estimators.preprocessing._mains import MAINS, find_mains
+from omi_estimators.preprocessing._filter import MAINS, check_bands, filter_ecg, find_mains
 from omi_estimators.preprocessing._pacing import remove_pacing_spikes
-from omi_estimators.preprocessing._records import Measured, Usable, find_fault
+from omi_estimators.preprocessing._records import Measured, Usable, WaveformTransformer, as_3d, find_fault, float_type
 from omi_estimators.preprocessing._resample import resample_ecg
 
 

@@ -14,9 +14,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from omi_estimators._compat import HasMethods, Interval
 from omi_estimators.leads import LEADS
-from omi_estimators.preprocessing._base import WaveformTransformer, as_3d, float_type
-from omi_estimators.preprocessing._quality import FLAGS, signal_quality
-from omi_estimators.preprocessing._records import Measured, UnusableRecordWarning, Usable, find_fault
+from omi_estimators.preprocessing._records import (
+    Measured,
+    UnusableRecordWarning,
+    Usable,
+    WaveformTransformer,
+    as_3d,
+    find_fault,
+    float_type,
+)
+from omi_estimators.preprocessing._signal_quality import FLAGS, signal_quality
 
 
 class BadLeadMasker(WaveformTransformer):

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import median_filter
 from scipy.signal import find_peaks
 
-from omi_estimators.preprocessing._gaps import fill_gaps
-from omi_estimators.preprocessing._peaks import find_r_peaks
+from omi_estimators.preprocessing._average import find_r_peaks
+from omi_estimators.preprocessing._resample import fill_gaps
 
 # A spike rises above what lies this far (s) on either side of it; what is replaced is as wide.
 _HALF_WIDTH = 0.004

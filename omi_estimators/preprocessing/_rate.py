@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import trim_mean
 
 from omi_estimators.preprocessing._average import AverageBeat, NoBeatError, average_beats
 from omi_estimators.preprocessing._records import UnusableRecordWarning
@@ -18,27 +19,31 @@ _ST_T, _REST, _QRS_REACH = _GRID < 0.6, _GRID > 0.58, 0.12
 # T is taken to last until this share of the energy of ST and T is over, past its peak; its power has a peak of at least
 # so many times its mean, or there is no T wave but noise.
 _T_SHARE, _LEAST_T_PEAK = 0.8, 3.0
-# Hearts of PTB-XL and LUDB, and the simulator's: medians (s) of RR, QRS (root mean square) and T, and the weights of
-# their logarithms in the index that tells most of the rate: T for the heart rate, and a little of QRS. Its spread (SD)
-# from patient to patient is 0.12; bundle branch block, flutter or bradycardia in every record move it by up to 0.15.
-_USUAL, _WEIGHTS, _SPREAD = np.array([0.88, 0.0124, 0.27]), np.array([-0.2, 0.2, 1.0]), 0.09
-# From these to the intervals as cardiologists measure them.
+# Medians (s) of RR, QRS (root mean square) and T in PTB-XL, LUDB and the simulator's hearts; and the weights of their
+# logarithms in three measures of how much too long all is: by all three, by QRS alone, and by T for the heart rate. The
+# first differs least from patient to patient (SD 0.12); flutter or bradycardia in every record moves it by up to 0.15.
+_USUAL = np.array([0.88, 0.0124, 0.27])
+_WEIGHTS = np.array([[-0.2, 0.2, 1.0], [0.0, 1.0, 0.0], [-0.25, 0.0, 1.25]]).T
+# The least spread of the first that patients have. Records which are more alike are counted as fewer.
+_SPREAD = 0.09
+# What the first must exceed: a constant, and parts that fall with the root and the number of patients. The other two
+# have to agree, by these shares of it and at least by so much: sick hearts have wide QRS or long QT, but rarely both.
+_LIMIT, _LIMIT_ROOT, _LIMIT_ONE = 0.05, 0.36, 0.3
+_AGREEMENT, _LEAST_AGREEMENT = np.array([0.35, 0.6]), 0.05
+# From QRS and T as they are measured here to QRS and QT as cardiologists do.
 _QRS_DURATION, _QT = 7.8, 1.47
-# What the index must exceed: a constant, and shares that fall with the root and the number of patients. QRS has to
-# agree, by a share of the index and at least by so much: sick hearts have long QT or wide QRS, but rarely both.
-_LIMIT, _LIMIT_ROOT, _LIMIT_ONE, _AGREEMENT, _LEAST_AGREEMENT = 0.05, 0.4, 0.25, 0.35, 0.05
 # Rates that recorders have; those nearer than a tenth to each other cannot be told apart.
 _RATES = np.array([100, 125, 200, 250, 300, 360, 400, 500, 600, 1000, 2000])
-# Where no beats are found, they are looked for as if the rate were that much lower; not below the second value (Hz).
-_SLOWER, _LEAST_RATE = 4, 40
+# Where no beats are found, they are looked for as if the rate were this many times as high, but not below 40 Hz.
+_OTHER_RATES, _LEAST_RATE = (0.25, 4.0), 40
 
 
 class SamplingRateWarning(UserWarning):
-    """The records do not look as if they had the sampling rate that was given."""
+    """The records do not look as if they had the sampling rate that was given: the message names a likelier one."""
 
 
 def rate_evidence(
-    record: NDArray[np.floating[Any]], sampling_rate: float, average: AverageBeat | None = None
+    record: NDArray[np.float64], sampling_rate: float, average: AverageBeat | None = None
 ) -> NDArray[np.float64]:
     """Measure what of a record tells of its sampling rate, without assuming it.
 
@@ -49,7 +54,7 @@ def rate_evidence(
     sampling_rate : float
         The rate that was given, in Hz.
     average : AverageBeat, optional
-        Its beats at this rate. Without, for a record in which none were found, they are looked for at a lower one.
+        Its beats at this rate. Without, for a record in which none were found, they are looked for at others.
 
     Returns
     -------
@@ -60,20 +65,15 @@ def rate_evidence(
     Examples
     --------
     >>> import numpy as np
-    >>> from omi_estimators.datasets import make_omi_ecgs
     >>> from omi_estimators.preprocessing import average_beats, rate_evidence
-    >>> record = make_omi_ecgs(n_patients=1, random_state=0).X[0].astype(float)
+    >>> t = np.arange(5000) / 500 % 1
+    >>> record = np.exp(-(((t - 0.3) / 0.02) ** 2))[np.newaxis] + 0.2 * np.exp(-(((t - 0.6) / 0.05) ** 2))
     >>> rate_evidence(record, 500, average_beats(record, 500, 0.3, 0.5)).round(2).tolist()
-    [0.0]
+    [1.0, 0.02, 0.31]
     """
     nothing = np.full(3, np.nan)
-    try:
-        if average is None and sampling_rate < _SLOWER * _LEAST_RATE:
-            return nothing
-        average = average or average_beats(record, sampling_rate / _SLOWER, 0.3, 0.5)
-    except NoBeatError:
-        return nothing
-    if len(average.peaks) < 2:
+    average = average or _find_beats_elsewhere(record, sampling_rate)
+    if average is None or len(average.peaks) < 2:
         return nothing
     rr = float(np.median(np.diff(average.peaks)))
     reach = max(2, round(_QRS_REACH * rr))
@@ -92,6 +92,15 @@ def rate_evidence(
     return np.array([rr, np.sqrt(np.sum(qrs**2) / changes), t_time]) / sampling_rate
 
 
+def _find_beats_elsewhere(record: NDArray[np.float64], sampling_rate: float) -> AverageBeat | None:
+    """Return the beats of a record at a rate several times lower or higher than the one that was given."""
+    for factor in _OTHER_RATES:
+        with contextlib.suppress(NoBeatError):
+            if factor * sampling_rate >= _LEAST_RATE:
+                return average_beats(record, factor * sampling_rate, 0.3, 0.5)
+    return None
+
+
 def likely_sampling_rate(evidence: ArrayLike, sampling_rate: float) -> float | None:
     """Return the rate that records are likely to have, if the given one makes hearts of them that there are not.
 
@@ -108,8 +117,8 @@ def likely_sampling_rate(evidence: ArrayLike, sampling_rate: float) -> float | N
     Returns
     -------
     float or None
-        In Hz, to within a tenth or so: a usual rate of recorders where one is near. None if the records may well have the
-        given rate, or do not tell: of one record, only several times the rate can be told from a sick heart.
+        In Hz, to within a tenth or so: a usual rate of recorders where one is near. None if the records may well have
+        the given rate, or do not tell: of one record, only several times the rate can be told from a sick heart.
 
     Examples
     --------
@@ -122,15 +131,16 @@ def likely_sampling_rate(evidence: ArrayLike, sampling_rate: float) -> float | N
     if not len(logs):
         return None
     scores = logs @ _WEIGHTS
-    index, of_qrs = float(np.median(scores)), float(np.median(logs[:, 1]))
-    # Records of one patient, which are alike, tell no more than one of them.
-    n_patients = 1 + (len(logs) - 1) * min(1.0, np.var(scores) / _SPREAD**2)
+    # The middle half: one record whose T wave was not found does not speak, and more is used than of a median.
+    index, *parts = trim_mean(scores, 0.25)
+    n_patients = 1 + (len(logs) - 1) * min(1.0, np.var(scores[:, 0]) / _SPREAD**2)
     limit = _LIMIT + _LIMIT_ROOT / np.sqrt(n_patients) + _LIMIT_ONE / n_patients
-    if abs(index) <= limit or np.sign(index) * of_qrs <= max(_AGREEMENT * abs(index), _LEAST_AGREEMENT):
+    agreed = np.sign(index) * np.array(parts) > np.maximum(_AGREEMENT * abs(index), _LEAST_AGREEMENT)
+    if abs(index) <= limit or not agreed.all():
         return None
     rate = sampling_rate * np.exp(index)
-    others = _RATES[np.abs(np.log(_RATES / sampling_rate)) > 0.1]
-    nearest = float(others[np.argmin(np.abs(np.log(others / rate)))])
+    usual = _RATES[np.abs(np.log(_RATES / sampling_rate)) > 0.1]
+    nearest = float(usual[np.argmin(np.abs(np.log(usual / rate)))])
     return nearest if abs(np.log(nearest / rate)) < 0.15 else float(np.round(rate, -1))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from omi_estimators._compat import StrOptions
-from omi_estimators.preprocessing._base import WaveformTransformer, as_3d, float_type
+from omi_estimators.preprocessing._records import WaveformTransformer, as_3d, float_type
 
 _AXES: dict[str, tuple[int, ...]] = {"lead": (-1,), "record": (-2, -1)}
 

@@ -10,7 +10,7 @@ import pytest
 
 from omi_estimators.datasets import make_omi_ecgs
 from omi_estimators.features import GROUPS, NeuroKitFeatures, catalogue, feature_names
-from omi_estimators.features import _measure as measure_module
+from omi_estimators.features import _neurokit_features as measure_module
 from omi_estimators.leads import LEADS
 
 TABLE = Path(__file__).parents[2] / "docs" / "features.md"
@@ -74,5 +74,5 @@ def test_other_groups_measure_no_record_again(make_ecg, tmp_path, monkeypatch):
     def fail(*args):
         raise AssertionError("a record was measured twice")
 
-    monkeypatch.setattr(measure_module, "measure_record", fail)
+    monkeypatch.setattr(measure_module, "_find_beats", fail)
     NeuroKitFeatures(include="pca", memory=joblib.Memory(tmp_path, verbose=0)).fit_transform(X)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omi_estimators.features import delineate
-from omi_estimators.features._pacing import can_tell_spikes, remove_pacing_spike
+from omi_estimators.features._delineate import can_tell_spikes, remove_pacing_spike
 
 TIMES = np.arange(-0.45, 0.7, 0.002)
 R = 225

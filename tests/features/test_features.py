@@ -15,8 +15,8 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import check_estimator
 
 from omi_estimators.features import NeuroKitFeatures, delineate, feature_names, measure_record
-from omi_estimators.features import _measure as measure_module
-from omi_estimators.preprocessing import UnusableRecordWarning
+from omi_estimators.features import _neurokit_features as measure_module
+from omi_estimators.preprocessing import SamplingRateWarning, UnusableRecordWarning
 
 
 @pytest.fixture
@@ -184,7 +184,10 @@ def test_microvolts_and_a_wrong_sampling_rate_are_pointed_out(make_ecg):
     X = make_ecg(n_records=3)
     with pytest.warns(UnusableRecordWarning, match="microvolts"):
         NeuroKitFeatures().fit_transform(X * 1000)
-    with pytest.warns(UnusableRecordWarning, match="check sampling_rate"):
+    with (
+        pytest.warns(UnusableRecordWarning, match="check sampling_rate"),
+        pytest.warns(SamplingRateWarning, match="rather than 100"),
+    ):
         NeuroKitFeatures(sampling_rate=100).fit_transform(X)
 
 
@@ -238,7 +241,7 @@ def test_n_jobs_and_cache_change_nothing_and_measure_once(make_ecg, tmp_path, mo
     def fail(*args):
         raise AssertionError("a record was measured twice")
 
-    monkeypatch.setattr(measure_module, "measure_record", fail)
+    monkeypatch.setattr(measure_module, "_find_beats", fail)
     np.testing.assert_array_equal(cached.fit_transform(X[::-1]), plain[::-1])
     with pytest.raises(AssertionError):
         cached.set_params(sampling_rate=250).fit_transform(X)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from omi_estimators.features._beat import DelineatedBeat
-from omi_estimators.features._components import measure_components
-from omi_estimators.features._delineate import Fiducials
-from omi_estimators.features._scores import measure_scores
-from omi_estimators.features._selvester import LEADS_SCORED, MOST_POINTS, selvester_score
-from omi_estimators.features._spectrum import measure_spectrum
-from omi_estimators.features._st import measure_st
-from omi_estimators.features._t_wave import measure_t
+from omi_estimators.features._delineate import DelineatedBeat, Fiducials
+from omi_estimators.features._measures import (
+    measure_components,
+    measure_qrs,
+    measure_spectrum,
+    measure_st,
+    measure_t,
+    name_waves,
+)
+from omi_estimators.features._scores import LEADS_SCORED, MOST_POINTS, measure_scores, selvester_score
 from omi_estimators.features._vectors import measure_axes, measure_vectorcardiogram
-from omi_estimators.features._waves import measure_qrs, name_waves
 from omi_estimators.leads import LEADS
 
 RATE = 500

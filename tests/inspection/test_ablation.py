@@ -189,7 +189,7 @@ def test_errors_of_importance(table_forest):
 
 
 def test_the_picture_of_an_importance(ecgs):
-    forest = make_forest_pipeline(n_estimators=10, random_state=0).fit(ecgs.X, ecgs.y)
+    forest = make_forest_pipeline(ecgs.sampling_rate, n_estimators=10, random_state=0).fit(ecgs.X, ecgs.y)
     ax = matplotlib_figure.Figure().add_subplot()
     shown = FeatureImportanceDisplay.from_estimator(forest, ecgs.X, ecgs.y, n_repeats=2, random_state=0, ax=ax)
     labels = [label.get_text() for label in ax.get_yticklabels()]

@@ -141,7 +141,7 @@ def test_one_lead(planted):
 
 def test_a_pipeline_explains_its_beats(make_ecg):
     X = make_ecg(8)
-    pipeline = make_net_pipeline(width=4, blocks=(1, 1), max_epochs=1, random_state=0).fit(X, np.tile([0, 1], 4))
+    pipeline = make_net_pipeline(500, width=4, blocks=(1, 1), max_epochs=1, random_state=0).fit(X, np.tile([0, 1], 4))
     found = saliency(pipeline, X[:2])
     assert found.values.shape == (2, 12, 200)
     assert found.sampling_rate == pytest.approx(250)

@@ -71,7 +71,7 @@ def test_probabilities_are_those_of_the_model(model, n_classes, beats, tmp_path)
 @pytest.fixture(scope="module")
 def pipeline():
     ecgs = make_omi_ecgs(n_patients=20, prevalence=0.4, random_state=0)
-    return make_net_pipeline(**TINY).fit(ecgs.X, ecgs.y), ecgs.X
+    return make_net_pipeline(500, **TINY).fit(ecgs.X, ecgs.y), ecgs.X
 
 
 def test_a_pipeline_is_exported_from_its_beats_on(pipeline, tmp_path):
@@ -96,7 +96,7 @@ def test_the_file_says_what_it_is_and_not_where_it_was_made(pipeline, tmp_path):
         assert str(path).encode() not in content
 
 
-@pytest.mark.parametrize("model", [make_forest_pipeline(), LeadScaler(), make_pipeline(LeadScaler())])
+@pytest.mark.parametrize("model", [make_forest_pipeline(500), LeadScaler(), make_pipeline(LeadScaler())])
 def test_other_models_are_refused(model, tmp_path):
     with pytest.raises(TypeError, match="export_onnx writes networks"):
         export_onnx(model, tmp_path / "net.onnx")
@@ -104,7 +104,7 @@ def test_other_models_are_refused(model, tmp_path):
 
 def test_an_unfitted_network_is_refused(tmp_path):
     with pytest.raises(NotFittedError):
-        export_onnx(make_net_pipeline(), tmp_path / "net.onnx")
+        export_onnx(make_net_pipeline(500), tmp_path / "net.onnx")
 
 
 def test_a_file_that_answers_otherwise_is_not_written(pipeline, tmp_path, monkeypatch):

@@ -147,8 +147,8 @@ def test_shared_parts_stay_shared_and_are_written_once(cases, path):
 
 
 def test_what_is_not_fitted_is_saved_too(path):
-    save(make_fusion(net_params={"width": 4}), path)
-    assert repr(load(path)) == repr(make_fusion(net_params={"width": 4}))
+    save(make_fusion(500, net_params={"width": 4}), path)
+    assert repr(load(path)) == repr(make_fusion(500, net_params={"width": 4}))
 
 
 def test_names_of_covariates_come_back(cases, path):

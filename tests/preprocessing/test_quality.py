@@ -26,7 +26,7 @@ from omi_estimators.preprocessing import (
     signal_quality,
     usable_records,
 )
-from omi_estimators.preprocessing._quality import FLAGS
+from omi_estimators.preprocessing._signal_quality import FLAGS
 
 
 @pytest.fixture
