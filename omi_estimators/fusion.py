@@ -172,6 +172,11 @@ class FusionClassifier(CrossFittedClassifier, BaseComposition):
         -------
         FusionClassifier
             Itself, fitted.
+
+        Raises
+        ------
+        ValueError
+            As the class says, and for `estimators` or `unusable` that are none.
         """
         _check_estimators(self.estimators)
         if self.unusable not in ("prior", "nan"):

@@ -199,20 +199,17 @@ def cross_fit(
 ) -> OutOfFold:
     """Return what `predict_out_of_fold` does, for an estimator and metadata from `route_fit`."""
     [records] = indexable(X)
-    tasks = (
-        delayed(fit_and_judge)(
-            estimator,
-            safe_indexing(records, train),
-            y[train],
-            safe_indexing(records, test),
-            {name: values[train] for name, values in params.items()},
-        )
-        for train, test in splits
-    )
+
+    def prepare(train: NDArray[np.intp], test: NDArray[np.intp]) -> Any:
+        given = {name: values[train] for name, values in params.items()}
+        X_train, X_test = safe_indexing(records, train), safe_indexing(records, test)
+        return delayed(fit_and_judge)(estimator, X_train, y[train], X_test, given)
+
     classes = np.unique(y)
     prob, fold = np.full((len(y), len(classes)), np.nan), np.full(len(y), -1)
     reasons = np.full(len(y), "no fold tests it", dtype=object)
-    for number, ((_, test), fit) in enumerate(zip(splits, run_parallel(tasks, n_jobs), strict=True)):
+    fits = run_parallel((prepare(*split) for split in splits), n_jobs)
+    for number, ((_, test), fit) in enumerate(zip(splits, fits, strict=True)):
         if set(fit.classes.tolist()) != set(classes.tolist()):
             raise ValueError(
                 f"In fold {number + 1} of {len(splits)} {type(estimator).__name__} answers for the classes "
