@@ -45,7 +45,7 @@ from omi_estimators.preprocessing import (
     recorded_span,
     report_unusable,
     signal_quality,
-    warn_if_implausible,
+    warn_of_rate,
 )
 
 # The columns of an array without names.
@@ -476,10 +476,7 @@ class NeuroKitFeatures(RecordTransformer):
         evidence = np.empty((len(records), 3))
         for index, (row, of_rate, reason) in enumerate(self._map(measure_or_reason, records)):
             features[index], evidence[index], reasons[index] = row, of_rate, reason
-        sizes = features[:, [index for index, name in enumerate(names) if name.startswith("qrs_amplitude")]]
-        largest = np.max(np.where(np.isfinite(sizes), sizes, -np.inf), axis=1)
-        largest = np.where(np.isfinite(largest), largest, np.nan)
-        warn_if_implausible(evidence, largest, sampling_rate=self.sampling_rate)
+        warn_of_rate(evidence, self.sampling_rate)
         chosen = set(feature_names(self._n_leads, self._fitted_groups()))
         values = np.hstack([features[:, [name in chosen for name in names]], beside])
         return Measured(values, Usable.from_reasons(reasons))

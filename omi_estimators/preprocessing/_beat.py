@@ -15,7 +15,7 @@ from scipy.signal import resample_poly
 from omi_estimators._compat import HasMethods, Interval, StrOptions
 from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing._average import AverageBeat, NoBeatError, average_beats
-from omi_estimators.preprocessing._rate import rate_evidence, warn_if_implausible
+from omi_estimators.preprocessing._rate import rate_evidence, warn_of_rate
 from omi_estimators.preprocessing._records import (
     Measured,
     Usable,
@@ -298,6 +298,5 @@ class MedianBeat(WaveformTransformer):
             evidence[index], reasons[index] = of_rate, reason
             if beat is not None:
                 beats[index] = beat
-        amplitudes = np.ptp(beats, axis=2).max(axis=1).astype(np.float64)
-        warn_if_implausible(evidence, np.where(amplitudes > 0, amplitudes, np.nan), sampling_rate=self.sampling_rate)
+        warn_of_rate(evidence, self.sampling_rate)
         return Measured(beats if X.ndim == 3 else beats[:, 0], Usable.from_reasons(reasons))

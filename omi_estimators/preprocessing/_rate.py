@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import trim_mean
 
 from omi_estimators.preprocessing._average import AverageBeat, NoBeatError, average_beats
-from omi_estimators.preprocessing._records import UnusableRecordWarning
 
 # Where a beat is looked at after its R peak, which part of that is ST and T, and which is rest; and half the window
 # that holds the QRS complex. In parts of RR: what is measured must not assume the rate that is in question.
@@ -144,19 +143,21 @@ def likely_sampling_rate(evidence: ArrayLike, sampling_rate: float) -> float | N
     return nearest if abs(np.log(nearest / rate)) < 0.15 else float(np.round(rate, -1))
 
 
-def warn_if_implausible(
-    evidence: NDArray[np.float64], amplitudes: NDArray[np.float64], *, sampling_rate: float
-) -> None:
-    """Warn if the batch as a whole shows that its sampling rate or its unit must be wrong.
+def warn_of_rate(evidence: NDArray[np.float64], sampling_rate: float) -> None:
+    """Warn if the batch as a whole shows that its sampling rate must be wrong.
 
     Parameters
     ----------
     evidence : ndarray of shape (n_records, 3)
         Of `rate_evidence`; NaN where not measurable.
-    amplitudes : ndarray of shape (n_records,)
-        Largest peak-to-peak amplitude of the beat over leads; NaN where not measurable.
     sampling_rate : float
         The rate that was given, in Hz.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from omi_estimators.preprocessing import warn_of_rate
+    >>> warn_of_rate(np.full((2, 3), np.nan), 500)
     """
     rate = likely_sampling_rate(evidence, sampling_rate)
     if rate is not None:
@@ -168,13 +169,5 @@ def warn_if_implausible(
             f"{1000 * _QT * t_time:.0f} ms at {60 / rr:.0f} beats/min, in the median of {len(told)}. Give the "
             f"sampling_rate of the data, such as record.sampling_rate, or sampling_rate={rate:g}.",
             SamplingRateWarning,
-            stacklevel=3,
-        )
-    amplitudes = amplitudes[np.isfinite(amplitudes)]
-    if amplitudes.size and not 0.02 <= (amplitude := float(np.median(amplitudes))) <= 30:
-        warnings.warn(
-            f"the median peak-to-peak amplitude of the beats in this batch is {amplitude:.3g} mV, which no "
-            "heart gives; are the records in millivolts? Divide microvolts by 1000.",
-            UnusableRecordWarning,
             stacklevel=3,
         )

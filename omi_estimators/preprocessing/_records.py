@@ -21,8 +21,9 @@ from omi_estimators._store import CheckedMemory
 from omi_estimators.leads import check_ecg, check_records_axis
 from omi_estimators.preprocessing._resample import cut_stretches, fill_gaps, recorded_span
 
-# A lead that moves by less than this (mV, peak to peak) in most stretches of 2 s shows no heart: one count of 5 µV.
-_FLAT, _STRETCH = 0.005, 2.0
+# A lead that moves by less than this (mV, peak to peak) in most stretches of 2 s shows no heart: a fifth of a small
+# square of paper.
+_FLAT, _STRETCH = 0.02, 2.0
 # No heart moves a lead that much (mV, standard deviation) in most half seconds: of 600 real records the worst lead
 # has 1.9.
 _LARGEST_SPREAD, _HALF_SECOND = 4.0, 0.5
@@ -480,7 +481,7 @@ class RecordTransformer(DocumentedMixin, TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        self : object
+        object
             The transformer itself.
         """
         self._validate_params()
