@@ -220,7 +220,13 @@ def make_rng(random_state: Any) -> np.random.Generator:
     """Return a Generator for any of scikit-learn's or NumPy's ways to name a random state; None is fresh entropy."""
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**31, size=4))
-    return np.random.default_rng(random_state)
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "random_state must be a whole number of at least 0, a RandomState, a Generator or None; "
+            f"got {random_state!r}."
+        ) from error
 
 
 def check_level(confidence_level: float) -> None:
