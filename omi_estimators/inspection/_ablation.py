@@ -1,12 +1,11 @@
-"""What a classifier of any kind loses when a segment of a lead says nothing."""
+"""What a classifier of any kind loses when a segment of a lead says nothing, and a picture of it."""
 
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,10 +13,12 @@ from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
+from omi_estimators.displays import get_axes
+from omi_estimators.inspection._beats import SEGMENTS, Waves, find_waves
 from omi_estimators.inspection._paper import name_leads
-from omi_estimators.inspection._waves import SEGMENTS, Waves, find_waves
+from omi_estimators.inspection._saliency import find_target
 from omi_estimators.leads import check_ecg
-from omi_estimators.preprocessing import NoBeatError, UnusableRecordWarning
+from omi_estimators.preprocessing import NoBeatError, Usable, report_unusable
 
 Array = NDArray[np.float64]
 
@@ -166,22 +167,15 @@ def ablation_importance(
     names = name_leads(X[0], None)
     groups = {lead: (lead,) for lead in names} if lead_groups is None else dict(lead_groups)
     _check_names(names, groups, segments)
-    column = _column(estimator, target)
-    waves, reasons = _find_all(X, sampling_rate)
+    column = find_target(estimator.classes_, target)
+    waves, usable = _find_all(X, sampling_rate)
     others = (
         None if background is None else check_ecg(background, n_leads=len(names), allow_nan=True, name="background")
     )
     typical = _typical_course(waves if others is None else _find_all(others, sampling_rate)[0])
-    if reasons:
-        named = "; ".join(f"record {i}: {reason}" for i, reason in list(reasons.items())[:5])
-        warnings.warn(
-            f"{len(reasons)} of {len(X)} records have no beat to ablate and are NaN ({named}).",
-            UnusableRecordWarning,
-            stacklevel=2,
-        )
+    report_unusable(usable, on_error="warn", consequence="NaN, having no beat to ablate")
     log_odds = _log_odds(estimator, X, column)
-    has_beat = np.array([wave is not None for wave in waves])
-    unchanged = np.where(has_beat, log_odds, np.nan)
+    unchanged = np.where(usable.mask, log_odds, np.nan)
     ablated = np.tile(unchanged[:, np.newaxis, np.newaxis], (1, len(groups), len(segments)))
     rounds = list(itertools.product(range(len(groups)), range(len(segments))))
     for g, s in tqdm(rounds, desc="Segments of leads", disable=not verbose):
@@ -196,6 +190,122 @@ def ablation_importance(
     return Ablation(log_odds, ablated, tuple(groups), tuple(segments), estimator.classes_[column])
 
 
+class AblationDisplay:
+    """The mean fall of a classifier's log-odds without each segment of each lead.
+
+    Orange spoke for the class, purple against it.
+
+    Parameters
+    ----------
+    ablation : Ablation
+        From `ablation_importance`.
+    rows : array-like of bool or of indices, optional
+        The records to average over, such as ``y == 1``; all if None.
+    name : str, optional
+        Of the model, for the title.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where it was drawn.
+    figure_ : matplotlib Figure
+        Its figure.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from omi_estimators import make_forest_pipeline
+    >>> from omi_estimators.datasets import make_omi_ecgs
+    >>> from omi_estimators.inspection import AblationDisplay
+    >>> ecgs = make_omi_ecgs(n_patients=20, prevalence=0.4, random_state=0)
+    >>> forest = make_forest_pipeline(ecgs.sampling_rate, n_estimators=20, random_state=0).fit(ecgs.X, ecgs.y)
+    >>> display = AblationDisplay.from_estimator(
+    ...     forest, ecgs.X[:3], sampling_rate=500, segments=["ST"], ax=Figure().add_subplot()
+    ... )
+    >>> display.ablation.leads[:2]
+    ('I', 'II')
+    """
+
+    def __init__(self, ablation: Ablation, *, rows: ArrayLike | None = None, name: str | None = None) -> None:
+        self.ablation = ablation
+        self.rows = rows
+        self.name = name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        *,
+        sampling_rate: float,
+        rows: ArrayLike | None = None,
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Ablate and draw.
+
+        Parameters
+        ----------
+        estimator : fitted classifier
+            Of raw records.
+        X : array-like of shape (n_records, n_leads, n_samples)
+            Raw records in millivolts.
+        sampling_rate : float
+            In Hz.
+        rows : array-like of bool or of indices, optional
+            The records to average over; all if None.
+        name : str, optional
+            Of the model.
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if None.
+        **kwargs
+            As in `ablation_importance`.
+
+        Returns
+        -------
+        AblationDisplay
+            Drawn.
+        """
+        found = ablation_importance(estimator, X, sampling_rate=sampling_rate, **kwargs)
+        return cls(found, rows=rows, name=name).plot(ax)
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if None.
+
+        Returns
+        -------
+        AblationDisplay
+            Itself.
+        """
+        change = self.ablation.mean_change(self.rows)
+        self.ax_ = get_axes(ax, (1.6 + 0.8 * change.shape[1], 1.2 + 0.34 * change.shape[0]))
+        self.figure_ = self.ax_.figure
+        limit = max(float(np.abs(change).max()), 1e-9)
+        image = self.ax_.imshow(change, cmap="PuOr_r", vmin=-limit, vmax=limit, aspect="auto")
+        for (row, column), value in np.ndenumerate(change):
+            colour = "#ffffff" if abs(value) > 0.7 * limit else "#000000"
+            self.ax_.text(column, row, f"{value:+.2f}", ha="center", va="center", fontsize=7, color=colour)
+        self.ax_.set(
+            xticks=range(len(self.ablation.segments)),
+            xticklabels=self.ablation.segments,
+            yticks=range(len(self.ablation.leads)),
+            yticklabels=self.ablation.leads,
+        )
+        self.ax_.tick_params(length=0)
+        self.ax_.spines[:].set_visible(False)
+        n_records = len(self.ablation.log_odds[... if self.rows is None else np.asarray(self.rows)])
+        title = f"{n_records} records" if self.name is None else f"{self.name}, {n_records} records"
+        self.ax_.set_title(title, fontsize=9, color="#333333")
+        self.figure_.colorbar(image, ax=self.ax_, label=f"Fall of the log-odds of class {self.ablation.target}")
+        return self
+
+
 def _check_names(names: Sequence[str], groups: Mapping[str, Sequence[str]], segments: Sequence[str]) -> None:
     """Raise a ValueError for leads or segments that are not there."""
     unknown = sorted({lead for leads in groups.values() for lead in leads} - set(names))
@@ -206,28 +316,17 @@ def _check_names(names: Sequence[str], groups: Mapping[str, Sequence[str]], segm
         raise ValueError(f"segments must be some of {', '.join(SEGMENTS)}; got {list(segments)}.")
 
 
-def _column(estimator: Any, target: Any) -> int:
-    """Return the position of the class asked for."""
-    classes = np.asarray(estimator.classes_)
-    if target is None and len(classes) == 2:
-        return 1
-    found = np.flatnonzero(classes == target)
-    if not found.size:
-        raise ValueError(f"target must be one of the classes {classes.tolist()}; got {target!r}.")
-    return int(found[0])
-
-
-def _find_all(X: NDArray[Any], sampling_rate: float) -> tuple[list[Waves | None], dict[int, str]]:
-    """Return the waves of each record, None where there is no beat, and the reasons."""
+def _find_all(X: NDArray[Any], sampling_rate: float) -> tuple[list[Waves | None], Usable]:
+    """Return the waves of each record, None where there is no beat, and which have one, with the reasons."""
     waves: list[Waves | None] = []
-    reasons = {}
+    reasons = [""] * len(X)
     for row, record in enumerate(X):
         try:
             waves.append(find_waves(record, sampling_rate))
         except NoBeatError as error:
             waves.append(None)
             reasons[row] = str(error)
-    return waves, reasons
+    return waves, Usable.from_reasons(reasons)
 
 
 def _resample(course: Array, n_samples: int) -> Array:

@@ -1,9 +1,10 @@
-"""ECG paper: strips of leads in rows, in millimetres, on the grid that readers know."""
+"""ECG paper, in millimetres on the grid that readers know: strips of leads in rows, and a record on it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +18,8 @@ INK, FINE, COARSE = "#000000", "#f6dcd6", "#e8b0a5"
 # Room for the name above a strip, and the largest reach of a trace (mm): a pen stops at the edge of its paper.
 _NAME, _REACH = 5.0, 40.0
 _MARGIN, _LEAST = 5.0, 6.0
+# Room for the calibration pulse left of a row (mm).
+_PULSE = 9.0
 
 THREE_BY_FOUR = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
 _SIX_BY_TWO = tuple((LEADS[i], LEADS[i + 6]) for i in range(6))
@@ -132,11 +135,6 @@ def write_name(ax: Any, place: Placed) -> None:
     ax.text(place.x + 0.8, place.top + 0.6, text, fontsize=9, fontweight="bold", color=INK, va="bottom", zorder=5)
 
 
-def draw_calibration(ax: Any, x: float, y: float, gain: float) -> None:
-    """Draw the pulse of 1 mV, 5 mm wide."""
-    ax.plot([x, x + 1, x + 1, x + 6, x + 6, x + 7], np.array([0, 0, 1, 1, 0, 0]) * gain + y, color=INK, linewidth=0.9)
-
-
 def as_record(record: Any, sampling_rate: float | None) -> tuple[Array, float]:
     """Return signal (n_leads, n_samples) and sampling rate of an array, or of an `ECGRecord`.
 
@@ -176,8 +174,258 @@ def name_leads(signal: Array, leads: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(leads)
 
 
-def beat_rows(leads: Sequence[str]) -> list[list[int]]:
-    """Return the positions of leads in rows of four: as on paper for the twelve, else one after the other."""
+def place_beats(
+    leads: Sequence[str], traces: Array, width: float, gap: float
+) -> tuple[list[tuple[int, Placed]], Array]:
+    """Put a strip for each lead in rows of four: as on paper for the twelve, else one after the other.
+
+    Parameters
+    ----------
+    leads : sequence of str
+        Names of the leads.
+    traces : ndarray of shape (n_leads, n_traces, n_samples)
+        In mm.
+    width, gap : float
+        Of a strip and between two, in mm.
+
+    Returns
+    -------
+    placed : list of (int, Placed)
+        Position of a lead, and its strip.
+    size : ndarray of shape (2,)
+        As in `place`.
+    """
+    rows: list[Sequence[int]] = [range(start, min(start + 4, len(leads))) for start in range(0, len(leads), 4)]
     if tuple(leads) == LEADS:
-        return [[LEADS.index(lead) for lead in row] for row in THREE_BY_FOUR]
-    return [list(range(start, min(start + 4, len(leads)))) for start in range(0, len(leads), 4)]
+        rows = [[LEADS.index(lead) for lead in row] for row in THREE_BY_FOUR]
+    placed, size = place([[Strip(leads[i], traces[i], width) for i in row] for row in rows], gap=gap)
+    return list(zip(chain(*rows), chain(*placed), strict=True)), size
+
+
+class RecordDisplay:
+    """A picture of one record on ECG paper."""
+
+    def __init__(
+        self, record: Any, sampling_rate: float | None, *, leads: Sequence[str] | None = None, title: str = ""
+    ) -> None:
+        self.record, self.sampling_rate = as_record(record, sampling_rate)
+        self.leads = name_leads(self.record, leads)
+        self.title = title
+
+    def _spread(self, size: Array, ax: Any) -> None:
+        """Lay out paper of this size (mm), on given axes or new ones."""
+        self.ax_ = new_paper(size, ax)
+        self.figure_ = self.ax_.figure
+
+    def _write(self, scale: str, said: str = "") -> None:
+        """Write the scale at the foot of the paper; above it the title, and what is said of the record."""
+        self.ax_.text(5, 1.2, scale, fontsize=8, color=INK, va="bottom")
+        self.ax_.set_title(f"{self.title}   {said}".strip(), fontsize=10, loc="left")
+
+
+class ECGDisplay(RecordDisplay):
+    """A record on ECG paper: 25 mm/s, 10 mm/mV, true to scale.
+
+    Each lead is drawn about its own median. The columns of a layout follow each other in time, as recorders print them;
+    a row of one lead runs through.
+
+    Parameters
+    ----------
+    record : ndarray of shape (n_leads, n_samples)
+        In millivolts; NaN is left out.
+    sampling_rate : float
+        In Hz.
+    leads : sequence of str, optional
+        Names of the leads; `LEADS` for twelve.
+    title : str, default=""
+        Above the paper.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where it was drawn; its units are mm of paper.
+    figure_ : matplotlib Figure
+        Its figure.
+
+    See Also
+    --------
+    BeatDisplay : The beats of a record above each other, and their median.
+    FiducialDisplay : The median beat and where its waves begin and end.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from omi_estimators.datasets import make_omi_ecgs
+    >>> from omi_estimators.inspection import ECGDisplay
+    >>> record = make_omi_ecgs(n_patients=4, random_state=0).X[0]
+    >>> display = ECGDisplay.from_record(record, 500, layout="6x2", ax=Figure().add_subplot())
+    >>> display.ax_.get_aspect()
+    1.0
+    """
+
+    @classmethod
+    def from_record(
+        cls,
+        record: Any,
+        sampling_rate: float | None = None,
+        *,
+        leads: Sequence[str] | None = None,
+        layout: str | Sequence[Sequence[str]] | None = None,
+        start: float = 0.0,
+        duration: float | None = None,
+        paper_speed: float = 25.0,
+        gain: float = 10.0,
+        title: str = "",
+        ax: Any = None,
+    ) -> Self:
+        """Draw a record.
+
+        Parameters
+        ----------
+        record : ECGRecord or array-like of shape (n_leads, n_samples)
+            What `read_ecg` returns, or millivolts.
+        sampling_rate : float, optional
+            In Hz; an `ECGRecord` brings its own.
+        leads : sequence of str, optional
+            Names of the leads; `LEADS` for twelve.
+        layout, start, duration, paper_speed, gain
+            As in `plot`.
+        title : str, default=""
+            Above the paper.
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure of true size if None.
+
+        Returns
+        -------
+        ECGDisplay
+            Drawn.
+
+        Raises
+        ------
+        ValueError
+            If the record is not one, its sampling rate is not known, or the layout names leads that it lacks.
+        """
+        return cls(record, sampling_rate, leads=leads, title=title).plot(
+            ax, layout=layout, start=start, duration=duration, paper_speed=paper_speed, gain=gain
+        )
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, record: Any, sampling_rate: float | None = None, *, title: str = "", **kwargs: Any
+    ) -> Self:
+        """Draw a record, and say in the title what a classifier makes of it.
+
+        Parameters
+        ----------
+        estimator : fitted classifier
+            Of records as they are, such as `make_net_pipeline` returns.
+        record : ECGRecord or array-like of shape (n_leads, n_samples)
+            What `read_ecg` returns, or millivolts.
+        sampling_rate : float, optional
+            In Hz; an `ECGRecord` brings its own.
+        title : str, default=""
+            Goes before the probability.
+        **kwargs
+            As in `from_record`.
+
+        Returns
+        -------
+        ECGDisplay
+            Drawn.
+        """
+        signal, rate = as_record(record, sampling_rate)
+        probabilities = estimator.predict_proba(signal[np.newaxis])[0]
+        classes = estimator.classes_
+        shown = [1] if len(classes) == 2 else np.argsort(-probabilities)[:3]
+        said = ", ".join(f"P({classes[k]}) = {probabilities[k]:.2f}" for k in shown)
+        return cls.from_record(signal, rate, title=f"{title}   {said}".strip(), **kwargs)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        layout: str | Sequence[Sequence[str]] | None = None,
+        start: float = 0.0,
+        duration: float | None = None,
+        paper_speed: float = 25.0,
+        gain: float = 10.0,
+    ) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure of true size if None.
+        layout : {"3x4", "3x4+1", "3x4+3", "6x2", "6x2+1", "12x1", "cabrera"} or sequence of rows, optional
+            Rows and columns, and how many rhythm strips; or rows of lead names, in which "-aVR" is aVR upside down.
+            None is "3x4+1" for the twelve leads, and one lead a row for others.
+        start : float, default=0
+            Second at which the paper begins.
+        duration : float, optional
+            Seconds on the paper: all that there are, at most 10, if None.
+        paper_speed : float, default=25
+            In mm/s.
+        gain : float, default=10
+            In mm/mV.
+
+        Returns
+        -------
+        ECGDisplay
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If the layout names leads that the record lacks, or `start` lies beyond the record.
+        """
+        first = round(start * self.sampling_rate)
+        n_samples = min(
+            round((10.0 if duration is None else duration) * self.sampling_rate), self.record.shape[1] - first
+        )
+        if first < 0 or n_samples < 1:
+            length = self.record.shape[1] / self.sampling_rate
+            raise ValueError(f"start={start:g} and duration={duration} leave nothing of a record of {length:g} s.")
+        shown = self.record[:, first : first + n_samples]
+        width = n_samples / self.sampling_rate * paper_speed
+        rows = [self._cut(row, shown, width, gain) for row in self._rows(layout)]
+        placed, size = place(rows, left=_PULSE)
+        self._spread(size, ax)
+        for row in placed:
+            # The pulse of 1 mV, 5 mm wide.
+            x, y = row[0].x - _PULSE + np.array([0, 1, 1, 6, 6, 7]), row[0].y + gain * np.array([0, 0, 1, 1, 0, 0])
+            self.ax_.plot(x, y, color=INK, linewidth=0.9)
+            for strip in row:
+                self.ax_.plot(strip.times, strip.y + strip.strip.traces[0], color=INK, linewidth=0.8, zorder=3)
+                write_name(self.ax_, strip)
+            for strip in row[1:]:
+                # The mark between two leads.
+                self.ax_.plot([strip.x, strip.x], [strip.y - 3, strip.y + 3], color=INK, linewidth=0.8, zorder=3)
+        self._write(f"{paper_speed:g} mm/s    {gain:g} mm/mV    {self.sampling_rate:g} Hz")
+        return self
+
+    def _rows(self, layout: str | Sequence[Sequence[str]] | None) -> Sequence[Sequence[str]]:
+        """Return the rows of lead names of a layout."""
+        if layout is None:
+            layout = "3x4+1" if self.leads == name_leads(np.zeros((12, 1)), None) else [[lead] for lead in self.leads]
+        if isinstance(layout, str):
+            if layout not in LAYOUTS:
+                raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, or rows of lead names; got {layout!r}.")
+            layout = LAYOUTS[layout]
+        absent = sorted({name for row in layout for name in row if name.removeprefix("-") not in self.leads})
+        if absent or not len(layout) or not all(len(row) for row in layout):
+            raise ValueError(
+                f"The layout {[list(row) for row in layout]} names leads that the record lacks: {absent}; it has "
+                f"{list(self.leads)}. Give rows of these names, such as [['{self.leads[0]}']]."
+            )
+        return layout
+
+    def _cut(self, row: Sequence[str], shown: Any, width: float, gain: float) -> list[Strip]:
+        """Return the strips of a row: one after the other in time."""
+        bounds = np.linspace(0, shown.shape[1], len(row) + 1).round().astype(int)
+        strips = []
+        for name, begin, end in zip(row, bounds[:-1], bounds[1:], strict=True):
+            lead = shown[self.leads.index(name.removeprefix("-"))]
+            level = np.nanmedian(lead) if np.isfinite(lead).any() else 0.0
+            sign = -1 if name.startswith("-") else 1
+            strips.append(Strip(name, on_paper(sign * (lead[begin:end] - level), gain), width / len(row)))
+        return strips

@@ -1,16 +1,20 @@
-"""What a network looks at: the share of each lead and sample in its answer."""
+"""What a network looks at: the share of each lead and sample in its answer, and a picture of it over the beat."""
 
 from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import gaussian_filter1d
 from scipy.stats import rankdata
+
+from omi_estimators.displays import get_axes
+from omi_estimators.inspection._paper import INK, name_leads, place_beats, write_name
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,6 +28,14 @@ _BATCH_SIZE = 32
 _N_STEPS, _MOST_STEPS = 32, 1024
 # How far the values of a record may be from adding up: in log-odds, or as a share of the sum, whichever is more.
 _TOLERANCE, _RELATIVE_TOLERANCE = 0.05, 0.01
+
+# Of the picture: width and height of a lead and the gap between two (mm), and what a colour means.
+_WIDTH, _HEIGHT, _GAP = 40.0, 16.0, 4.0
+_WORDS = {
+    "integrated_gradients": "share of the log-odds",
+    "gradient": "log-odds per unit of the signal",
+    "grad_cam": "Grad-CAM",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +138,7 @@ def saliency(
     (2, 12, 50)
     """
     classifier, beats, rate = _split(estimator, X)
-    network = _copy_network(classifier)
-    columns = _columns(classifier, network, beats, target)
+    network, columns = _ask(classifier, beats, target)
     values, log_odds, gaps = _attribute(network, beats, columns, method, baseline, most_steps=_MOST_STEPS)
     open_ = np.flatnonzero(gaps > 1)
     if open_.size:
@@ -188,8 +199,7 @@ def randomisation_check(
     import torch
 
     classifier, beats, _ = _split(estimator, X)
-    network = _copy_network(classifier)
-    columns = _columns(classifier, network, beats, target)
+    network, columns = _ask(classifier, beats, target)
     learned = np.abs(_attribute(network, beats, columns, method, baseline)[0])
     alike = []
     with torch.random.fork_rng():
@@ -202,6 +212,154 @@ def randomisation_check(
             drawn = np.abs(_attribute(network, beats, columns, method, baseline)[0])
             alike.append([_rank_correlation(a, b) for a, b in zip(learned, drawn, strict=True)])
     return np.array(alike)
+
+
+class SaliencyDisplay:
+    """A beat in every lead, on the colour of what the network looked at.
+
+    Orange speaks for the class, purple against it. With several records it is the mean of their saliency under the
+    mean of their beats. Leads are drawn on one scale, that of what the network saw.
+
+    Parameters
+    ----------
+    saliency : Saliency
+        From `saliency`.
+    rows : array-like of bool or of indices, optional
+        The records to average over; all if None.
+    leads : sequence of str, optional
+        Names of the leads; `LEADS` for twelve.
+    smoothing : float, default=0.01
+        SD of the Gaussian that smooths the colours in time, as a share of the length; 8 ms of a median beat. From one
+        sample to the next saliency changes its sign faster than an eye can use.
+    name : str, optional
+        For the title.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where it was drawn.
+    figure_ : matplotlib Figure
+        Its figure.
+
+    See Also
+    --------
+    AblationDisplay : The same question to any classifier, by lead and segment.
+    randomisation_check : Whether the picture owes anything to what was learned.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from matplotlib.figure import Figure
+    >>> from omi_estimators import ECGSmartNetClassifier
+    >>> from omi_estimators.inspection import SaliencyDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat([0, 1], 10)
+    >>> X = rng.normal(size=(20, 12, 50)) + y[:, np.newaxis, np.newaxis]
+    >>> net = ECGSmartNetClassifier(width=4, blocks=(1, 1), max_epochs=3, random_state=0).fit(X, y)
+    >>> display = SaliencyDisplay.from_estimator(net, X[:1], ax=Figure().add_subplot())
+    >>> display.leads[0]
+    'I'
+    """
+
+    def __init__(
+        self,
+        saliency: Saliency,
+        *,
+        rows: ArrayLike | None = None,
+        leads: Sequence[str] | None = None,
+        smoothing: float = 0.01,
+        name: str | None = None,
+    ) -> None:
+        self.saliency = saliency
+        self.rows = rows
+        self.smoothing = smoothing
+        self.leads = name_leads(saliency.beats[0], leads)
+        self.name = name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        *,
+        rows: ArrayLike | None = None,
+        leads: Sequence[str] | None = None,
+        smoothing: float = 0.01,
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Explain and draw.
+
+        Parameters
+        ----------
+        estimator : fitted network classifier, or Pipeline that ends in one
+            As in `saliency`.
+        X : array-like of shape (n_records, n_leads, n_samples)
+            What the estimator takes.
+        rows : array-like of bool or of indices, optional
+            The records to average over; all if None.
+        leads : sequence of str, optional
+            Names of the leads; `LEADS` for twelve.
+        smoothing : float, default=0.01
+            SD of the Gaussian that smooths the colours in time, as a share of the length.
+        name : str, optional
+            For the title.
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if None.
+        **kwargs
+            `target`, `method`, `baseline`, as in `saliency`.
+
+        Returns
+        -------
+        SaliencyDisplay
+            Drawn.
+        """
+        return cls(saliency(estimator, X, **kwargs), rows=rows, leads=leads, smoothing=smoothing, name=name).plot(ax)
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if None.
+
+        Returns
+        -------
+        SaliencyDisplay
+            Itself.
+        """
+        chosen = slice(None) if self.rows is None else np.asarray(self.rows)
+        beats, values = self.saliency.beats[chosen], self.saliency.values[chosen]
+        beat, value = beats.mean(axis=0), values.mean(axis=0)
+        if self.smoothing > 0:
+            value = gaussian_filter1d(value, self.smoothing * value.shape[1], axis=1)
+        traces = beat * (_HEIGHT / max(float(np.ptp(beat)), 1e-12))
+        placed, size = place_beats(self.leads, traces[:, np.newaxis], _WIDTH, _GAP)
+        self.ax_ = get_axes(ax, ((size[0] + 30) / 25.4, (size[1] + 10) / 25.4))
+        self.figure_ = self.ax_.figure
+        limit = max(float(np.abs(value).max()), 1e-12)
+        style: dict[str, Any] = {"cmap": "PuOr_r", "vmin": -limit, "vmax": limit, "interpolation": "nearest"}
+        if self.saliency.method == "grad_cam":
+            style |= {"cmap": "Oranges", "vmin": 0}
+        for i, strip in placed:
+            extent = (strip.x, strip.x + _WIDTH, strip.bottom + 0.5, strip.top)
+            image = self.ax_.imshow(value[i : i + 1], extent=extent, aspect="equal", zorder=1, **style)
+            self.ax_.plot(strip.times, strip.y + strip.strip.traces[0], color=INK, linewidth=1.1, zorder=3)
+            write_name(self.ax_, strip)
+        self.ax_.set(xlim=(0, size[0]), ylim=(0, size[1]), xticks=[], yticks=[])
+        self.ax_.spines[:].set_visible(False)
+        self.figure_.colorbar(image, ax=self.ax_, label=_WORDS[self.saliency.method], shrink=0.8)
+        self.ax_.set_title(self._title(len(beats), chosen), fontsize=10, loc="left")
+        return self
+
+    def _title(self, n_records: int, chosen: Any) -> str:
+        """Return what is shown, in words."""
+        classes = set(self.saliency.target[chosen].tolist())
+        explained = f"class {classes.pop()}" if len(classes) == 1 else "the most probable class"
+        said = f"mean of {n_records} records" if n_records > 1 else f"log-odds {self.saliency.log_odds[chosen][0]:+.1f}"
+        return "   ".join(part for part in (self.name, f"for {explained}", said) if part)
 
 
 def _split(estimator: Any, X: ArrayLike) -> tuple[Any, NDArray[np.float32], float]:
@@ -225,27 +383,28 @@ def _split(estimator: Any, X: ArrayLike) -> tuple[Any, NDArray[np.float32], floa
     return classifier, beats, float(windows[-1]) if windows else np.nan
 
 
-def _copy_network(classifier: Any) -> nn.Module:
-    """Return a copy of the trained network, on the CPU, for evaluation."""
-    module = classifier.net_.module_
-    return copy.deepcopy(getattr(module, "_orig_mod", module)).cpu().eval()
+def find_target(classes: Any, target: Any) -> int:
+    """Return the position of the class asked for; of two, the second if None."""
+    classes = np.asarray(classes)
+    if target is None and len(classes) == 2:
+        return 1
+    found = np.flatnonzero(classes == target)
+    if not found.size:
+        raise ValueError(f"target must be one of the classes {classes.tolist()}; got {target!r}.")
+    return int(found[0])
 
 
-def _columns(classifier: Any, network: nn.Module, beats: NDArray[np.float32], target: Any) -> NDArray[np.intp]:
-    """Return the position of the class to explain for each record."""
-    classes = classifier.classes_
-    if target is not None:
-        found = np.flatnonzero(classes == target)
-        if not found.size:
-            raise ValueError(f"target must be one of the classes {classes.tolist()}; got {target!r}.")
-        return np.full(len(beats), found[0])
-    if len(classes) == 2:
-        return np.ones(len(beats), dtype=np.intp)
+def _ask(classifier: Any, beats: NDArray[np.float32], target: Any) -> tuple[nn.Module, NDArray[np.intp]]:
+    """Return a copy of the trained network, on the CPU, and the position of the class to explain for each record."""
     import torch
 
+    module = classifier.net_.module_
+    network = copy.deepcopy(getattr(module, "_orig_mod", module)).cpu().eval()
+    if target is not None or len(classifier.classes_) == 2:
+        return network, np.full(len(beats), find_target(classifier.classes_, target))
     with torch.inference_mode():
         parts = [network(torch.from_numpy(part[:, np.newaxis])).argmax(dim=1) for part in _batches(beats)]
-    return torch.cat(parts).numpy()
+    return network, torch.cat(parts).numpy()
 
 
 def _batches(array: NDArray[Any]) -> list[NDArray[Any]]:

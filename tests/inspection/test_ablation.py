@@ -21,7 +21,7 @@ from omi_estimators.inspection import (
     ablation_importance,
     feature_importance,
 )
-from omi_estimators.inspection._waves import find_waves
+from omi_estimators.inspection._beats import find_waves
 from omi_estimators.leads import LEADS, TERRITORIES
 from omi_estimators.preprocessing import UnusableRecordWarning
 
@@ -93,7 +93,7 @@ def test_the_segment_becomes_the_typical_one(ecgs):
 def test_a_record_without_a_beat_is_nan_and_named(ecgs):
     X = ecgs.X[:3].copy()
     X[1] = 0
-    with pytest.warns(UnusableRecordWarning, match=r"1 of 3 records have no beat .*record 1: every lead is flat"):
+    with pytest.warns(UnusableRecordWarning, match=r"1 of 3 records .*no beat .*: 1 \(every lead is flat or missing\)"):
         found = ablation_importance(
             Reader(), X, sampling_rate=500, background=ecgs.X[3:9], lead_groups=TERRITORIES, segments=["ST"]
         )
