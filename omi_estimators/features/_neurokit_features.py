@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from numbers import Integral, Real
 from typing import Any, Self
 
 import joblib
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from omi_estimators._compat import HasMethods, Interval, StrOptions, num_samples
+from omi_estimators._compat import num_samples
 from omi_estimators.features._catalogue import catalogue, feature_names
 from omi_estimators.features._delineate import DelineatedBeat, can_tell_spikes, delineate, remove_pacing_spike
 from omi_estimators.features._measures import (
@@ -351,14 +350,7 @@ class NeuroKitFeatures(RecordTransformer):
     True
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012
-        "sampling_rate": [Interval(Real, 0, None, closed="neither")],
-        "include": [str, "array-like", None],
-        "n_jobs": [Integral, None],
-        "memory": [str, os.PathLike, HasMethods(["cache"]), None],
-        "on_error": [StrOptions({"warn", "raise"})],
-        "verbose": ["verbose"],
-    }
+    _parameter_constraints = RecordTransformer._parameter_constraints | {"include": [str, "array-like", None]}
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.signal import resample_poly
 
-from omi_estimators._compat import HasMethods, Interval, StrOptions
+from omi_estimators._compat import Interval
 from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing._average import AverageBeat, NoBeatError, average_beats
 from omi_estimators.preprocessing._rate import rate_evidence, warn_of_rate
@@ -207,16 +207,11 @@ class MedianBeat(WaveformTransformer):
     (2, 2, 200)
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012
-        "sampling_rate": [Interval(Real, 0, None, closed="neither")],
+    _parameter_constraints = WaveformTransformer._parameter_constraints | {
         "before": [Interval(Real, 0, None, closed="neither")],
         "after": [Interval(Real, 0, None, closed="neither")],
         "n_samples": [Interval(Integral, 1, None, closed="left")],
         "invert_avr": ["boolean"],
-        "n_jobs": [Integral, None],
-        "memory": [str, os.PathLike, HasMethods(["cache"]), None],
-        "on_error": [StrOptions({"warn", "raise"})],
-        "verbose": ["verbose"],
     }
 
     def __init__(

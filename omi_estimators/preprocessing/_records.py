@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any, NamedTuple, Self
 
 import joblib
@@ -15,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm import tqdm
 
-from omi_estimators._compat import delayed, num_samples, run_parallel
+from omi_estimators._compat import HasMethods, Interval, StrOptions, delayed, num_samples, run_parallel
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators._store import CheckedMemory
 from omi_estimators.leads import check_ecg, check_records_axis
@@ -468,6 +469,15 @@ class RecordTransformer(DocumentedMixin, TransformerMixin, BaseEstimator):
     >>> issubclass(MedianBeat, RecordTransformer)
     True
     """
+
+    # Of parameters that several have; each has some of them.
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012
+        "sampling_rate": [Interval(Real, 0, None, closed="neither")],
+        "n_jobs": [Integral, None],
+        "memory": [str, os.PathLike, HasMethods(["cache"]), None],
+        "on_error": [StrOptions({"warn", "raise"})],
+        "verbose": ["verbose"],
+    }
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Check the parameters and `X`; nothing is learned but the shape of a record.
