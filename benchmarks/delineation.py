@@ -20,8 +20,7 @@ from benchmarks._ludb import SAMPLING_RATE, Marks, common_point, find_records, r
 from benchmarks._muse import read_muse
 from omi_estimators.features import feature_names, measure_record
 from omi_estimators.features._neurokit_features import delineate_average
-from omi_estimators.preprocessing import filter_ecg
-from omi_estimators.preprocessing import AverageBeat, average_beats
+from omi_estimators.preprocessing import AverageBeat, average_beats, filter_ecg
 
 # Two standard deviations that cardiologists differ by (CSE; Martínez 2004), in ms; held against one of ours.
 TOLERANCES = {"p_onset": 10.2, "p_offset": 12.7, "qrs_onset": 6.5, "qrs_offset": 11.6, "t_offset": 30.6}

@@ -5,7 +5,7 @@ records, the weights and the logarithms of the intervals are regressed on age an
 its principal components. The table goes to the file named by ``--out``; without it, only figures are printed.
 
 The injury dipole and near field of each artery are those with which simulated occlusions change ST60, in the median
-over patients, by `SEVERITY` times the median of STAFF III's; they are printed, for ``_conditions.py``.
+over patients, by `SEVERITY` times the median of STAFF III's; they are printed, for ``_heart.py``.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from sklearn.utils import Bunch
 
 from benchmarks.simulator import N_OCCLUDED, simulate_occlusions
 from omi_estimators.datasets import load_ptbxl
-from omi_estimators.datasets._conditions import INJURY, NEAR_FIELD
 from omi_estimators.datasets._heart import (
     CENTERS,
     INDEPENDENT_LEADS,
+    INJURY,
+    NEAR_FIELD,
     QRS,
     ST_T,
     WIDTHS,
@@ -33,8 +34,7 @@ from omi_estimators.datasets._heart import (
 from omi_estimators.features._delineate import DelineatedBeat
 from omi_estimators.features._neurokit_features import delineate_average
 from omi_estimators.leads import LEADS
-from omi_estimators.preprocessing import filter_ecg
-from omi_estimators.preprocessing import average_beats
+from omi_estimators.preprocessing import average_beats, filter_ecg
 
 SAMPLING_RATE = 500
 N_COMPONENTS, N_DETAILS = 42, 50  # of the whole heart, and of QRS alone

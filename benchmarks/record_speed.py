@@ -22,8 +22,7 @@ from benchmarks._figures import Figure, make_figure
 from omi_estimators import ECGFilter, MedianBeat, NeuroKitFeatures
 from omi_estimators.datasets import load_ptbxl, make_omi_ecgs
 from omi_estimators.features import delineate, measure_record
-from omi_estimators.preprocessing import filter_ecg, median_beat
-from omi_estimators.preprocessing import average_beats
+from omi_estimators.preprocessing import average_beats, filter_ecg, median_beat
 
 SAMPLING_RATE = 500
 N_RECORDS = 60

@@ -50,8 +50,9 @@ quality = SignalQuality(sampling_rate=rate).set_output(transform="pandas").fit_t
 figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 ax.hist(quality["quality"], bins=np.linspace(0, 1, 41), color="#0072B2")
 ax.set(xlabel="Quality of the record, 0 to 1", ylabel="Records")
-keep = usable_records(X, sampling_rate=rate)
-print(f"{(~keep).sum()} of {len(keep)} records cannot be used: {labels['file'][~keep].tolist()}")
+keep, reasons = usable_records(X, sampling_rate=rate, least_quality=0.5)
+for file, reason in zip(labels["file"][~keep], reasons[~keep], strict=True):
+    print(f"{file} is not used: {reason}")
 
 # %%
 # A record that can be used but for one lead: `BadLeadMasker` makes the flat V2 missing, and the forest takes that as

@@ -33,6 +33,7 @@ from typing import Any
 
 import joblib
 from joblib.externals.loky import reusable_executor
+from joblib.externals.loky.process_executor import BrokenProcessPool
 from joblib.func_inspect import get_func_code
 from sklearn.base import _fit_context as fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -71,16 +72,20 @@ def run_parallel(tasks: Iterable[Any], n_jobs: int | None) -> Iterator[Any]:
     # A worker that grew too large, or ended idle just when work came, is replaced by the one thread that minds all
     # workers, which warns of it. Where warnings are errors the thread would die of it, and the call never end.
     warnings.filterwarnings("default", module=r"joblib\.externals\.loky")
-    done = threading.Event()
+    done, broken = threading.Event(), threading.Event()
     if joblib.effective_n_jobs(n_jobs) > 1:
-        threading.Thread(target=_watch_workers, args=(done,), daemon=True).start()
+        threading.Thread(target=_watch_workers, args=(done, broken), daemon=True).start()
     try:
         yield from Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
+    except BrokenProcessPool as error:
+        if broken.is_set():
+            error.add_note("A worker was killed while it answered, perhaps for want of memory; try a smaller n_jobs.")
+        raise
     finally:
         done.set()
 
 
-def _watch_workers(done: threading.Event) -> None:
+def _watch_workers(done: threading.Event, broken: threading.Event) -> None:
     """Break a pool in which a worker is dead and nobody has noticed for seconds.
 
     Who minds the workers reads a result to its end. If its worker was killed in the middle of it, the rest never comes,
@@ -92,6 +97,7 @@ def _watch_workers(done: threading.Event) -> None:
         workers = {} if executor is None else dict(executor._processes)
         dead = {pid for pid, worker in workers.items() if not worker.is_alive()}
         if dead & dead_before:
+            broken.set()
             executor._result_queue._writer.close()
             for pid in workers.keys() - dead:
                 with suppress(ProcessLookupError):

@@ -44,7 +44,6 @@ _LIBRARIES["sklearn"] = version("scikit-learn")
 _CODE = (type, FunctionType, ModuleType)
 _METHODS = (staticmethod, classmethod, property, functools.cached_property)
 _HEAP_TYPE = 1 << 9  # CPython's flag of types that were made while running
-_IN_PLACE = frozenset("add append clear discard extend insert pop popitem remove setdefault update".split())
 _STANDARD = tuple(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib"))
 
 
@@ -374,7 +373,6 @@ class _Inside:
         self.roots: set[str] = set()
         self._places: dict[int, int] = {}
         self._paths: dict[str, str] = {}  # texts, with digests where they are paths
-        self._changing: dict[int, set[str]] = {}
         self._digest_file = functools.cache(_digest_file)
 
     def digest(self, value: Any) -> str:
@@ -446,22 +444,19 @@ class _Inside:
         """Return digests of what a class, function or module of the caller is made of and refers to."""
         module = code if isinstance(code, ModuleType) else sys.modules.get(code.__module__)
         file = getattr(module, "__file__", None)
-        changing: set[str] = set()
         own: list[Any]
         if isinstance(code, FunctionType):
             file = code.__code__.co_filename
             # An empty cell is one of a function that was never left.
             cells = [cell.cell_contents for cell in code.__closure__ or () if cell != CellType()]
             own = [_read_code(code.__code__), code.__defaults__, code.__kwdefaults__, vars(code), cells]
-            referred, modules = _find_referred(code)
-            changing = set().union(*map(self._find_changing, [code, *modules]))
+            referred = _find_referred(code)
         elif isinstance(code, type):
             own = [code.__qualname__, code.__bases__, type(code)]
             # Python's own notes are no attributes of the caller's.
             notes = {name for name in vars(code) if name[:2] == name[-2:] == "__"} | {"_abc_impl"}
             methods = (*_METHODS, FunctionType)
             referred = {n: v for n, v in vars(code).items() if n not in notes or isinstance(v, methods)}
-            changing = self._find_changing(code) | (set() if module is None else self._find_changing(module))
         else:
             own, referred = [code.__name__], {n: v for n, v in vars(code).items() if isinstance(v, _CODE)}
         has_source = file is not None and os.path.isfile(file)
@@ -469,24 +464,13 @@ class _Inside:
             self.files.add(self._digest_file(file))
         digests = [self.digest(part) for part in own]
         for name, value in sorted(referred.items()):
-            if isinstance(value, _CODE) or name.rpartition(".")[2] not in changing:
-                try:
-                    digests += [name, self.digest(value)]
-                except Exception:
-                    # An open file, a lock: where the source says what it is, that stands for it.
-                    if not has_source or "<locals>" in code.__qualname__:
-                        raise
+            try:
+                digests += [name, self.digest(value)]
+            except Exception:
+                # An open file, a lock: where the source says what it is, that stands for it.
+                if not has_source or "<locals>" in code.__qualname__:
+                    raise
         return digests
-
-    def _find_changing(self, code: Any) -> set[str]:
-        """Return names that the code around a function, of a class or module changes: counters, no causes."""
-        names = code.__globals__ if isinstance(code, FunctionType) else vars(code)
-        # What a class holds is another object each time.
-        place = id(code) if isinstance(code, type) else id(names)
-        if place not in self._changing:
-            home = getattr(code, "__module__", None) or names.get("__name__")
-            self._changing[place] = {name for each in _find_codes(names, home) for name in _find_changed(each)}
-        return self._changing[place]
 
 
 def _is_installed(module: ModuleType) -> bool:
@@ -516,8 +500,8 @@ def _read_code(code: CodeType) -> str:
     return repr((names, numbers, ordered, code.co_code, code.co_exceptiontable))
 
 
-def _find_referred(function: FunctionType) -> tuple[dict[str, Any], list[ModuleType]]:
-    """Return what a function refers to by name, outside and in modules of the caller's; and these modules."""
+def _find_referred(function: FunctionType) -> dict[str, Any]:
+    """Return what a function refers to by name, outside and in modules of the caller's."""
     names = {name for code in _nest(function.__code__) for name in code.co_names}
     found = {name: function.__globals__[name] for name in names & function.__globals__.keys()}
     found |= {f"import {module.__name__}": module for module in _find_imported(function)}
@@ -527,7 +511,7 @@ def _find_referred(function: FunctionType) -> tuple[dict[str, Any], list[ModuleT
             value = found[f"{module.__name__}.{name}"] = vars(module)[name]
             if isinstance(value, ModuleType) and not _is_installed(value) and value not in modules:
                 modules.append(value)
-    return found, modules
+    return found
 
 
 def _find_imported(function: FunctionType) -> Iterator[ModuleType]:
@@ -540,31 +524,3 @@ def _find_imported(function: FunctionType) -> Iterator[ModuleType]:
                     with contextlib.suppress(ImportError):
                         home = function.__globals__.get("__package__") or ""
                         yield importlib.import_module(resolve_name("." * level.argval + step.argval, home) + part)
-
-
-def _find_codes(names: Mapping[str, Any], home: str | None) -> Iterator[CodeType]:
-    """Yield the bytecode of all functions among names that are defined in a module, and of classes' methods."""
-    for value in list(names.values()):
-        function = value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
-        if isinstance(function, FunctionType) and function.__module__ == home:
-            yield from _nest(function.__code__)
-        elif isinstance(value, type) and value.__module__ == home and isinstance(names, dict):
-            yield from _find_codes(vars(value), home)
-
-
-def _find_changed(code: CodeType) -> Iterator[str]:
-    """Yield names outside a function that it assigns to, or whose value it changes in place."""
-    loaded: dict[Any, list[str]] = {}
-    last, is_local = "", True
-    for step in dis.get_instructions(code):
-        place = step.positions and (step.positions.lineno, step.positions.col_offset)
-        if step.opname == "STORE_GLOBAL" or (step.opname == "STORE_ATTR" and not is_local):
-            yield step.argval
-        elif step.opname == "STORE_SUBSCR":
-            yield from loaded.get(place, ())
-        elif step.opname.startswith("LOAD_"):
-            if step.argval in _IN_PLACE and not is_local:
-                yield last
-            if not step.opname.startswith("LOAD_FAST"):
-                loaded.setdefault(place, []).append(step.argval)
-        last, is_local = str(step.argval), step.opname.startswith("LOAD_FAST")

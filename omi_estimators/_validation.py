@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -218,10 +220,28 @@ def make_rng(random_state: Any) -> np.random.Generator:
     """Return a Generator for any of scikit-learn's or NumPy's ways to name a random state; None is fresh entropy."""
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**31, size=4))
-    return np.random.default_rng(random_state)
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "random_state must be a whole number of at least 0, a RandomState, a Generator or None; "
+            f"got {random_state!r}."
+        ) from error
 
 
 def check_level(confidence_level: float) -> None:
     """Raise a ValueError for a confidence level that is none."""
     if not 0 < confidence_level < 1:
         raise ValueError(f"confidence_level must lie between 0 and 1, such as 0.95; got {confidence_level!r}.")
+
+
+@contextmanager
+def naming_package(package: str, extra: str, purpose: str) -> Iterator[None]:
+    """Make an import inside that fails say what needs the package, and of which extra of ours it is."""
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(
+            f"{purpose} needs the package {package}, which is not installed; "
+            f"install it with: pip install omi-estimators[{extra}]"
+        ) from error

@@ -172,6 +172,11 @@ class FusionClassifier(CrossFittedClassifier, BaseComposition):
         -------
         FusionClassifier
             Itself, fitted.
+
+        Raises
+        ------
+        ValueError
+            As the class says, and for `estimators` or `unusable` that are none.
         """
         _check_estimators(self.estimators)
         if self.unusable not in ("prior", "nan"):
@@ -345,8 +350,9 @@ def _fit_regression(known: NDArray[np.float64], labels: NDArray, weights: NDArra
     """Return logistic regression on log-odds without a penalty that is felt, rising if there is one column."""
     mean = np.average(known, axis=0, weights=weights)
     spread = np.sqrt(np.average((known - mean) ** 2, axis=0, weights=weights))
-    spread[spread < 1e-12 * (1 + np.abs(mean))] = 1.0
-    scaled = (known - mean) / spread
+    flat = spread < 1e-12 * (1 + np.abs(mean))
+    spread[flat] = 1.0
+    scaled = (known - mean) / spread * ~flat
     least = np.bincount(np.unique(labels, return_inverse=True)[1], weights=weights).min()
 
     def fit(penalty: float) -> LogisticRegression:

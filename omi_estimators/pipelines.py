@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +18,9 @@ from sklearn.utils.validation import check_is_fitted
 from omi_estimators._compat import StrOptions, fit_context, num_samples, safe_indexing
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators.preprocessing import Judgement, Usable, check_usable, measure_steps, report_unusable
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 __all__ = ["ECGPipeline", "make_forest_pipeline", "make_fusion", "make_net_pipeline"]
 
@@ -300,9 +305,28 @@ def _take(params: Mapping[str, Any], kept: NDArray[np.intp], n_records: int) -> 
     }
 
 
+def _rate_was_optional(make: Callable[P, T]) -> Callable[P, T]:
+    """Let calls from before version 0.2, where the rate was 500 Hz if left out, go on with a warning until 0.3."""
+
+    @functools.wraps(make)
+    def made(*args: P.args, **params: P.kwargs) -> T:
+        if not args and "sampling_rate" not in params:
+            warnings.warn(
+                f"{make.__name__} needs the sampling_rate of the data, such as record.sampling_rate; 500 Hz is taken, "
+                "and from version 0.3 on this is an error.",
+                FutureWarning,
+                stacklevel=2,
+            )
+            params["sampling_rate"] = 500
+        return make(*args, **params)
+
+    return made
+
+
+@_rate_was_optional
 def make_net_pipeline(
     sampling_rate: float, *, memory: Any = None, n_jobs: int | None = None, **net_params: Any
-) -> Pipeline:
+) -> ECGPipeline:
     """Return a pipeline from raw ECGs to ECG-SMART-NET's probabilities.
 
     Its steps are `filter` (`ECGFilter`), `beat` (`MedianBeat`), `scale` (`LeadScaler`) and `net`
@@ -344,9 +368,10 @@ def make_net_pipeline(
     )
 
 
+@_rate_was_optional
 def make_forest_pipeline(
     sampling_rate: float, *, memory: Any = None, n_jobs: int | None = None, **forest_params: Any
-) -> Pipeline:
+) -> ECGPipeline:
     """Return a pipeline from raw ECGs to a random forest on NeuroKit2 features.
 
     Its steps are `features` (`NeuroKitFeatures`) and `forest` (scikit-learn's
@@ -399,6 +424,7 @@ def make_forest_pipeline(
     )
 
 
+@_rate_was_optional
 def make_fusion(
     sampling_rate: float,
     *,

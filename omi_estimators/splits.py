@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import reduce
 from numbers import Integral
 from typing import Any, ClassVar, NamedTuple
@@ -26,7 +26,7 @@ from omi_estimators._documentation import DocumentedMixin
 from omi_estimators._validation import check_groups, check_weights, find_missing, make_rng
 from omi_estimators.preprocessing import Judgement, Usable, judge, report_unusable
 
-__all__ = ["OfficialFolds", "OutOfFold", "make_splits", "predict_out_of_fold"]
+__all__ = ["OutOfFold", "make_splits", "predict_out_of_fold"]
 
 Splits = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 _SEEDS = 2**31
@@ -96,101 +96,6 @@ def make_splits(
         splits = [(np.asarray(train), np.asarray(test)) for train, test in splitter.split(X, labels, patients)]
     _check_splits(splits, labels, classes, patients)
     return splits
-
-
-class OfficialFolds:
-    """The folds that a data set was published with, as a splitter of scikit-learn's kind.
-
-    Parameters
-    ----------
-    fold : array-like of shape (n_records,)
-        The published fold of each record, such as `load_ptbxl(...).fold`.
-    test : sequence of int, optional
-        Folds to test on, once and together; the rest are for training. None tests each fold in turn.
-    leave_out : sequence of int, default=()
-        Folds that are on neither side, such as one that is kept for choosing thresholds.
-
-    Examples
-    --------
-    PTB-XL is meant to be trained on folds 1 to 8, with 9 for validation and 10 for the test:
-
-    >>> import numpy as np
-    >>> from omi_estimators.splits import OfficialFolds
-    >>> fold = np.arange(20) % 10 + 1
-    >>> [(train, test)] = OfficialFolds(fold, test=[10], leave_out=[9]).split(np.zeros(20))
-    >>> len(train), fold[test].tolist()
-    (16, [10, 10])
-    >>> OfficialFolds(fold).get_n_splits()
-    10
-    """
-
-    def __init__(self, fold: ArrayLike, *, test: Any = None, leave_out: Any = ()):
-        self.fold = fold
-        self.test = test
-        self.leave_out = leave_out
-
-    def split(self, X: Any, y: Any = None, groups: ArrayLike | None = None) -> Iterator[tuple[NDArray, NDArray]]:
-        """Yield indices of training and test records.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_records, ...)
-            Records; only their number matters.
-        y : ignored
-            For scikit-learn's sake.
-        groups : array-like of shape (n_records,), optional
-            Patient of each record, to be checked.
-
-        Yields
-        ------
-        train, test : ndarray of int
-            Positions of records.
-
-        Raises
-        ------
-        ValueError
-            If there are more or fewer records than folds, a fold of `test` or `leave_out` has no record, a patient
-            is missing, or one is on both sides.
-        """
-        fold = check_groups(self.fold, num_samples(X), name="fold")
-        patients = None if groups is None else check_groups(groups, len(fold))
-        out = np.isin(fold, list(self.leave_out))
-        for number, tested in enumerate(self._find_tested()):
-            in_test = np.isin(fold, tested)
-            train, test = np.flatnonzero(~in_test & ~out), np.flatnonzero(in_test)
-            if not train.size:
-                raise ValueError("every fold is tested or left out, and none is there for training.")
-            if patients is not None:
-                _check_patients(number, patients[train], patients[test])
-            yield train, test
-
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Return how often `split` splits.
-
-        Parameters
-        ----------
-        X, y, groups : ignored
-            For scikit-learn's sake.
-
-        Returns
-        -------
-        int
-            1 with `test`, else the number of folds.
-        """
-        return len(self._find_tested())
-
-    def _find_tested(self) -> list[list[Any]]:
-        """Return the folds that each split tests."""
-        there = np.unique(np.asarray(self.fold)).tolist()
-        left_out = list(self.leave_out)
-        tested = [[fold] for fold in there if fold not in left_out] if self.test is None else [list(self.test)]
-        for fold in [*left_out, *(fold for each in tested for fold in each)]:
-            if fold not in there:
-                raise ValueError(f"fold {fold!r} has no record; there are {', '.join(map(str, there))}.")
-        both = [fold for each in tested for fold in each if fold in left_out]
-        if both:
-            raise ValueError(f"fold {both[0]!r} is both tested and left out.")
-        return tested
 
 
 class OutOfFold(NamedTuple):
@@ -294,20 +199,17 @@ def cross_fit(
 ) -> OutOfFold:
     """Return what `predict_out_of_fold` does, for an estimator and metadata from `route_fit`."""
     [records] = indexable(X)
-    tasks = (
-        delayed(fit_and_judge)(
-            estimator,
-            safe_indexing(records, train),
-            y[train],
-            safe_indexing(records, test),
-            {name: values[train] for name, values in params.items()},
-        )
-        for train, test in splits
-    )
+
+    def prepare(train: NDArray[np.intp], test: NDArray[np.intp]) -> Any:
+        given = {name: values[train] for name, values in params.items()}
+        X_train, X_test = safe_indexing(records, train), safe_indexing(records, test)
+        return delayed(fit_and_judge)(estimator, X_train, y[train], X_test, given)
+
     classes = np.unique(y)
     prob, fold = np.full((len(y), len(classes)), np.nan), np.full(len(y), -1)
     reasons = np.full(len(y), "no fold tests it", dtype=object)
-    for number, ((_, test), fit) in enumerate(zip(splits, run_parallel(tasks, n_jobs), strict=True)):
+    fits = run_parallel((prepare(*split) for split in splits), n_jobs)
+    for number, ((_, test), fit) in enumerate(zip(splits, fits, strict=True)):
         if set(fit.classes.tolist()) != set(classes.tolist()):
             raise ValueError(
                 f"In fold {number + 1} of {len(splits)} {type(estimator).__name__} answers for the classes "

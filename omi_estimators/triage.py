@@ -197,7 +197,7 @@ class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimato
         self.out_of_fold_ = found.prob[:, self._positive_column()]
         final = self.estimator[-1] if isinstance(self.estimator, Pipeline) else self.estimator
         if not isinstance(final, FrozenEstimator):
-            learned = found.usable.mask * done.params[0].get("sample_weight", 1.0)
+            learned = (found.usable.mask | (found.fold < 0)) * done.params[0].get("sample_weight", 1.0)
             self.out_of_fold_ = _move_to_prevalence(self.out_of_fold_, positive, learned, done.splits)
         self.thresholds_: TierThresholds = tier_thresholds(
             positive[kept],
@@ -285,12 +285,12 @@ def _move_to_prevalence(
     lower: the answers of a classifier that knows nothing but the prevalence would rank records the wrong way round.
     """
 
-    def log_odds(rows: Any) -> float:
-        return float(np.log(weights[rows] @ positive[rows]) - np.log(weights[rows] @ ~positive[rows]))
+    def odds(rows: Any) -> float:
+        return (weights[rows] @ positive[rows]) / (weights[rows] @ ~positive[rows])
 
     moves = np.zeros(len(prob))
     for train, test in splits:
-        moves[test] = log_odds(slice(None)) - log_odds(train)
+        moves[test] = np.log(odds(slice(None)) / odds(train))
     # Rounded, since the last digits would rank equal answers of different folds.
     return expit(np.round(logit(prob) + moves, 10)) if moves.any() else prob
 

@@ -57,8 +57,9 @@ def test_compare_from_ptbxl_to_report(ptbxl, tmp_path, capsys):
     assert str(out / "index.html") in printed.out
     assert "24 records of 12 patients, 12 with MI" in printed.err
     assert "measuring beats" in printed.err
-    assert "1 records have no measurable beat" in printed.err
+    assert "1 of 24 records cannot be judged, and count in no figure: " in printed.err
     page = (out / "index.html").read_text(encoding="utf-8")
+    assert "Not judged, and in no figure: 1, " in page
     assert "not occlusion MI" in page
     for level in ("sex: female", "sex: male", "sex: missing", "age: 0 to 15"):
         assert level in page

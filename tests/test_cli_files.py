@@ -92,7 +92,7 @@ def test_bad_files_are_lines_with_reasons(model, folder, tmp_path, capsys):
     assert float(good.split()[1]) == pytest.approx(
         load(model).predict_proba(np.load(given[1])[np.newaxis])[0, 1], abs=1e-4
     )
-    assert "not judged: it has no beat that can be measured." in flat
+    assert "not judged: every lead is flat or missing" in flat
     assert "missing: V3" in missing
     assert "2 of 4 files have no probability." in printed.err
 

@@ -167,7 +167,7 @@ import numpy as np
 from joblib.externals.loky.backend import queues
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
-from omi_estimators.preprocessing._base import map_records
+from omi_estimators.preprocessing._records import map_records
 
 
 def measure(record):
@@ -185,7 +185,8 @@ def measure(record):
 X = np.arange(24.0).reshape(24, 1)
 try:
     list(map_records(measure, X, n_jobs=2))
-except BrokenProcessPool:
+except BrokenProcessPool as error:
+    assert "try a smaller n_jobs" in error.__notes__[0]
     assert list(map_records(np.sum, X, n_jobs=2)) == list(range(24))
     print("right")
 """

@@ -10,7 +10,7 @@ from sklearn.dummy import DummyClassifier
 from omi_estimators import RiskTierClassifier, compare_estimators, save
 from omi_estimators.fusion import FusionClassifier
 from omi_estimators.metrics import bootstrap_interval, classification_intervals, roc_auc_interval
-from omi_estimators.splits import OfficialFolds, make_splits
+from omi_estimators.splits import make_splits
 from omi_estimators.triage import tier_table
 
 N = 40
@@ -38,9 +38,10 @@ WHOLE = {
     "pandas category": pd.Series(["p", *NAMES], dtype="category"),
     "pandas dates": pd.Series(pd.date_range("2020-01-01", periods=N)),
 }
+FOLDS = [(np.flatnonzero(np.arange(N) // 10 != k), np.flatnonzero(np.arange(N) // 10 == k)) for k in range(4)]
 CALLS = {
     "make_splits": lambda groups, path: make_splits(X, Y, groups=groups),
-    "OfficialFolds": lambda groups, path: list(OfficialFolds(np.arange(N) % 4).split(X, groups=groups)),
+    "make_splits by folds": lambda groups, path: make_splits(X, Y, groups=groups, cv=FOLDS),
     "roc_auc_interval": lambda groups, path: roc_auc_interval(Y, SCORES, groups=groups),
     "bootstrap_interval": lambda groups, path: bootstrap_interval(Y, SCORES, "brier_score", groups=groups),
     "classification_intervals": lambda groups, path: classification_intervals(Y, SCORES, 0.5, groups=groups),
@@ -61,7 +62,7 @@ def test_a_missing_patient_is_the_same_error_everywhere(call, groups, tmp_path):
         call(groups, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["make_splits", "OfficialFolds", "roc_auc_interval", "save"])
+@pytest.mark.parametrize("name", ["make_splits", "make_splits by folds", "roc_auc_interval", "save"])
 @pytest.mark.parametrize("groups", WHOLE.values(), ids=WHOLE)
 def test_patients_of_any_type_are_taken(name, groups, tmp_path):
     CALLS[name](groups, tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 
 import numpy as np
@@ -60,10 +61,15 @@ def fit_params(pipeline, ecgs):
 def test_steps_are_the_documented_ones():
     assert list(make_net_pipeline(500).named_steps) == ["filter", "beat", "scale", "net"]
     assert list(make_forest_pipeline(500).named_steps) == ["features", "forest"]
-    for make in (make_net_pipeline, make_forest_pipeline, make_fusion):
-        with pytest.raises(TypeError, match="sampling_rate"):
-            make()
     assert make_net_pipeline(sampling_rate=250)["beat"].sampling_rate == 250
+
+
+@pytest.mark.parametrize("make", [make_net_pipeline, make_forest_pipeline, make_fusion])
+def test_the_sampling_rate_has_no_default(make):
+    assert inspect.signature(make).parameters["sampling_rate"].default is inspect.Parameter.empty
+    # Calls from before go on for a while, and are told each time.
+    with pytest.warns(FutureWarning, match="needs the sampling_rate of the data.* 500 Hz is taken"):
+        make()
 
 
 def test_fit_and_predict(pipeline, ecgs, fit_params):

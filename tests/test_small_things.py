@@ -20,8 +20,11 @@ from omi_estimators import (
     make_fusion,
     make_net_pipeline,
 )
+from omi_estimators.datasets import make_omi_ecgs
+from omi_estimators.metrics import roc_auc_interval
 from omi_estimators.preprocessing import BadLeadMasker, SignalQuality
 from omi_estimators.readers import ECGReader
+from omi_estimators.splits import make_splits
 
 ESTIMATORS = [
     ECGFilter(),
@@ -82,3 +85,15 @@ def test_the_package_is_a_command():
     )
     for command in ("compare", "fit", "predict", "card"):
         assert command in done.stdout
+
+
+@pytest.mark.parametrize("wrong", [-1, "seed", 1.5])
+def test_what_is_no_random_state_is_the_same_error_everywhere(wrong):
+    y, scores = np.arange(40) % 2, np.linspace(0, 1, 40)
+    for call in (
+        lambda: make_omi_ecgs(n_patients=1, random_state=wrong),
+        lambda: make_splits(np.zeros((40, 1)), y, random_state=wrong),
+        lambda: roc_auc_interval(y, scores, method="bootstrap", random_state=wrong),
+    ):
+        with pytest.raises(ValueError, match="random_state must be a whole number of at least 0"):
+            call()

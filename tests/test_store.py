@@ -373,11 +373,11 @@ COUNTERS = [
 
 
 @pytest.mark.parametrize("code", COUNTERS)
-def test_what_code_counts_makes_no_other_code_of_it(code):
+def test_what_code_counts_may_be_a_cause_so_nothing_is_taken_from_before(code):
     function = _run(code).f
     before = make_key(function)
     function(1)
-    assert make_key(function) == before
+    assert make_key(function) != before
 
 
 def test_code_changed_on_disk_but_not_in_memory_is_neither_the_old_nor_the_new(world):
@@ -571,7 +571,7 @@ def test_a_planted_pickle_is_never_opened(make_ecg, make_beats, tmp_path, sealed
         MedianBeat(memory=tmp_path / "cache").fit_transform(ecgs)
         SignalQuality(memory=joblib.Memory(tmp_path / "cache", verbose=0)).fit_transform(ecgs)
         given = {"random_state": 0, "n_resamples": 5, "verbose": 0, "cv": 2, "cache_dir": tmp_path / "folds"}
-        compare_estimators({"spy": Spy()}, X.reshape(len(X), -1)[:, :9], y, groups=groups, **given)
+        compare_estimators({"line": LogisticRegression()}, X.reshape(len(X), -1)[:, :9], y, groups=groups, **given)
         net = {"width": 2, "blocks": (1,), "max_epochs": 2, "random_state": 0, "n_threads": 1}
         with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
             patch.setattr("omi_estimators.classifiers._checkpoint.Checkpoint.remove", lambda self: None)

@@ -5,19 +5,27 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sklearn
+from scipy.special import logit
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.dummy import DummyClassifier
+from sklearn.exceptions import UnsetMetadataPassedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, PredefinedSplit, StratifiedGroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from omi_estimators import RiskTierClassifier
 from omi_estimators.metrics import (
     FewEventsWarning,
     assign_tiers,
+    bootstrap_interval,
     threshold_at_ppv,
     threshold_at_sensitivity,
     tier_thresholds,
 )
+from omi_estimators.preprocessing import Judgement, UnusableRecordWarning, Usable
 from omi_estimators.triage import tier_table
 
 TIERS = ["rule-out", "low", "high", "rule-in"]
@@ -223,6 +231,121 @@ def test_no_patient_leaks_into_the_thresholds(data):
         ).fit(X, y, groups=groups)
     assert len(Spy.asked) == 2 * 2 * (5 + 1) + 5
     assert all(not fitted & asked for fitted, asked in Spy.asked)
+
+
+def test_a_constant_model_ranks_nobody():
+    """Prevalences of the folds' training records differ, and would rank the records the wrong way round."""
+    y = (np.arange(203) % 7 == 0).astype(int)
+    groups = np.arange(203) // 2
+    model = RiskTierClassifier(DummyClassifier(), random_state=0, n_resamples=50, on_unreachable="warn")
+    with pytest.warns(UserWarning, match="No threshold reaches"):
+        model.fit(np.zeros((203, 1)), y, groups=groups)
+    assert roc_auc_score(y, model.out_of_fold_) == 0.5
+    np.testing.assert_allclose(model.out_of_fold_, y.mean())
+    within = bootstrap_interval(y, model.out_of_fold_, "roc_auc", groups=groups, folds=model.fold_, random_state=0)
+    assert within.estimate == 0.5
+
+
+def test_folds_of_equal_prevalence_move_nothing_and_frozen_classifiers_neither(data):
+    X, y, _ = data
+    X, y = np.concatenate([X[y == 0][:200], X[y == 1][:60]]), np.repeat([0, 1], [200, 60])
+    splits = [(np.flatnonzero(np.arange(260) % 5 != fold), np.arange(fold, 260, 5)) for fold in range(5)]
+    model = RiskTierClassifier(LogisticRegression(), cv=splits, ppv=0.8, random_state=0, n_resamples=10).fit(X, y)
+    expected = cross_val_predict(LogisticRegression(), X, y, cv=splits, method="predict_proba")[:, 1]
+    np.testing.assert_array_equal(model.out_of_fold_, expected)
+    fitted = LogisticRegression().fit(X, y)
+    side = np.where(y == 1, np.arange(260) % 4 == 0, np.arange(260) % 2 == 0)
+    uneven = [(np.flatnonzero(~side), np.flatnonzero(side)), (np.flatnonzero(side), np.flatnonzero(~side))]
+    frozen = RiskTierClassifier(FrozenEstimator(fitted), cv=uneven, ppv=0.8, random_state=0, n_resamples=10).fit(X, y)
+    np.testing.assert_array_equal(frozen.out_of_fold_, fitted.predict_proba(X)[:, 1])
+
+
+def test_moved_by_bayes_rule():
+    """Trained on another prevalence, a right model is right again after it."""
+    rng = np.random.default_rng(0)
+    y = np.r_[rng.random(4000) < 0.5, rng.random(4000) < 0.1].astype(int)
+    X = rng.normal(size=(8000, 1)) + 1.5 * y[:, np.newaxis]
+    halves = [(np.arange(4000), np.arange(4000, 8000)), (np.arange(4000, 8000), np.arange(4000))]
+    found = RiskTierClassifier(LogisticRegression(), cv=halves, n_resamples=1, random_state=0).fit(X, y).out_of_fold_
+    final = LogisticRegression().fit(X, y).predict_proba(X)[:, 1]
+    assert np.abs(logit(found) - logit(final)).max() < 0.5
+    plain = cross_val_predict(LogisticRegression(), X, y, cv=halves, method="predict_proba")[:, 1]
+    assert np.abs(logit(plain) - logit(final)).max() > 0.9
+
+
+def test_weights_are_copies_and_none_is_absence(data):
+    X, y, _ = data
+    weight = np.random.default_rng(0).integers(0, 3, size=300)
+    side, copies = np.arange(300) % 3, np.repeat(np.arange(300), weight)
+    given = {"ppv": 0.8, "n_resamples": 10, "random_state": 0}
+    weighted = RiskTierClassifier(LogisticRegression(tol=1e-10), cv=PredefinedSplit(side), **given)
+    weighted.fit(X, y, sample_weight=weight)
+    repeated = RiskTierClassifier(LogisticRegression(tol=1e-10), cv=PredefinedSplit(side[copies]), **given)
+    repeated.fit(X[copies], y[copies])
+    np.testing.assert_allclose(weighted.class_prior_, repeated.class_prior_)
+    np.testing.assert_allclose(weighted.out_of_fold_[copies], repeated.out_of_fold_, rtol=1e-6)
+    for name in ("rule_out", "max_f1", "rule_in"):
+        values = [getattr(model.thresholds_, name).estimate for model in (weighted, repeated)]
+        assert values[0] == pytest.approx(values[1], rel=1e-6)
+    assert (weighted.predict_tier(X) == repeated.predict_tier(X)).all()
+    plain = RiskTierClassifier(LogisticRegression(), cv=PredefinedSplit(side), **given).fit(X, y)
+    assert plain.thresholds_.max_f1.estimate != weighted.thresholds_.max_f1.estimate
+
+
+def test_weights_by_routing(data):
+    X, y, groups = data
+    weight = np.random.default_rng(0).uniform(size=300)
+    given = {"ppv": 0.8, "n_resamples": 10, "random_state": 0}
+    plain = RiskTierClassifier(LogisticRegression(), **given).fit(X, y, sample_weight=weight, groups=groups)
+    with sklearn.config_context(enable_metadata_routing=True):
+        with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
+            RiskTierClassifier(LogisticRegression(), **given).fit(X, y, sample_weight=weight, groups=groups)
+        asking = LogisticRegression().set_fit_request(sample_weight=True)
+        model = RiskTierClassifier(asking, **given).set_fit_request(sample_weight=True)
+        routed = make_pipeline(model).fit(X, y, sample_weight=weight, groups=groups)
+    np.testing.assert_array_equal(routed.predict_proba(X), plain.predict_proba(X))
+    np.testing.assert_array_equal(routed[-1].out_of_fold_, plain.out_of_fold_)
+
+
+class Picky(LogisticRegression):
+    """Cannot judge what begins with a number above 50, and says that it surely is positive."""
+
+    def fit(self, X, y):
+        kept = X[:, 0] <= 50
+        return super().fit(X[kept], y[kept])
+
+    def judge(self, X):
+        bad = X[:, 0] > 50
+        usable = Usable.from_reasons(np.where(bad, "too large", "").tolist())
+        return Judgement(np.where(bad[:, np.newaxis], np.nan, self.predict_proba(X)), usable)
+
+
+def test_records_that_cannot_be_judged_get_no_tier_and_have_no_say(data):
+    X, y, groups = data
+    mixed, bad = X.copy(), np.arange(0, 300, 10)
+    mixed[bad, 0] = 99
+    good = np.setdiff1d(np.arange(300), bad)
+    given = {"ppv": 0.8, "n_resamples": 20, "random_state": 0}
+    folds = np.arange(300) // 2 % 3
+    with pytest.warns(UnusableRecordWarning, match="30 of 300 records .* left out of the choice of thresholds"):
+        model = RiskTierClassifier(Picky(), cv=PredefinedSplit(folds), **given).fit(mixed, y, groups=groups)
+    clean = RiskTierClassifier(Picky(), cv=PredefinedSplit(folds[good]), **given)
+    clean.fit(X[good], y[good], groups=groups[good])
+    np.testing.assert_allclose(model.out_of_fold_[good], clean.out_of_fold_)
+    assert str(model.thresholds_) == str(clean.thresholds_)
+    np.testing.assert_array_equal(np.flatnonzero(~model.usable_), bad)
+    np.testing.assert_array_equal(model.fold_, folds)
+    for predict_by in ("probability", "tier"):
+        model.set_params(predict_by=predict_by)
+        with pytest.warns(UnusableRecordWarning, match="given the most frequent class"):
+            assert (model.predict(mixed)[bad] == 0).all()
+    with pytest.warns(UnusableRecordWarning, match="given no tier"):
+        tiers = model.predict_tier(mixed)
+    assert (tiers[bad] == "not judged").all()
+    np.testing.assert_array_equal(tiers[good], clean.predict_tier(X[good]))
+    with pytest.warns(UnusableRecordWarning):
+        assert np.isnan(model.predict_proba(mixed)[bad]).all()
+    assert not model.judge(mixed).usable.mask[bad].any()
 
 
 def test_more_than_two_classes_are_refused(data):

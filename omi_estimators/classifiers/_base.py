@@ -37,6 +37,8 @@ from omi_estimators.classifiers._training import (
 )
 from omi_estimators.leads import check_records_axis
 
+_SHARE = [Interval(Real, 0, 1, closed="left")]
+
 
 def _at_least(low: int) -> list[Any]:
     """Return the constraint of a whole number."""
@@ -51,39 +53,30 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
     # Patients reach the inner split by themselves wherever metadata routing is on.
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
 
+    n_leads_in_: int
+    n_samples_in_: int
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "width": _at_least(1),
+        **dict.fromkeys(("width", "kernel_size", "stem_kernel_size", "max_epochs", "n_iter_no_change"), _at_least(1)),
+        **dict.fromkeys(("dropout", "time_shift", "amplitude_scale", "lead_dropout"), _SHARE),
+        **{key: [Interval(Real, 0, None, closed="left")] for key in ("baseline_wander", "weight_decay")},
+        **{key: ["boolean"] for key in ("correct_prior", "early_stopping", "warm_start", "compile")},
+        **{key: [Interval(Real, 0, None, closed="neither"), None] for key in ("first_epoch_lr", "max_grad_norm")},
         "blocks": ["array-like"],
-        "kernel_size": _at_least(1),
-        "stem_kernel_size": _at_least(1),
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "time_shift": [Interval(Real, 0, 1, closed="left")],
-        "amplitude_scale": [Interval(Real, 0, 1, closed="left")],
-        "baseline_wander": [Interval(Real, 0, None, closed="left")],
-        "lead_dropout": [Interval(Real, 0, 1, closed="left")],
-        "max_epochs": _at_least(1),
         "lr": [Interval(Real, 0, None, closed="neither")],
-        "first_epoch_lr": [Interval(Real, 0, None, closed="neither"), None],
         "schedule": [StrOptions({"constant", "cosine"})],
         "warmup_epochs": _at_least(0),
         "batch_size": _at_least(2),
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
         "balance": [StrOptions({"undersample", "oversample"}), None],
-        "correct_prior": ["boolean"],
         "class_weight": [StrOptions({"balanced"}), dict, None],
-        "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": _at_least(1),
-        "warm_start": ["boolean"],
         "freeze": [StrOptions({"features"}), None],
         "callbacks": [list, None],
         "checkpoint_dir": [str, os.PathLike, None],
         "on_interrupt": [StrOptions({"raise", "keep"})],
         "device": [str, torch.device],
         "mixed_precision": [StrOptions({"auto"}), "boolean"],
-        "compile": ["boolean"],
         "n_threads": [*_at_least(1), None],
         "net_params": [dict, None],
         "random_state": ["random_state"],
@@ -483,7 +476,7 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
 
 def _find_blank(signals: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return which records are zero throughout, and warn of them; raise a ValueError if all are."""
-    blank = ~signals.any(axis=(1, 2))
+    blank = np.asarray(~signals.any(axis=(1, 2)))
     if blank.all():
         raise ValueError("Every record of X is zero throughout: there is no signal to learn from.")
     if blank.any():

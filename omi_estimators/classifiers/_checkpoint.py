@@ -19,8 +19,10 @@ from omi_estimators._store import make_key, read_file, write_file
 from omi_estimators.classifiers._data import Records, TensorRecords, digest_records
 from omi_estimators.classifiers._training import Recipe, WeightedNet, uncompiled
 
-# These change no weight, or are in the key by what came of them: seed, device, callbacks.
-_NOT_IN_KEY = frozenset({"callbacks", "checkpoint_dir", "device", "random_state", "verbose"})
+# These change no weight, or are in the key by what came of them: seed, threads, device, callbacks.
+_NOT_IN_KEY = frozenset(
+    "callbacks checkpoint_dir correct_prior device n_threads on_interrupt random_state verbose".split()
+)
 
 # A file that a killed process left half-written; one that still writes is far younger.
 _ABANDONED_AFTER = 3600.0
@@ -58,14 +60,14 @@ def open_checkpoint(
     OSError
         If the folder cannot be made or written to.
     """
-    if recipe.checkpoint_dir is None:
+    if recipe.params["checkpoint_dir"] is None:
         return None
-    if recipe.random_state is None:
+    if recipe.params["random_state"] is None:
         raise ValueError(
             "checkpoint_dir needs a random_state, got None: without a seed the same call is another training, "
             "and cannot go on from this one. Set random_state to a number, or checkpoint_dir to None."
         )
-    folder = Path(recipe.checkpoint_dir)
+    folder = Path(recipe.params["checkpoint_dir"])
     _check_writable(folder)
     key = _fit_key(recipe, net, records, rng)
     checkpoint = Checkpoint(folder / f"{key}.checkpoint", train_set, rng)
@@ -146,8 +148,11 @@ def _check_writable(folder: Path) -> None:
 def _fit_key(recipe: Recipe, net: WeightedNet, records: Records, rng: np.random.Generator) -> str:
     """Return a hash of all that decides what a fit ends with."""
     decides = {
-        "recipe": {name: value for name, value in vars(recipe).items() if name not in _NOT_IN_KEY},
-        "callbacks": [_describe_callback(callback) for callback in recipe.callbacks or []],
+        "network": recipe.network,
+        "params": {name: value for name, value in recipe.params.items() if name not in _NOT_IN_KEY},
+        # class_weight names classes, which the records hold as 0, 1, ….
+        "classes": recipe.classes.tolist(),
+        "callbacks": [_describe_callback(callback) for callback in recipe.params["callbacks"] or []],
         "records": (bytes(digest_records(records)), records.weight, records.groups),
         # Those of the last fit, where warm_start goes on from it.
         "weights": uncompiled(net.module_).state_dict(),

@@ -22,6 +22,9 @@ from omi_estimators.classifiers._training import uncompiled
 # give the same numbers bit for bit.
 BATCH_SIZE = 32
 
+# Numbers of each tensor, at least, that are looked at to see whether it has changed.
+_SAMPLED = 128
+
 _KEPT: WeakKeyDictionary[nn.Module, _Predictor] = WeakKeyDictionary()
 _KEEPING = threading.Lock()
 
@@ -50,11 +53,15 @@ def predict_logits(
         Logits.
     """
     module = uncompiled(module)
-    made_of = (device, autocast_dtype, torch.get_num_threads(), X.shape[1:], *_describe(module))
+    parts, tensors = _take_apart(module)
+    hooks = [(len(part._forward_hooks), len(part._forward_pre_hooks)) for part in parts]
+    states = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
+    # Without the network itself, which would then never be forgotten.
+    made_of = (device, autocast_dtype, torch.get_num_threads(), X.shape[1:], parts[1:], hooks, states)
     with _KEEPING:
         predictor = _KEPT.get(module)
-        if predictor is None or predictor.made_of != made_of:
-            predictor = _KEPT[module] = _Predictor(module, device, autocast_dtype, made_of)
+        if predictor is None or not predictor.is_made_of(made_of):
+            predictor = _KEPT[module] = _Predictor(module, device, autocast_dtype, tensors, made_of)
     return predictor.predict_logits(X)
 
 
@@ -62,17 +69,28 @@ class _Predictor:
     """A network made ready for prediction on one device; several threads may use it at once."""
 
     def __init__(
-        self, module: nn.Module, device: torch.device, autocast_dtype: torch.dtype | None, made_of: tuple[Any, ...]
+        self,
+        module: nn.Module,
+        device: torch.device,
+        autocast_dtype: torch.dtype | None,
+        tensors: list[Tensor],
+        made_of: tuple[Any, ...],
     ):
-        self.made_of = made_of
+        self._made_of = made_of
+        self._samples = [_sample(tensor) for tensor in tensors]
+        self._sampled = torch.cat(self._samples)
         self._device, self._dtype = device, autocast_dtype
         self._network = fold_batch_norm(module).to(device)
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._sizes = {BATCH_SIZE: True}
         if device.type == "cpu" and autocast_dtype is None:
-            _replace_layers(self._network)
+            replace_layers(self._network)
         else:
             self._sizes |= {2**power: False for power in range(5)}
+
+    def is_made_of(self, made_of: tuple[Any, ...]) -> bool:
+        """Return whether a network is as it was, by what torch counts and by a sample of its weights."""
+        return self._made_of == made_of and torch.equal(torch.cat(self._samples), self._sampled)
 
     def predict_logits(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the logits of each record, in batches filled up with zeros."""
@@ -101,22 +119,20 @@ class _Predictor:
         return self._sizes[size]
 
 
-def _describe(module: nn.Module) -> tuple[Any, ...]:
-    """Return what changes with a network: its parts, its hooks, and its weights, also if set behind torch's back."""
-    parts = [(id(part), len(part._forward_hooks), len(part._forward_pre_hooks)) for part in module.modules()]
-    tensors = [*module.parameters(), *module.buffers()]
-    return tuple(parts), tuple((tensor.data_ptr(), _sum_bits(tensor.detach())) for tensor in tensors)
+def _take_apart(module: nn.Module) -> tuple[list[nn.Module], list[Tensor]]:
+    """Return a network's modules, itself first, and weights: ten times as fast as by its own methods."""
+    parts = [module]
+    for part in parts:
+        parts += [child for child in part._modules.values() if child is not None]
+    tensors = [tensor for part in parts for found in (part._parameters, part._buffers) for tensor in found.values()]
+    return parts, [tensor for tensor in tensors if tensor is not None]
 
 
-def _sum_bits(tensor: Tensor) -> int:
-    """Return the sum of a tensor's bytes taken as whole numbers, which ``tensor.data`` too cannot change unnoticed."""
-    dense = any(tensor.is_contiguous(memory_format=layout) for layout in _LAYOUTS[: 1 + (tensor.dim() == 4)])
-    flat = tensor.as_strided((tensor.numel(),), (1,)) if dense else tensor.flatten()
-    whole = flat.nbytes % 8 == 0 and flat.storage_offset() * flat.element_size() % 8 == 0
-    return int(flat.view(torch.int64 if whole else torch.uint8).sum())
-
-
-_LAYOUTS = (torch.contiguous_format, torch.channels_last)
+def _sample(tensor: Tensor) -> Tensor:
+    """Return some of a tensor's numbers, all if they are few: what is set by ``tensor.data`` torch does not count."""
+    content = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage())
+    numbers = content[: len(content) // 4 * 4].view(torch.int32)
+    return numbers[:: max(1, len(numbers) // _SAMPLED)]
 
 
 def inference_network(classifier: Any) -> nn.Module:
@@ -169,13 +185,19 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
     return network
 
 
-def _replace_layers(network: nn.Module) -> None:
-    """Replace layers of a network, in evaluation mode and float32, by ones of the same results for fewer records."""
-    pack_convolutions(network)
+def replace_layers(network: nn.Module) -> None:
+    """Replace layers of a network, in evaluation mode and float32, by faster ones that sum alike in any batch.
+
+    The weights of the new convolutions lie as oneDNN wants them: brought there once, not in each call. Their operations
+    are those that torch's compiler makes of convolutions. They are not documented; without them the old ones stay.
+    """
+    packs = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.Linear and _has_no_hooks(child):
                 setattr(parent, name, _WholeLinear(child))
+            elif packs and _is_plain(child):
+                setattr(parent, name, _PackedConv2d(child))
 
 
 class _WholeLinear(nn.Module):
@@ -190,21 +212,6 @@ class _WholeLinear(nn.Module):
         if x.dim() != 2 or len(x) >= BATCH_SIZE:
             return self._linear(x)
         return self._linear(nn.functional.pad(x, (0, 0, 0, BATCH_SIZE - len(x))))[: len(x)]
-
-
-def pack_convolutions(network: nn.Module) -> None:
-    """Replace the convolutions inside a network, which is in evaluation mode and float32, where this torch can.
-
-    The weights of the new ones lie as oneDNN wants them: brought there once, not in each call. The operations are those
-    that torch's compiler makes of convolutions. They are not documented; without them the network is left as it is.
-    """
-    operations = torch.ops.mkldnn
-    if not torch.backends.mkldnn.is_available() or not hasattr(operations, "_convolution_pointwise"):
-        return
-    for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if _is_plain(child):
-                setattr(parent, name, _PackedConv2d(child))
 
 
 def _is_plain(module: nn.Module) -> TypeGuard[nn.Conv2d]:
@@ -225,22 +232,17 @@ def _has_no_hooks(module: nn.Module) -> bool:
 class _PackedConv2d(nn.Module):
     """A convolution whose weights are packed for the shape of the first batch."""
 
-    def __init__(self, convolution: nn.Conv2d):
+    def __init__(self, of: nn.Conv2d):
         super().__init__()
-        self._convolution = convolution
-        self._weight: Tensor | None = None
+        self._shape = list(of.padding), list(of.stride), list(of.dilation), of.groups
+        self._plain, self._packed = of.weight.detach(), torch.empty(0)
+        self._bias = None if of.bias is None else of.bias.detach()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution of `x`."""
-        of = self._convolution
-        padding, stride, dilation = list(of.padding), list(of.stride), list(of.dilation)
-        if self._weight is None:
-            self._weight = torch.ops.mkldnn._reorder_convolution_weight(
-                of.weight.detach(), padding, stride, dilation, of.groups, list(x.shape)
-            )
-        return torch.ops.mkldnn._convolution_pointwise(
-            x, self._weight, of.bias, padding, stride, dilation, of.groups, "none", [], ""
-        )
+        if not len(self._packed):
+            self._packed = torch.ops.mkldnn._reorder_convolution_weight(self._plain, *self._shape, list(x.shape))
+        return torch.ops.mkldnn._convolution_pointwise(x, self._packed, self._bias, *self._shape, "none", [], "")
 
 
 def shift_prior(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 import warnings
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring, GradientNormClipping, LRScheduler
 from skorch.helper import predefined_split
 from skorch.history import History
+from skorch.utils import noop
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm.auto import tqdm
@@ -75,65 +75,40 @@ class Schedule:
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """What decides how a network is trained, apart from records and seed: made once, of validated parameters.
+    """What decides how a network is trained, apart from records and seed: made once, when parameters are validated.
 
-    Parameters of the classifier have their own names here; `name` is that of its class.
+    Attributes
+    ----------
+    name : str
+        Of the classifier's class.
+    network : type
+        The network's class; `network_params` are its arguments.
+    classes : ndarray of shape (n_classes,)
+        As in the labels.
+    device : torch.device
+        Where to train.
+    params : dict
+        Parameters of the classifier by name.
     """
 
     name: str
     network: type[nn.Module]
     network_params: dict[str, Any]
     classes: NDArray[Any]
-    schedule: Schedule
-    augmentation: Augmentation
-    autocast_dtype: torch.dtype | None
     device: torch.device
-    max_epochs: int
-    lr: float
-    batch_size: int
-    optimizer: Any
-    weight_decay: float
-    max_grad_norm: float | None
-    balance: str | None
-    class_weight: dict[Any, float] | str | None
-    early_stopping: bool
-    validation_fraction: float
-    n_iter_no_change: int
-    freeze: str | None
-    checkpoint_dir: str | os.PathLike[str] | None
-    random_state: int | np.random.RandomState | None
-    callbacks: list[Any] | None
-    compile: bool
-    net_params: dict[str, Any] | None
-    verbose: int
+    params: dict[str, Any]
 
     @classmethod
     def of(cls, classifier: Any, device: torch.device) -> Recipe:
         """Return the recipe of a classifier that knows its classes and leads."""
-        given = {
-            field.name: getattr(classifier, field.name) for field in fields(cls) if hasattr(classifier, field.name)
-        }
-        first_factor = (classifier.first_epoch_lr or classifier.lr) / classifier.lr
-        return cls(
-            **given
-            | {
-                "name": type(classifier).__name__,
-                "network": classifier._network,
-                "network_params": network_params(classifier),
-                "classes": classifier.classes_,
-                "schedule": Schedule(
-                    classifier.schedule, classifier.max_epochs, classifier.warmup_epochs, first_factor
-                ),
-                "augmentation": Augmentation(*(getattr(classifier, name) for name in Augmentation._fields)),
-                "autocast_dtype": find_autocast_dtype(classifier.mixed_precision, device),
-                "device": device,
-            }
-        )
+        sizes = network_params(classifier)
+        params = classifier.get_params(deep=False)
+        return cls(type(classifier).__name__, classifier._network, sizes, classifier.classes_, device, params)
 
     @property
     def is_foreign(self) -> bool:
         """Whether code of the user's takes part in training, which may draw from torch's global generator."""
-        return bool(self.callbacks or self.net_params)
+        return bool(self.params["callbacks"] or self.params["net_params"])
 
     def seeded(self, rng: np.random.Generator) -> AbstractContextManager[None]:
         """Return a context for a whole training: torch's global generator seeded, where something may draw from it."""
@@ -161,8 +136,9 @@ class WeightedNet(NeuralNetClassifier):
     """
 
     interrupted_ = False
-    # Whether anything but dropout may draw at random; dropout draws from `generator_`.
+    # Whether anything but dropout may draw at random; dropout draws from `generator_`, which is there while training.
     draws_globally_ = False
+    generator_: Any = None
 
     def __init__(self, *args: Any, autocast_dtype: torch.dtype | None = None, freeze: str | None = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -190,9 +166,10 @@ class WeightedNet(NeuralNetClassifier):
     def draw_from(self, generator: torch.Generator | None) -> None:
         """Let the dropout of our networks draw from a generator of its own, None being torch's global one."""
         self.generator_ = generator
-        for module in self.module_.modules():
-            if isinstance(module, nn.Dropout) and hasattr(module, "generator"):
-                module.generator = generator
+        modules: list[Any] = [part for part in self.module_.modules() if isinstance(part, nn.Dropout)]
+        for dropout in modules:
+            if hasattr(dropout, "generator"):
+                dropout.generator = generator
 
     def _set_training(self, training: bool = True) -> None:
         """Switch the mode; batch normalisation of frozen features keeps what it knows of its inputs."""
@@ -312,10 +289,10 @@ def validation_auc(net: NeuralNetClassifier, dataset: Any, y: Any) -> float:
 def loss_factors(recipe: Recipe, records: Records) -> NDArray[np.float64]:
     """Return the factor of each record in the loss: its weight, of mean 1, times its class's weight."""
     mass = class_mass(records, len(recipe.classes))
-    if recipe.class_weight == "balanced":
+    if recipe.params["class_weight"] == "balanced":
         by_class = mass.sum() / (len(mass) * np.maximum(mass, np.finfo(float).tiny))
     else:
-        by_class = compute_class_weight(recipe.class_weight, classes=recipe.classes, y=recipe.classes)
+        by_class = compute_class_weight(recipe.params["class_weight"], classes=recipe.classes, y=recipe.classes)
     return records.weight / records.weight.mean() * by_class[records.y]
 
 
@@ -327,8 +304,8 @@ def split_records(
     train = np.arange(len(records.y))
     valid_set = None
     if validates:
-        train, valid = split_patients(records.y, records.groups, recipe.validation_fraction, rng)
-        if recipe.balance is not None:
+        train, valid = split_patients(records.y, records.groups, recipe.params["validation_fraction"], rng)
+        if recipe.params["balance"] is not None:
             # Training sees balanced classes, so validation weighs them alike too.
             valid_factor = (factor / class_mass(records, len(recipe.classes))[records.y])[valid]
         else:
@@ -339,31 +316,30 @@ def split_records(
 
 def make_net(recipe: Recipe, valid_set: TensorRecords | None, rng: np.random.Generator) -> WeightedNet:
     """Return the skorch net that the parameters of an estimator describe, initialised."""
+    of = recipe.params
+    augmentation = Augmentation(*(of[name] for name in Augmentation._fields))
     params: dict[str, Any] = {
         "module": recipe.network,
         **{f"module__{name}": value for name, value in recipe.network_params.items()},
         "criterion": nn.CrossEntropyLoss,
         "criterion__reduction": "none",
-        "optimizer": OPTIMIZERS.get(recipe.optimizer, recipe.optimizer),
-        "optimizer__weight_decay": recipe.weight_decay,
-        "lr": recipe.lr,
-        "max_epochs": recipe.max_epochs,
-        "batch_size": recipe.batch_size,
+        "optimizer": OPTIMIZERS.get(of["optimizer"], of["optimizer"]),
+        "optimizer__weight_decay": of["weight_decay"],
+        **{name: of[name] for name in ("lr", "max_epochs", "batch_size", "compile")},
         "iterator_train": Batches,
-        "iterator_train__balance": recipe.balance,
-        "iterator_train__augmentation": recipe.augmentation,
+        "iterator_train__balance": of["balance"],
+        "iterator_train__augmentation": augmentation,
         "iterator_train__rng": rng,
         "iterator_valid": iterate_valid,
         "train_split": None if valid_set is None else predefined_split(valid_set),
         "classes": list(range(len(recipe.classes))),
         "callbacks": _make_callbacks(recipe, valid_set is not None),
-        "autocast_dtype": recipe.autocast_dtype,
-        "compile": recipe.compile,
+        "autocast_dtype": find_autocast_dtype(of["mixed_precision"], recipe.device),
         "device": recipe.device,
-        "verbose": max(0, int(recipe.verbose) - 1),
+        "verbose": max(0, int(of["verbose"]) - 1),
     }
     with seeded_torch(rng, recipe.device):
-        net = WeightedNet(**(params | (recipe.net_params or {}))).initialize()
+        net = WeightedNet(**(params | (of["net_params"] or {}))).initialize()
     if _bears_channels_last(net.module_):
         net.module_.to(memory_format=torch.channels_last)
     return net
@@ -381,20 +357,23 @@ def _bears_channels_last(module: nn.Module) -> bool:
 
 def _make_callbacks(recipe: Recipe, validates: bool) -> list[Any]:
     """Return skorch's callbacks: ours, then the user's."""
+    of = recipe.params
+    first_factor = (of["first_epoch_lr"] or of["lr"]) / of["lr"]
+    schedule = Schedule(of["schedule"], of["max_epochs"], of["warmup_epochs"], first_factor)
     callbacks: list[Any] = [
         ("diverged", StopWhenDiverged()),
-        ("schedule", LRScheduler(policy=LambdaLR, lr_lambda=recipe.schedule)),
+        ("schedule", LRScheduler(policy=LambdaLR, lr_lambda=schedule)),
     ]
-    if recipe.max_grad_norm is not None:
-        callbacks.append(("clip", GradientNormClipping(recipe.max_grad_norm)))
-    if recipe.verbose:
+    if of["max_grad_norm"] is not None:
+        callbacks.append(("clip", GradientNormClipping(of["max_grad_norm"])))
+    if of["verbose"]:
         if validates:
             callbacks.append(("valid_auc", EpochScoring(validation_auc, lower_is_better=False, name="valid_auc")))
-        callbacks.append(("progress", ProgressBar(recipe.name, recipe.max_epochs)))
-    callbacks += recipe.callbacks or []
+        callbacks.append(("progress", ProgressBar(recipe.name, of["max_epochs"])))
+    callbacks += of["callbacks"] or []
     if validates:
         # Last, because it ends an epoch by an exception that the callbacks after it would never hear of.
-        stop = StopEarly(patience=recipe.n_iter_no_change, load_best=True, sink=_ignore)
+        stop = StopEarly(patience=of["n_iter_no_change"], load_best=True, sink=noop)
         callbacks.append(("early_stopping", stop))
     return callbacks
 
@@ -412,7 +391,7 @@ def train(
             raise KeyboardInterrupt(f"Training of {recipe.name} was interrupted.")
         del net.history[finished:]
         warnings.warn(
-            f"Training of {recipe.name} was interrupted after {finished} of {recipe.max_epochs} "
+            f"Training of {recipe.name} was interrupted after {finished} of {recipe.params['max_epochs']} "
             "epochs; the best weights so far are kept.",
             UserWarning,
             stacklevel=4,
@@ -426,10 +405,6 @@ def forget_training(net: WeightedNet) -> None:
     net.module_ = uncompiled(net.module_)
     of_training = {"scikit_learn", "early_stopping", "progress", "valid_auc", "schedule", "checkpoint"}
     net.callbacks_ = [(name, callback) for name, callback in net.callbacks_ if name not in of_training]
-
-
-def _ignore(*args: Any, **kwargs: Any) -> None:
-    """Take the place of a printing function."""
 
 
 def network_params(classifier: Any) -> dict[str, Any]:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omi_estimators.candidates import CANDIDATES, make_candidates
-from omi_estimators.cli._measure import measure_records
-from omi_estimators.cli._tools import check_jobs_and_seed, check_writable, positive, refuse, say
+from omi_estimators.cli._tools import check_jobs_and_seed, check_writable, measure_records, positive, refuse, say
 
 # Heavy libraries are imported where they are used, so that --help and errors come at once.
 if TYPE_CHECKING:
@@ -100,7 +99,10 @@ def _compare(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="omi-estimators-") as temporary:
         cache = args.cache or Path(temporary)
         estimators = _make_estimators(args, cache / "records")
-        measure_records(data.X, args.estimators, args.sampling_rate, n_jobs=args.jobs, cache=cache / "records")
+        usable = measure_records(data.X, args.estimators, args.sampling_rate, n_jobs=args.jobs, cache=cache / "records")
+        if not usable.mask.all():
+            n_bad = int((~usable.mask).sum())
+            say(f"note: {n_bad} of {len(data.y)} records cannot be judged, and count in no figure: {usable}.")
         result = _run(estimators, data, splits, args.seed, cache / "folds")
     print(result)
     print(f"\n{result.calibration_summary().rename_axis(None).to_string()}")

@@ -8,9 +8,15 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omi_estimators.cli._labels import read_labels
-from omi_estimators.cli._measure import measure_records
-from omi_estimators.cli._tools import check_jobs_and_seed, check_writable, positive, refuse, say
+from omi_estimators.cli._tools import (
+    check_jobs_and_seed,
+    check_writable,
+    measure_records,
+    positive,
+    read_labels,
+    refuse,
+    say,
+)
 
 if TYPE_CHECKING:
     import numpy as np

@@ -161,7 +161,7 @@ def _count(result: ComparisonResult, n_skipped: int) -> str:
         f"Damaged records skipped: {n_skipped}.",
     ]
     if not unjudged.mask.all():
-        sentences.append(f"{(~unjudged.mask).sum()} records could not be judged, and count in no figure: {unjudged}.")
+        sentences.append(f"Not judged, and in no figure: {(~unjudged.mask).sum()}, {unjudged}.")
     if untested:
         sentences.append(f"{untested} records were only trained on, and count in no figure.")
     return " ".join(sentences)

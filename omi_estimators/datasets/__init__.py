@@ -5,8 +5,7 @@ import lazy_loader as _lazy
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
-        "_ptbxl": ["load_ptbxl"],
-        "_ptbxl_fetch": ["fetch_ptbxl"],
+        "_ptbxl": ["fetch_ptbxl", "load_ptbxl"],
         "_simulator": ["make_omi_ecgs"],
     },
 )

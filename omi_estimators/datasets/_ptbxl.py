@@ -1,23 +1,51 @@
-"""PTB-XL, read from its published folder layout."""
+"""PTB-XL: fetched from PhysioNet, read from its published folder layout, and labelled by its statements."""
 
 from __future__ import annotations
 
+import ast
+import logging
 import os
+import re
+import sys
 import warnings
-from pathlib import Path
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
+from tqdm import tqdm
 
-from omi_estimators.datasets._ptbxl_labels import SUPERCLASSES, TASKS, check_classes, label_records, parse_codes
+from omi_estimators._validation import naming_package
 from omi_estimators.leads import LEADS
 from omi_estimators.readers import ECGFileError, read_wfdb_leads
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_URL = "https://physionet.org/files/ptb-xl/1.0.3/"
+_SUMS = "SHA256SUMS.txt"
+_TABLES = ("ptbxl_database.csv", "scp_statements.csv", "LICENSE.txt")
+_LINE = re.compile(r"^([0-9a-fA-F]{64}) [ *]?(.+)$")
+_TIMEOUT = 60  # seconds
+_RETRIES = 2
+
+SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
+"""Diagnostic superclasses: normal, myocardial infarction, ST/T change, conduction disturbance, hypertrophy."""
+
+TASKS = {
+    "mi_vs_norm": ("normal", "MI"),
+    "mi_vs_rest": ("no MI", "MI"),
+    "acute_mi_vs_rest": ("no acute MI", "acute MI"),
+    "superclasses": SUPERCLASSES,
+}
+"""The class names of each task, class 0 first; of "superclasses" the columns."""
+
+_STADIUMS = ("infarction_stadium1", "infarction_stadium2")
+# Stages of infarction as German textbooks count these: I with ST elevation, II while it falls, III scarred.
+_ACUTE = {"Stadium I", "Stadium I-II"}
+_KNOWN = _ACUTE | {"Stadium II", "Stadium II-III", "Stadium III"}
 
 _FILENAME_COLUMN = {100: "filename_lr", 500: "filename_hr"}
 _DURATION = 10  # seconds; every PTB-XL record has it
@@ -91,7 +119,7 @@ def load_ptbxl(
           hides as 300; NaN where missing.
         - `sex` : float ndarray of shape (n_records,), 0 male, 1 female, NaN where missing.
         - `fold` : int ndarray of shape (n_records,), the official patient-disjoint fold, 1 to 10
-          (9 and 10 are meant for validation and test); see `omi_estimators.splits.OfficialFolds`.
+          (9 and 10 are meant for validation and test).
         - `record_ids` : int ndarray of shape (n_records,), `ecg_id` of the database.
         - `target_names`, `leads`, `sampling_rate`, `DESCR`.
         - `skipped` : list of (record id, reason), and their number `n_skipped`.
@@ -109,7 +137,7 @@ def load_ptbxl(
     See Also
     --------
     fetch_ptbxl : Downloads the folder.
-    omi_estimators.splits.OfficialFolds : The official folds as a splitter.
+    omi_estimators.splits.make_splits : Checks a list of (train, test), such as the official folds make, for patients.
 
     Notes
     -----
@@ -140,10 +168,10 @@ def load_ptbxl(
     _check_arguments(task, sampling_rate, min_likelihood, on_error)
     folder = Path(data_dir)
     _check_folder(folder, sampling_rate)
-    table, y = label_records(
+    table, y = _label_records(
         _read_database(folder, sampling_rate, task), _read_superclasses(folder), task, min_likelihood
     )
-    check_classes(y, task, "with these labels")
+    _check_classes(y, task, "with these labels")
     paths = [folder / str(name) for name in table[_FILENAME_COLUMN[sampling_rate]]]
     _check_first_record(paths, sampling_rate)
     X, errors = _read_records(paths, sampling_rate, n_jobs, mmap_path)
@@ -156,23 +184,52 @@ def load_ptbxl(
         warnings.warn(_skip_message(skipped, len(ids)), UserWarning, stacklevel=2)
         kept = [position for position in range(len(ids)) if position not in errors]
         X, table, y = _take_in_place(X, kept), table.iloc[kept], y[kept]
-        check_classes(y, task, "after the damaged records were skipped")
-    return _make_bunch(X, y, table, task, sampling_rate, skipped)
+        _check_classes(y, task, "after the damaged records were skipped")
+    groups = table["patient_id"].to_numpy().astype(np.int64)
+    age = table["age"].to_numpy(dtype=np.float64, copy=True)
+    age[age > 89] = _OVER_89
+    return Bunch(
+        X=X,
+        y=y,
+        groups=groups,
+        age=age,
+        sex=table["sex"].to_numpy(dtype=np.float64, copy=True),
+        fold=table["strat_fold"].to_numpy().astype(np.int64),
+        record_ids=table.index.to_numpy(),
+        target_names=list(TASKS[task]),
+        leads=LEADS,
+        sampling_rate=sampling_rate,
+        skipped=skipped,
+        n_skipped=len(skipped),
+        DESCR=_DESCR.format(
+            task=task,
+            sampling_rate=sampling_rate,
+            n_records=len(y),
+            n_patients=len(np.unique(groups)),
+            n_positive=int((y[:, SUPERCLASSES.index("MI")] if y.ndim == 2 else y).sum()),
+            n_skipped=len(skipped),
+        ),
+    )
 
 
 def _check_arguments(task: str, sampling_rate: int, min_likelihood: float, on_error: str) -> None:
     """Raise a ValueError for an argument that is not one of those documented."""
     if task not in TASKS:
         raise ValueError(f"Unknown task {task!r}; the tasks are {', '.join(map(repr, TASKS))}.")
+    _check_rate(sampling_rate)
+    if not 0 <= min_likelihood <= 100:
+        raise ValueError(f"min_likelihood is a percentage from 0 to 100; got {min_likelihood!r}.")
+    if on_error not in ("warn", "raise"):
+        raise ValueError(f"on_error must be 'warn' or 'raise'; got {on_error!r}.")
+
+
+def _check_rate(sampling_rate: int) -> None:
+    """Raise a ValueError for a rate at which PTB-XL is not published."""
     if sampling_rate not in _FILENAME_COLUMN:
         raise ValueError(
             f"PTB-XL is published at 100 and 500 Hz; got sampling_rate={sampling_rate!r}. "
             "Read one of these and resample it."
         )
-    if not 0 <= min_likelihood <= 100:
-        raise ValueError(f"min_likelihood is a percentage from 0 to 100; got {min_likelihood!r}.")
-    if on_error not in ("warn", "raise"):
-        raise ValueError(f"on_error must be 'warn' or 'raise'; got {on_error!r}.")
 
 
 def _check_folder(folder: Path, sampling_rate: int) -> None:
@@ -219,7 +276,7 @@ def _read_database(folder: Path, sampling_rate: int, task: str) -> pd.DataFrame:
 
     columns = ["patient_id", "age", "sex", "scp_codes", "strat_fold", _FILENAME_COLUMN[sampling_rate]]
     if task == "acute_mi_vs_rest":
-        columns += ["infarction_stadium1", "infarction_stadium2"]
+        columns += _STADIUMS
     table = _read_csv(folder / "ptbxl_database.csv", columns)
     if table.empty:
         raise ValueError("ptbxl_database.csv names no record; fetch it again.")
@@ -230,7 +287,7 @@ def _read_database(folder: Path, sampling_rate: int, task: str) -> pd.DataFrame:
         if table[column].isna().any():
             record = table.index[table[column].isna()][0]
             raise ValueError(f"ptbxl_database.csv has no {column} for record {record}; fetch the table again.")
-    codes = [parse_codes(record, text) for record, text in table["scp_codes"].items()]
+    codes = [_parse_codes(record, text) for record, text in table["scp_codes"].items()]
     return table.assign(scp_codes=pd.Series(codes, index=table.index, dtype=object))
 
 
@@ -305,37 +362,202 @@ def _take_in_place(X: NDArray[np.float32], kept: list[int]) -> NDArray[np.float3
     return X[: len(kept)]
 
 
-def _make_bunch(
-    X: NDArray[np.float32],
-    y: NDArray[np.int64],
-    table: pd.DataFrame,
-    task: str,
-    sampling_rate: int,
-    skipped: list[tuple[int, str]],
-) -> Bunch:
-    """Return the data set as a Bunch."""
-    groups = table["patient_id"].to_numpy().astype(np.int64)
-    age = table["age"].to_numpy(dtype=np.float64, copy=True)
-    age[age > 89] = _OVER_89
-    return Bunch(
-        X=X,
-        y=y,
-        groups=groups,
-        age=age,
-        sex=table["sex"].to_numpy(dtype=np.float64, copy=True),
-        fold=table["strat_fold"].to_numpy().astype(np.int64),
-        record_ids=table.index.to_numpy(),
-        target_names=list(TASKS[task]),
-        leads=LEADS,
-        sampling_rate=sampling_rate,
-        skipped=skipped,
-        n_skipped=len(skipped),
-        DESCR=_DESCR.format(
-            task=task,
-            sampling_rate=sampling_rate,
-            n_records=len(y),
-            n_patients=len(np.unique(groups)),
-            n_positive=int((y[:, SUPERCLASSES.index("MI")] if y.ndim == 2 else y).sum()),
-            n_skipped=len(skipped),
-        ),
-    )
+def _parse_codes(record: Any, text: Any) -> dict[str, float]:
+    """Return the SCP statements of one record as a dictionary from statement to likelihood."""
+    try:
+        return {str(code): float(likelihood) for code, likelihood in ast.literal_eval(text).items()}
+    except (ValueError, SyntaxError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"ptbxl_database.csv has scp_codes {text!r} for record {record}; expected a dictionary such as "
+            "{'NORM': 100.0}. Fetch the table again."
+        ) from error
+
+
+def _label_records(
+    table: pd.DataFrame, superclass: dict[str, str], task: str, min_likelihood: float
+) -> tuple[pd.DataFrame, NDArray[np.int64]]:
+    """Return the rows of `table` that belong to a task, and their labels.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The database, `scp_codes` as dictionaries.
+    superclass : dict of str to str
+        The superclass of each diagnostic statement.
+    task : str
+        Of `TASKS`.
+    min_likelihood : float
+        In percent.
+
+    Returns
+    -------
+    table : DataFrame
+        The rows that belong to the task.
+    y : int ndarray of shape (n_rows,), or (n_rows, 5) for "superclasses"
+        1 for the positive class.
+    """
+    found = [_superclass_likelihood(codes, superclass) for codes in table["scp_codes"]]
+    if task == "superclasses":
+        likelihood = np.array([[row.get(name, -1.0) for name in SUPERCLASSES] for row in found]).reshape(-1, 5)
+        stated, counts = likelihood >= 0, likelihood >= min_likelihood
+        # A statement that falls short is neither there nor absent.
+        kept = stated.any(axis=1) & (counts | ~stated).all(axis=1)
+        return table.iloc[np.flatnonzero(kept)], counts[kept].astype(np.int64)
+    is_mi = np.array([row.get("MI", -1.0) >= min_likelihood for row in found], dtype=bool)
+    no_mi = np.array(["MI" not in row for row in found], dtype=bool)
+    if task == "mi_vs_norm":
+        normal = [set(row) == {"NORM"} and row["NORM"] >= min_likelihood for row in found]
+        positive, negative = is_mi, np.array(normal, dtype=bool)
+    elif task == "mi_vs_rest":
+        positive, negative = is_mi, no_mi
+    else:
+        stages = [set(map(str, row)) for row in table[list(_STADIUMS)].itertuples(index=False)]
+        acute = np.array([bool(stage & _ACUTE) for stage in stages], dtype=bool)
+        later = np.array([bool(stage & _KNOWN) and not stage & _ACUTE for stage in stages], dtype=bool)
+        positive, negative = is_mi & acute, no_mi | (is_mi & later)
+    kept = positive | negative
+    return table.iloc[np.flatnonzero(kept)], positive[kept].astype(np.int64)
+
+
+def _superclass_likelihood(codes: dict[str, float], superclass: dict[str, str]) -> dict[str, float]:
+    """Return the largest likelihood of each diagnostic superclass among the statements `codes`."""
+    found: dict[str, float] = {}
+    for code, likelihood in codes.items():
+        if code in superclass:
+            found[superclass[code]] = max(likelihood, found.get(superclass[code], 0.0))
+    return found
+
+
+def _check_classes(y: NDArray[np.int64], task: str, when: str) -> None:
+    """Raise a ValueError if a class of `task` has no record."""
+    if y.ndim == 2:
+        if not len(y):
+            raise ValueError(f"Task {task!r}: {when} no record has a diagnostic statement. Lower min_likelihood.")
+        return
+    for label, name in enumerate(TASKS[task]):
+        if not (y == label).any():
+            raise ValueError(
+                f"Task {task!r} needs records of both classes, but {when} none of the {len(y)} left is {name!r}. "
+                "Lower min_likelihood, choose another task, or give more of PTB-XL."
+            )
+
+
+def fetch_ptbxl(
+    data_home: str | os.PathLike[str] | None = None,
+    *,
+    sampling_rate: int = 500,
+    n_jobs: int = 8,
+    base_url: str = _URL,
+    verbose: bool = True,
+) -> Path:
+    """Download PTB-XL 1.0.3 from PhysioNet; calls the network.
+
+    The data are described in [1]_. Each file is checked by the SHA-256 that PhysioNet publishes beside it. What is
+    there and right is not fetched again, so that an interrupted call goes on where it was. The records at 500 Hz take
+    2.6 GB, those at 100 Hz 0.5.
+
+    Parameters
+    ----------
+    data_home : path-like, optional
+        Folder for the data; by default ``omi_estimators_data/ptb-xl-1.0.3`` in the home directory.
+    sampling_rate : {500, 100}, default=500
+        Which of the two published versions of the records.
+    n_jobs : int, default=8
+        Files fetched at the same time, by threads.
+    base_url : str, optional
+        Where the files are, ending in a slash; for a mirror.
+    verbose : bool, default=True
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    Path
+        The folder, for `load_ptbxl`.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be fetched or written; what is there stays there, and the same call goes on.
+    ValueError
+        If a file does not have its SHA-256, the list of sums is none, or `sampling_rate` is another.
+    ImportError
+        If `pooch` is not installed (`pip install omi-estimators[io]`).
+
+    Notes
+    -----
+    The list of sums itself is trusted as it comes over HTTPS. Licence of the data: CC BY 4.0.
+
+    References
+    ----------
+    .. [1] Wagner P. et al., "PTB-XL, a large publicly available electrocardiography dataset",
+       Scientific Data 7:154 (2020). doi:10.1038/s41597-020-0495-6
+
+    Examples
+    --------
+    >>> from omi_estimators.datasets import fetch_ptbxl, load_ptbxl
+    >>> ptbxl = load_ptbxl(fetch_ptbxl(sampling_rate=100), sampling_rate=100)  # doctest: +SKIP
+    """
+    _check_rate(sampling_rate)
+    with naming_package("pooch", "io", "Fetching data"):
+        import pooch
+    # It says of each of 40,000 files that it is fetched.
+    pooch.get_logger().setLevel(logging.WARNING)
+    folder = Path.home() / "omi_estimators_data" / "ptb-xl-1.0.3" if data_home is None else Path(data_home)
+    base_url = base_url if base_url.endswith("/") else f"{base_url}/"
+    folder.mkdir(parents=True, exist_ok=True)
+    sums = _fetch_sums(pooch, base_url, folder)
+    wanted = [name for name in sums if name in _TABLES or name.startswith(f"records{sampling_rate}/")]
+    missing = [name for name in _TABLES[:2] if name not in wanted]
+    if missing:
+        raise ValueError(f"{base_url}{_SUMS} does not list {missing[0]}, so it is not that of PTB-XL; check base_url.")
+    registry = {name: f"sha256:{sums[name]}" for name in wanted}
+    store = pooch.create(path=folder, base_url=base_url, registry=registry, retry_if_failed=_RETRIES)
+    downloader = pooch.HTTPDownloader(timeout=_TIMEOUT)
+    tasks = (delayed(_fetch)(store, name, downloader) for name in wanted)
+    fetched = Parallel(n_jobs=n_jobs, require="sharedmem", return_as="generator_unordered")(tasks)
+    for _ in tqdm(fetched, total=len(wanted), desc="PTB-XL", unit="file", file=sys.stderr, disable=not verbose):
+        pass
+    return folder
+
+
+def _fetch_sums(pooch: Any, base_url: str, folder: Path) -> dict[str, str]:
+    """Return the published SHA-256 of each file by its name, of which none may lead out of the folder."""
+    path = folder / _SUMS
+    try:
+        pooch.HTTPDownloader(timeout=_TIMEOUT)(f"{base_url}{_SUMS}", str(path), None)
+    except OSError as error:
+        raise OSError(
+            f"{base_url}{_SUMS} cannot be fetched: {_shorten(error)}. Check the network and base_url."
+        ) from error
+    sums = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        found = _LINE.match(line.strip())
+        if found is None:
+            continue
+        name = found[2].removeprefix("./")
+        parts = PurePosixPath(name).parts
+        if name.startswith("/") or ".." in parts or "\\" in name or ":" in name:
+            raise ValueError(f"{base_url}{_SUMS} names a file outside its folder, {name!r}; nothing was fetched.")
+        sums[name] = found[1].lower()
+    if not sums:
+        raise ValueError(f"{base_url}{_SUMS} holds no SHA-256 sums; check base_url.")
+    return sums
+
+
+def _fetch(store: Any, name: str, downloader: Any) -> None:
+    """Fetch one file if it is absent or damaged; say which, if it cannot be."""
+    try:
+        store.fetch(name, downloader=downloader)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} from {store.base_url} does not have the SHA-256 {store.registry[name].partition(':')[2]} that is "
+            "published for it, and was not kept. Call again; if it stays so, the server or the way to it is at fault."
+        ) from error
+    except OSError as error:
+        raise OSError(
+            f"{name} cannot be fetched from {store.base_url} to {store.path}: {_shorten(error)}. Call again to go on."
+        ) from error
+
+
+def _shorten(error: Exception) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".")

@@ -1,23 +1,42 @@
-"""Simulated ECGs of occlusion myocardial infarction and of what is mistaken for it."""
+"""Simulated ECGs of occlusion myocardial infarction and of what is mistaken for it: who is ill, and their records."""
 
 from __future__ import annotations
 
 import numbers
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from omi_estimators.datasets._cohort import Cohort, draw_cohort
-from omi_estimators.datasets._conditions import CONDITIONS, occlude, ventricular_beat
-from omi_estimators.datasets._heart import INDEPENDENT_LEADS
-from omi_estimators.datasets._noise import draw_noise, maybe_swap_arms, quantise
-from omi_estimators.datasets._render import FIDUCIALS, INTERVALS, find_fiducials, render, true_intervals
-from omi_estimators.datasets._rhythm import draw_rhythm
+from omi_estimators._validation import make_rng
+from omi_estimators.datasets._heart import (
+    CONDITIONS,
+    INDEPENDENT_LEADS,
+    Array,
+    Heart,
+    draw_hearts,
+    occlude,
+    ventricular_beat,
+)
+from omi_estimators.datasets._recording import FIDUCIALS, INTERVALS, record_heart
 from omi_estimators.leads import LEADS, derive_limb_leads
 
+# Shares of the lasting conditions among patients, and of the acute ones among their records without OMI.
+_CHRONIC = {"normal": 0.72, "LVH": 0.09, "LBBB": 0.03, "RBBB": 0.05, "early repolarisation": 0.03, "old MI": 0.08}
+_ACUTE = {"": 0.90, "pericarditis": 0.02, "ischaemia": 0.08}
+_CULPRIT = {"LAD": 0.42, "RCA": 0.38, "LCX": 0.20}
 _INDEPENDENT = [LEADS.index(lead) for lead in INDEPENDENT_LEADS]
+# The least and the most of each parameter that is a number.
+_RANGES = {
+    "records_per_patient": (1, 1000),
+    "prevalence": (0, 1),
+    "sampling_rate": (100, 100_000),
+    "duration": (1, 86_400),
+    "severity": (0, 100),
+    "noise": (0, 100),
+}
 
 _DESCR = """\
 Simulated 12-lead ECGs, occlusion myocardial infarction (OMI) or not
@@ -27,6 +46,45 @@ Simulated 12-lead ECGs, occlusion myocardial infarction (OMI) or not
 {sampling_rate:g} Hz. A model of what ECGs look like, for teaching, tests and pretraining. It is not
 evidence: no figure measured on it says anything about patients.
 """
+
+
+@dataclass
+class _Cohort:
+    """Patients and their records.
+
+    Attributes
+    ----------
+    groups, y : int ndarray of shape (n_records,)
+        The patient of each record, and 1 where it shows an occlusion.
+    territory, acute : str ndarray of shape (n_records,)
+        The occluded artery, and the acute condition of records without occlusion; "" for none.
+    age : ndarray of shape (n_patients,)
+        Years.
+    male : bool ndarray of shape (n_patients,)
+        Who is a man.
+    chronic : str ndarray of shape (n_patients,)
+        The lasting condition, "normal" for none.
+    hearts : list of Heart of length n_patients
+        As the lasting condition has shaped them.
+    """
+
+    groups: NDArray[np.int64]
+    y: NDArray[np.int64]
+    territory: NDArray[np.str_]
+    acute: NDArray[np.str_]
+    age: Array
+    male: NDArray[np.bool_]
+    chronic: NDArray[np.str_]
+    hearts: list[Heart]
+
+    def conditions(self) -> NDArray[np.str_]:
+        """Return what shapes each record besides an occlusion, joined by " + "."""
+        chronic = self.chronic[self.groups]
+        both = [
+            str(lasting) if not acute else str(acute) if lasting == "normal" else f"{lasting} + {acute}"
+            for lasting, acute in zip(chronic, self.acute, strict=True)
+        ]
+        return np.array(both)
 
 
 def make_omi_ecgs(
@@ -122,70 +180,111 @@ def make_omi_ecgs(
     True
     """
     _check_parameters(n_patients, records_per_patient, prevalence, sampling_rate, duration, severity, noise)
-    rng = _as_generator(random_state)
-    cohort = draw_cohort(int(n_patients), records_per_patient, prevalence, rng)
+    rng = make_rng(random_state)
+    cohort = _draw_cohort(int(n_patients), records_per_patient, prevalence, rng)
     n_samples = max(1, round(duration * sampling_rate))
     n_records = len(cohort.groups)
     X = np.empty((n_records, len(LEADS), n_samples), dtype=np.float32)
     # One seed per record: a record does not depend on how many numbers its neighbours drew.
     seeds = rng.integers(2**63, size=n_records)
-    truths = [
-        _simulate_record(X[record], cohort, record, sampling_rate, severity, noise, np.random.default_rng(seed))
-        for record, seed in enumerate(seeds)
-    ]
-    return _make_bunch(X, cohort, truths, sampling_rate)
+    truths = []
+    for record, chance in enumerate(map(np.random.default_rng, seeds)):
+        heart, ectopic = _draw_hearts_of_record(cohort, record, severity, chance)
+        age = cohort.age[cohort.groups[record]]
+        leads, truth = record_heart(heart, ectopic, age, sampling_rate, n_samples, noise, chance)
+        X[record] = np.nan
+        X[record, _INDEPENDENT] = leads
+        X[record] = derive_limb_leads(X[record : record + 1])[0]
+        truths.append(truth)
+    intervals = np.array([truth.intervals for truth in truths], dtype=np.float64)
+    return Bunch(
+        X=X,
+        y=cohort.y,
+        groups=cohort.groups,
+        territory=cohort.territory,
+        condition=cohort.conditions(),
+        rhythm=np.array([truth.rhythm for truth in truths]),
+        age=cohort.age[cohort.groups],
+        sex=np.where(cohort.male, 0.0, 1.0)[cohort.groups],
+        fiducials=[truth.fiducials for truth in truths],
+        fiducial_names=FIDUCIALS,
+        intervals=dict(zip(INTERVALS, intervals.T, strict=True)),
+        target_names=["no OMI", "OMI"],
+        leads=LEADS,
+        sampling_rate=sampling_rate,
+        DESCR=_DESCR.format(
+            n_records=n_records,
+            n_patients=len(cohort.age),
+            n_positive=int(cohort.y.sum()),
+            duration=n_samples / sampling_rate,
+            sampling_rate=sampling_rate,
+        ),
+    )
 
 
-def _check_parameters(
-    n_patients: Any,
-    records_per_patient: float,
-    prevalence: float,
-    sampling_rate: float,
-    duration: float,
-    severity: float,
-    noise: float,
-) -> None:
-    """Raise a ValueError that names the first parameter out of its range."""
+def _check_parameters(n_patients: Any, *values: float) -> None:
+    """Raise a ValueError that names the first parameter out of its range; values are those of `_RANGES`, in order."""
     if not isinstance(n_patients, numbers.Integral) or n_patients < 1:
         raise ValueError(f"n_patients must be a whole number, at least 1; got {n_patients!r}.")
-    ranges = {
-        "records_per_patient": (records_per_patient, 1, 1000),
-        "prevalence": (prevalence, 0, 1),
-        "sampling_rate": (sampling_rate, 100, 100_000),
-        "duration": (duration, 1, 86_400),
-        "severity": (severity, 0, 100),
-        "noise": (noise, 0, 100),
-    }
-    for name, (value, least, most) in ranges.items():
+    for (name, (least, most)), value in zip(_RANGES.items(), values, strict=True):
         if not isinstance(value, numbers.Real) or not least <= value <= most:
             raise ValueError(f"{name} must be a number from {least} to {most}; got {value!r}.")
 
 
-def _as_generator(random_state: Any) -> np.random.Generator:
-    """Return a Generator for any of scikit-learn's or NumPy's ways to name a random state."""
-    if isinstance(random_state, np.random.RandomState):
-        return np.random.default_rng(random_state.randint(2**31, size=4))
-    try:
-        return np.random.default_rng(random_state)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            "random_state must be a whole number of at least 0, a RandomState, a Generator or None; "
-            f"got {random_state!r}."
-        ) from error
+def _draw_cohort(n_patients: int, records_per_patient: float, prevalence: float, rng: np.random.Generator) -> _Cohort:
+    """Draw patients, their hearts, their records, and which of these show an occlusion."""
+    n_of_patient = 1 + rng.poisson(records_per_patient - 1.0, size=n_patients)
+    groups = np.repeat(np.arange(n_patients), n_of_patient)
+    y = _draw_labels(groups, prevalence, rng)
+    culprit = _draw_names(_CULPRIT, n_patients, rng)
+    acute = _draw_names(_ACUTE, len(groups), rng)
+    age = rng.normal(58.0, 16.0, size=n_patients).clip(18.0, 95.0).round()
+    male = rng.random(n_patients) < 0.55
+    chronic = _draw_names(_CHRONIC, n_patients, rng)
+    hearts = draw_hearts(age, male, rng)
+    for heart, name in zip(hearts, chronic, strict=True):
+        CONDITIONS[name](heart, rng)
+    return _Cohort(
+        groups=groups,
+        y=y,
+        territory=np.where(y == 1, culprit[groups], ""),
+        acute=np.where(y == 1, "", acute),
+        age=age,
+        male=male,
+        chronic=chronic,
+        hearts=hearts,
+    )
 
 
-def _simulate_record(
-    row: NDArray[np.float32],
-    cohort: Cohort,
-    record: int,
-    sampling_rate: float,
-    severity: float,
-    noise: float,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.int64], tuple[float, ...], str]:
-    """Fill `row` (12, n_samples); return the fiducials, heart rate, PR, QRS and QT, and the rhythm's name."""
-    patient = cohort.groups[record]
-    heart = cohort.hearts[patient].copy()
+def _draw_labels(groups: NDArray[np.int64], prevalence: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw which records show an occlusion: as many as `prevalence` asks for, in as few patients as is real.
+
+    Patients have a turn in random order, and their records are dealt in order. Some later records are
+    passed over, and taken only when every patient has had a turn, so that patients with OMI also have
+    records without.
+    """
+    n_records, n_patients = len(groups), groups[-1] + 1
+    n_positive = round(prevalence * n_records)
+    if 0 < prevalence < 1 and n_records > 1:
+        n_positive = min(max(n_positive, 1), n_records - 1)
+    is_first = np.concatenate([[True], groups[1:] != groups[:-1]])
+    passed_over = (rng.random(n_records) < 0.35) & ~is_first
+    turn = rng.permutation(n_patients)[groups] + n_patients * passed_over
+    y = np.zeros(n_records, dtype=np.int64)
+    y[np.argsort(turn, kind="stable")[:n_positive]] = 1
+    return y
+
+
+def _draw_names(shares: dict[str, float], size: int, rng: np.random.Generator) -> NDArray[Any]:
+    """Draw `size` names by their `shares`."""
+    return rng.choice(list(shares), size=size, p=list(shares.values()))
+
+
+def _draw_hearts_of_record(
+    cohort: _Cohort, record: int, severity: float, rng: np.random.Generator
+) -> tuple[Heart, Heart]:
+    """Return the patient's heart as it is in a record, and the picture of its ventricular ectopic beats."""
+    heart = cohort.hearts[cohort.groups[record]].copy()
     heart.heart_rate *= rng.lognormal(0.0, 0.07)  # from one recording to the next
     territory, acute = cohort.territory[record], cohort.acute[record]
     if acute:
@@ -193,51 +292,4 @@ def _simulate_record(
     ectopic = ventricular_beat(heart, rng)
     if territory:
         occlude(heart, territory, severity, rng)
-    rhythm = draw_rhythm(heart.heart_rate, cohort.age[patient], row.shape[1] / sampling_rate, rng)
-    leads = render(heart, rhythm, ectopic, sampling_rate, row.shape[1], rng)
-    if noise > 0:
-        leads += np.float32(noise) * draw_noise(sampling_rate, row.shape[1], rng)
-        leads = quantise(maybe_swap_arms(leads, rng))
-    _fill_twelve(row, leads)
-    fiducials = find_fiducials(heart, rhythm, ectopic, sampling_rate, row.shape[1])
-    return fiducials, true_intervals(heart, rhythm), rhythm.name
-
-
-def _fill_twelve(row: NDArray[np.float32], leads: NDArray[np.float32]) -> None:
-    """Fill `row` (12, n_samples) from leads I, II, V1 to V6; limb leads follow from I and II."""
-    row.fill(np.nan)
-    row[_INDEPENDENT] = leads
-    row[:] = derive_limb_leads(row[np.newaxis])[0]
-
-
-def _make_bunch(
-    X: NDArray[np.float32],
-    cohort: Cohort,
-    truths: list[tuple[NDArray[np.int64], tuple[float, ...], str]],
-    sampling_rate: float,
-) -> Bunch:
-    """Return the data set as a Bunch."""
-    intervals = np.array([truth[1] for truth in truths], dtype=np.float64)
-    return Bunch(
-        X=X,
-        y=cohort.y,
-        groups=cohort.groups,
-        territory=cohort.territory,
-        condition=cohort.conditions(),
-        rhythm=np.array([truth[2] for truth in truths]),
-        age=cohort.age[cohort.groups],
-        sex=np.where(cohort.male, 0.0, 1.0)[cohort.groups],
-        fiducials=[truth[0] for truth in truths],
-        fiducial_names=FIDUCIALS,
-        intervals=dict(zip(INTERVALS, intervals.T, strict=True)),
-        target_names=["no OMI", "OMI"],
-        leads=LEADS,
-        sampling_rate=sampling_rate,
-        DESCR=_DESCR.format(
-            n_records=len(X),
-            n_patients=len(cohort.age),
-            n_positive=int(cohort.y.sum()),
-            duration=X.shape[2] / sampling_rate,
-            sampling_rate=sampling_rate,
-        ),
-    )
+    return heart, ectopic

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from numbers import Integral, Real
 from typing import Any, Self
 
 import joblib
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from omi_estimators._compat import HasMethods, Interval, StrOptions, num_samples
+from omi_estimators._compat import num_samples
 from omi_estimators.features._catalogue import catalogue, feature_names
 from omi_estimators.features._delineate import DelineatedBeat, can_tell_spikes, delineate, remove_pacing_spike
 from omi_estimators.features._measures import (
@@ -45,7 +44,7 @@ from omi_estimators.preprocessing import (
     recorded_span,
     report_unusable,
     signal_quality,
-    warn_if_implausible,
+    warn_of_rate,
 )
 
 # The columns of an array without names.
@@ -351,14 +350,7 @@ class NeuroKitFeatures(RecordTransformer):
     True
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012
-        "sampling_rate": [Interval(Real, 0, None, closed="neither")],
-        "include": [str, "array-like", None],
-        "n_jobs": [Integral, None],
-        "memory": [str, os.PathLike, HasMethods(["cache"]), None],
-        "on_error": [StrOptions({"warn", "raise"})],
-        "verbose": ["verbose"],
-    }
+    _parameter_constraints = RecordTransformer._parameter_constraints | {"include": [str, "array-like", None]}
 
     def __init__(
         self,
@@ -476,10 +468,7 @@ class NeuroKitFeatures(RecordTransformer):
         evidence = np.empty((len(records), 3))
         for index, (row, of_rate, reason) in enumerate(self._map(measure_or_reason, records)):
             features[index], evidence[index], reasons[index] = row, of_rate, reason
-        sizes = features[:, [index for index, name in enumerate(names) if name.startswith("qrs_amplitude")]]
-        largest = np.max(np.where(np.isfinite(sizes), sizes, -np.inf), axis=1)
-        largest = np.where(np.isfinite(largest), largest, np.nan)
-        warn_if_implausible(evidence, largest, sampling_rate=self.sampling_rate)
+        warn_of_rate(evidence, self.sampling_rate)
         chosen = set(feature_names(self._n_leads, self._fitted_groups()))
         values = np.hstack([features[:, [name in chosen for name in names]], beside])
         return Measured(values, Usable.from_reasons(reasons))

@@ -282,7 +282,9 @@ def make_calibration_slope(positive: Mask, prob: Floats, folds: Codes | None = N
         return lambda weights: np.full(weights.shape[1], np.nan)
     # Standardised, so that Newton's steps are well scaled whatever the spread of log-odds.
     scale = log_odds.std()
-    x = (log_odds - log_odds.mean()) / scale
+    x, y = (log_odds - log_odds.mean()) / scale, positive.astype(np.float64)
+    # The fit of the data as they are, where it exists, lies near those of resamples.
+    start = np.zeros(2)
 
     def evaluate(weights: Floats) -> Floats:
         lows, highs = zip(*(_find_range(x[mask], weights[mask]) for mask in (positive, ~positive)), strict=True)
@@ -290,9 +292,12 @@ def make_calibration_slope(positive: Mask, prob: Floats, folds: Codes | None = N
         slopes = np.where(rises, np.where(falls, np.nan, np.inf), -np.inf)
         regular = ~(rises | falls)
         if regular.any():
-            slopes[regular] = _fit_slopes(x, positive.astype(np.float64), weights[:, regular]) / scale
+            slopes[regular] = _fit_lines(x, y, weights[:, regular], start)[1] / scale
         return slopes
 
+    once = np.ones((len(prob), 1))
+    if np.isfinite(evaluate(once)[0]):
+        start[:] = _fit_lines(x, y, once, start)[:, 0]
     return evaluate
 
 
@@ -302,10 +307,11 @@ def _find_range(x: Floats, weights: Floats) -> tuple[Floats, Floats]:
     return np.where(drawn, values, np.inf).min(axis=0), np.where(drawn, values, -np.inf).max(axis=0)
 
 
-def _fit_slopes(x: Floats, y: Floats, weights: Floats) -> Floats:
-    """Return slopes of weighted logistic regressions by Newton's method with step halving."""
+def _fit_lines(x: Floats, y: Floats, weights: Floats, start: Floats) -> Floats:
+    """Return intercepts and slopes of weighted logistic regressions by Newton's method with step halving."""
     column, labels = x[:, np.newaxis], y[:, np.newaxis]
-    linear, slope = np.zeros_like(weights), np.zeros(weights.shape[1])
+    lines = np.repeat(start[:, np.newaxis], weights.shape[1], axis=1)
+    linear = lines[0] + column * lines[1]
     for _ in range(_MOST_STEPS):
         fitted = expit(linear)
         residual, information = weights * (labels - fitted), weights * fitted * (1 - fitted)
@@ -313,19 +319,20 @@ def _fit_slopes(x: Floats, y: Floats, weights: Floats) -> Floats:
         h00, h01, h11 = information.sum(axis=0), x @ information, x**2 @ information
         determinant = np.maximum(h00 * h11 - h01**2, 1e-300)
         steps = np.stack([h11 * first - h01 * second, h00 * second - h01 * first]) / determinant
-        # A step that moves no log-odds by more than 1 cannot overshoot; a longer one is halved until it does not.
-        far = np.flatnonzero(np.abs(steps[0]) + np.abs(x).max() * np.abs(steps[1]) > 1)
+        # A step that moves no log-odds by more than 1.75 cannot overshoot: there (exp(r) - r - 1) / r**2 is below 1. A
+        # longer one is halved until the likelihood rises.
+        far = np.flatnonzero(np.abs(steps[0]) + np.abs(x).max() * np.abs(steps[1]) > 1.75)
         before = _lose(linear[:, far], labels, weights[:, far])
         while far.size:
             after = _lose(linear[:, far] + steps[0, far] + column * steps[1, far], labels, weights[:, far])
             worse = ~(after <= before * (1 + 1e-12))
             far, before = far[worse], before[worse]
             steps[:, far] /= 2
-        linear += steps[0] + column * steps[1]
-        slope = slope + steps[1]
+        lines += steps
+        linear = lines[0] + column * lines[1]
         if np.abs(steps).max() < _PRECISION:
             break
-    return slope
+    return lines
 
 
 def _lose(linear: Floats, labels: Floats, weights: Floats) -> Floats:

@@ -6,9 +6,8 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
         "_container": ["ModelFileError", "read_card"],
-        "_load": ["ModelVersionWarning", "load"],
         "_onnx": ["export_onnx"],
         "_plain": ["iterate_parts"],
-        "_save": ["save"],
+        "_save": ["ModelVersionWarning", "load", "save"],
     },
 )

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +24,6 @@ import omi_estimators
 from omi_estimators.classifiers import inference_network, shift_prior
 from omi_estimators.leads import LEADS
 from omi_estimators.persistence._container import write_bytes
-from omi_estimators.persistence._int8 import quantize
 from omi_estimators.persistence._plain import is_network
 from omi_estimators.preprocessing import LeadScaler
 
@@ -29,6 +31,8 @@ from omi_estimators.preprocessing import LeadScaler
 _TOLERANCE = 1e-5
 _INT8_TOLERANCE = 0.05
 _N_PROBES = 7
+# Beats that quantization sees at once.
+_BATCH = 32
 
 
 def export_onnx(model: Any, path: str | os.PathLike[str], *, int8_beats: ArrayLike | None = None) -> None:
@@ -110,7 +114,7 @@ def export_onnx(model: Any, path: str | os.PathLike[str], *, int8_beats: ArrayLi
             "allowed; the file was not written. Another version of torch, onnxscript or onnxruntime may mend it."
         )
     if beats is not None:
-        file = quantize(exported, beats)
+        file = _quantize(exported, beats)
         difference = float(_differences(file, classifier, scaler, beats).mean())
         if not difference <= _INT8_TOLERANCE:
             raise RuntimeError(
@@ -155,6 +159,7 @@ class _BeatToProbability(nn.Module):
         # From equal log-odds, so that what comes out is the shift, up to a constant that softmax does not see.
         shift = shift_prior(np.zeros((1, len(to_prior))), classifier.training_prior_, to_prior)
         self.register_buffer("shift", torch.from_numpy(shift.astype(np.float32)))
+        self.prior: Tensor
         self.register_buffer("prior", torch.from_numpy(to_prior.astype(np.float32)))
 
     def forward(self, beat: Tensor) -> Tensor:
@@ -196,6 +201,27 @@ def _export(network: nn.Module, probes: np.ndarray) -> Any:
     for part in (*exported.graph.node, *exported.graph.input, *exported.graph.output, *exported.graph.value_info):
         del part.metadata_props[:]
     return exported
+
+
+def _quantize(model: Any, beats: NDArray[np.float32]) -> bytes:
+    """Return a model in 8 bits: weights per channel, activations in the ranges that they take for `beats`."""
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    batches = ({"beat": beats[start : start + _BATCH]} for start in range(0, len(beats), _BATCH))
+    # On the root logger it recommends a step of preparation that changes nothing for folded convolutions.
+    with tempfile.TemporaryDirectory(prefix="omi-estimators-") as folder, _quiet("root"):
+        path = Path(folder, "model.onnx")
+        quantize_static(
+            model,
+            path,
+            SimpleNamespace(get_next=lambda: next(batches, None)),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            activation_type=QuantType.QUInt8,
+            op_types_to_quantize=["Conv"],
+        )
+        return path.read_bytes()
 
 
 @contextmanager

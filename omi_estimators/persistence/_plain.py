@@ -36,10 +36,11 @@ def iterate_parts(model: Any) -> Iterator[Any]:
 
     Examples
     --------
-    >>> from omi_estimators import make_forest_pipeline
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from omi_estimators import LeadScaler, MedianBeat
     >>> from omi_estimators.persistence import iterate_parts
-    >>> [type(part).__name__ for part in iterate_parts(make_forest_pipeline(sampling_rate=500))]
-    ['Pipeline', 'NeuroKitFeatures', 'RandomForestClassifier', 'DecisionTreeClassifier']
+    >>> [type(part).__name__ for part in iterate_parts(make_pipeline(MedianBeat(sampling_rate=500), LeadScaler()))]
+    ['Pipeline', 'MedianBeat', 'LeadScaler']
     """
     stack, seen = [model], set()
     while stack:

@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_limb_leads": ["limb_lead_reversal"],
         "_mask": ["BadLeadMasker"],
         "_pacing": ["remove_pacing_spikes"],
-        "_rate": ["SamplingRateWarning", "likely_sampling_rate", "rate_evidence", "warn_if_implausible"],
+        "_rate": ["SamplingRateWarning", "likely_sampling_rate", "rate_evidence", "warn_of_rate"],
         "_records": [
             "Judgement",
             "Measured",

@@ -179,6 +179,15 @@ def average_beats(record: NDArray[np.float64], sampling_rate: float, before: flo
     ------
     NoBeatError
         If there is no beat, or the beats are so unlike each other that they must be noise.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from omi_estimators.preprocessing import average_beats
+    >>> t = np.arange(5000) / 500
+    >>> average = average_beats(np.exp(-(((t % 1 - 0.5) / 0.02) ** 2))[np.newaxis], 500, 0.3, 0.5)
+    >>> average.waveform.shape, len(average.peaks)
+    ((1, 400), 10)
     """
     span = recorded_span(record)
     filled = _without_missing_leads(record[:, span])

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.signal import resample_poly
 
-from omi_estimators._compat import HasMethods, Interval, StrOptions
+from omi_estimators._compat import Interval
 from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing._average import AverageBeat, NoBeatError, average_beats
-from omi_estimators.preprocessing._rate import rate_evidence, warn_if_implausible
+from omi_estimators.preprocessing._rate import rate_evidence, warn_of_rate
 from omi_estimators.preprocessing._records import (
     Measured,
     Usable,
@@ -207,16 +207,11 @@ class MedianBeat(WaveformTransformer):
     (2, 2, 200)
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012
-        "sampling_rate": [Interval(Real, 0, None, closed="neither")],
+    _parameter_constraints = WaveformTransformer._parameter_constraints | {
         "before": [Interval(Real, 0, None, closed="neither")],
         "after": [Interval(Real, 0, None, closed="neither")],
         "n_samples": [Interval(Integral, 1, None, closed="left")],
         "invert_avr": ["boolean"],
-        "n_jobs": [Integral, None],
-        "memory": [str, os.PathLike, HasMethods(["cache"]), None],
-        "on_error": [StrOptions({"warn", "raise"})],
-        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -298,6 +293,5 @@ class MedianBeat(WaveformTransformer):
             evidence[index], reasons[index] = of_rate, reason
             if beat is not None:
                 beats[index] = beat
-        amplitudes = np.ptp(beats, axis=2).max(axis=1).astype(np.float64)
-        warn_if_implausible(evidence, np.where(amplitudes > 0, amplitudes, np.nan), sampling_rate=self.sampling_rate)
+        warn_of_rate(evidence, self.sampling_rate)
         return Measured(beats if X.ndim == 3 else beats[:, 0], Usable.from_reasons(reasons))

@@ -11,7 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from omi_estimators._compat import Interval, StrOptions
 from omi_estimators.preprocessing._filter import MAINS, check_bands, filter_ecg, find_mains
 from omi_estimators.preprocessing._pacing import remove_pacing_spikes
-from omi_estimators.preprocessing._records import Measured, Usable, WaveformTransformer, as_3d, find_fault, float_type
+from omi_estimators.preprocessing._records import (
+    Measured,
+    Usable,
+    WaveformTransformer,
+    as_3d,
+    find_fault,
+    float_type,
+)
 from omi_estimators.preprocessing._resample import resample_ecg
 
 
@@ -69,8 +76,7 @@ class ECGFilter(WaveformTransformer):
     True
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012
-        "sampling_rate": [Interval(Real, 0, None, closed="neither")],
+    _parameter_constraints = WaveformTransformer._parameter_constraints | {
         "highpass": [Interval(Real, 0, None, closed="neither"), None],
         "lowpass": [Interval(Real, 0, None, closed="neither"), None],
         "notch": [tuple, list, StrOptions({"auto"}), None],

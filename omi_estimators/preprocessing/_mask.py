@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from omi_estimators._compat import HasMethods, Interval
+from omi_estimators._compat import Interval
 from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing._records import (
     Measured,
@@ -77,12 +77,9 @@ class BadLeadMasker(WaveformTransformer):
     [[False, True]]
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012
+    _parameter_constraints = WaveformTransformer._parameter_constraints | {
         "sampling_rate": [Interval(Real, 50, None, closed="neither")],
         "flags": [tuple, list],
-        "n_jobs": [Integral, None],
-        "memory": [str, os.PathLike, HasMethods(["cache"]), None],
-        "verbose": ["verbose"],
     }
 
     def __init__(

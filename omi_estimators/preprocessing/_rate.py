@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import trim_mean
 
 from omi_estimators.preprocessing._average import AverageBeat, NoBeatError, average_beats
-from omi_estimators.preprocessing._records import UnusableRecordWarning
 
 # Where a beat is looked at after its R peak, which part of that is ST and T, and which is rest; and half the window
 # that holds the QRS complex. In parts of RR: what is measured must not assume the rate that is in question.
@@ -34,8 +33,8 @@ _AGREEMENT, _LEAST_AGREEMENT = np.array([0.35, 0.6]), 0.05
 _QRS_DURATION, _QT = 7.8, 1.47
 # Rates that recorders have; those nearer than a tenth to each other cannot be told apart.
 _RATES = np.array([100, 125, 200, 250, 300, 360, 400, 500, 600, 1000, 2000])
-# Where no beats are found, they are looked for as if the rate were that much lower; not below the second value (Hz).
-_SLOWER, _LEAST_RATE = 4, 40
+# Where no beats are found, they are looked for as if the rate were this many times as high, but not below 40 Hz.
+_OTHER_RATES, _LEAST_RATE = (0.25, 4.0), 40
 
 
 class SamplingRateWarning(UserWarning):
@@ -43,7 +42,7 @@ class SamplingRateWarning(UserWarning):
 
 
 def rate_evidence(
-    record: NDArray[np.floating[Any]], sampling_rate: float, average: AverageBeat | None = None
+    record: NDArray[np.float64], sampling_rate: float, average: AverageBeat | None = None
 ) -> NDArray[np.float64]:
     """Measure what of a record tells of its sampling rate, without assuming it.
 
@@ -54,7 +53,7 @@ def rate_evidence(
     sampling_rate : float
         The rate that was given, in Hz.
     average : AverageBeat, optional
-        Its beats at this rate. Without, for a record in which none were found, they are looked for at a lower one.
+        Its beats at this rate. Without, for a record in which none were found, they are looked for at others.
 
     Returns
     -------
@@ -72,13 +71,8 @@ def rate_evidence(
     [1.0, 0.02, 0.31]
     """
     nothing = np.full(3, np.nan)
-    try:
-        if average is None and sampling_rate < _SLOWER * _LEAST_RATE:
-            return nothing
-        average = average or average_beats(np.asarray(record, np.float64), sampling_rate / _SLOWER, 0.3, 0.5)
-    except NoBeatError:
-        return nothing
-    if len(average.peaks) < 2:
+    average = average or _find_beats_elsewhere(record, sampling_rate)
+    if average is None or len(average.peaks) < 2:
         return nothing
     rr = float(np.median(np.diff(average.peaks)))
     reach = max(2, round(_QRS_REACH * rr))
@@ -95,6 +89,15 @@ def rate_evidence(
         return nothing
     t_time = rr * np.interp(_T_SHARE, np.cumsum(power) / power.sum(), _GRID[_ST_T])
     return np.array([rr, np.sqrt(np.sum(qrs**2) / changes), t_time]) / sampling_rate
+
+
+def _find_beats_elsewhere(record: NDArray[np.float64], sampling_rate: float) -> AverageBeat | None:
+    """Return the beats of a record at a rate several times lower or higher than the one that was given."""
+    for factor in _OTHER_RATES:
+        with contextlib.suppress(NoBeatError):
+            if factor * sampling_rate >= _LEAST_RATE:
+                return average_beats(record, factor * sampling_rate, 0.3, 0.5)
+    return None
 
 
 def likely_sampling_rate(evidence: ArrayLike, sampling_rate: float) -> float | None:
@@ -140,19 +143,21 @@ def likely_sampling_rate(evidence: ArrayLike, sampling_rate: float) -> float | N
     return nearest if abs(np.log(nearest / rate)) < 0.15 else float(np.round(rate, -1))
 
 
-def warn_if_implausible(
-    evidence: NDArray[np.float64], amplitudes: NDArray[np.float64], *, sampling_rate: float
-) -> None:
-    """Warn if the batch as a whole shows that its sampling rate or its unit must be wrong.
+def warn_of_rate(evidence: NDArray[np.float64], sampling_rate: float) -> None:
+    """Warn if the batch as a whole shows that its sampling rate must be wrong.
 
     Parameters
     ----------
     evidence : ndarray of shape (n_records, 3)
         Of `rate_evidence`; NaN where not measurable.
-    amplitudes : ndarray of shape (n_records,)
-        Largest peak-to-peak amplitude of the beat over leads; NaN where not measurable.
     sampling_rate : float
         The rate that was given, in Hz.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from omi_estimators.preprocessing import warn_of_rate
+    >>> warn_of_rate(np.full((2, 3), np.nan), 500)
     """
     rate = likely_sampling_rate(evidence, sampling_rate)
     if rate is not None:
@@ -164,13 +169,5 @@ def warn_if_implausible(
             f"{1000 * _QT * t_time:.0f} ms at {60 / rr:.0f} beats/min, in the median of {len(told)}. Give the "
             f"sampling_rate of the data, such as record.sampling_rate, or sampling_rate={rate:g}.",
             SamplingRateWarning,
-            stacklevel=3,
-        )
-    amplitudes = amplitudes[np.isfinite(amplitudes)]
-    if amplitudes.size and not 0.02 <= (amplitude := float(np.median(amplitudes))) <= 30:
-        warnings.warn(
-            f"the median peak-to-peak amplitude of the beats in this batch is {amplitude:.3g} mV, which no "
-            "heart gives; are the records in millivolts? Divide microvolts by 1000.",
-            UnusableRecordWarning,
             stacklevel=3,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any, NamedTuple, Self
 
 import joblib
@@ -15,14 +16,15 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm import tqdm
 
-from omi_estimators._compat import delayed, num_samples, run_parallel
+from omi_estimators._compat import HasMethods, Interval, StrOptions, delayed, num_samples, run_parallel
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators._store import CheckedMemory
 from omi_estimators.leads import check_ecg, check_records_axis
 from omi_estimators.preprocessing._resample import cut_stretches, fill_gaps, recorded_span
 
-# A lead that moves by less than this (mV, peak to peak) in most stretches of 2 s shows no heart: one count of 5 µV.
-_FLAT, _STRETCH = 0.005, 2.0
+# A lead that moves by less than this (mV, peak to peak) in most stretches of 2 s shows no heart: a fifth of a small
+# square of paper.
+_FLAT, _STRETCH = 0.02, 2.0
 # No heart moves a lead that much (mV, standard deviation) in most half seconds: of 600 real records the worst lead
 # has 1.9.
 _LARGEST_SPREAD, _HALF_SECOND = 4.0, 0.5
@@ -468,6 +470,15 @@ class RecordTransformer(DocumentedMixin, TransformerMixin, BaseEstimator):
     True
     """
 
+    # Of parameters that several have; each has some of them.
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012
+        "sampling_rate": [Interval(Real, 0, None, closed="neither")],
+        "n_jobs": [Integral, None],
+        "memory": [str, os.PathLike, HasMethods(["cache"]), None],
+        "on_error": [StrOptions({"warn", "raise"})],
+        "verbose": ["verbose"],
+    }
+
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Check the parameters and `X`; nothing is learned but the shape of a record.
 
@@ -480,7 +491,7 @@ class RecordTransformer(DocumentedMixin, TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        self : object
+        object
             The transformer itself.
         """
         self._validate_params()

@@ -11,10 +11,26 @@ from scipy.signal import resample_poly
 
 
 def recorded_span(values: NDArray[np.floating[Any]]) -> slice:
-    """Return the samples from the first to the last at which any signal of `values` (..., n_samples) has a value.
+    """Return the samples from the first to the last at which any signal has a value.
 
-    A short record filled up with NaN ends where its last value is, and is treated as if nothing followed. All samples,
-    if none has a value.
+    A short record filled up with NaN ends where its last value is, and is treated as if nothing followed.
+
+    Parameters
+    ----------
+    values : ndarray of shape (..., n_samples)
+        Signals; NaN where missing.
+
+    Returns
+    -------
+    slice
+        Of the samples; all of them, if none has a value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from omi_estimators.preprocessing import recorded_span
+    >>> recorded_span(np.array([[np.nan, 1.0, 2.0, np.nan]]))
+    slice(1, 3, None)
     """
     if np.isfinite(values[..., 0]).any() and np.isfinite(values[..., -1]).any():
         return slice(0, values.shape[-1])
@@ -23,10 +39,28 @@ def recorded_span(values: NDArray[np.floating[Any]]) -> slice:
 
 
 def fill_gaps(values: NDArray[np.floating[Any]]) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_] | None]:
-    """Return `values` with NaN replaced, and where it was.
+    """Replace missing samples, and say where they were.
 
-    Gaps are bridged by straight lines, open ends by the nearest value; a signal of nothing but NaN
-    becomes zero. Without any NaN, `values` itself and None are returned.
+    Gaps are bridged by straight lines, open ends by the nearest value; a signal of nothing but NaN becomes zero.
+
+    Parameters
+    ----------
+    values : ndarray of shape (..., n_samples)
+        Signals; NaN where missing.
+
+    Returns
+    -------
+    filled : ndarray of shape (..., n_samples)
+        Signals without NaN; `values` itself, if none was missing.
+    missing : ndarray of bool, shape (..., n_samples), or None
+        Where samples were missing; None if none was.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from omi_estimators.preprocessing import fill_gaps
+    >>> fill_gaps(np.array([[0.0, np.nan, 2.0, np.nan]]))[0].tolist()
+    [[0.0, 1.0, 2.0, 2.0]]
     """
     if np.isfinite(np.sum(values)) or not (missing := np.isnan(values)).any():
         return values, None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import joblib
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from omi_estimators._compat import HasMethods, Interval
+from omi_estimators._compat import Interval
 from omi_estimators.leads import LEADS, check_ecg
 from omi_estimators.preprocessing._average import AverageBeat, NoBeatError, average_beats
 from omi_estimators.preprocessing._beat import median_beat
@@ -504,11 +504,8 @@ class SignalQuality(RecordTransformer):
     (True, [0.0, 0.0, 0.0])
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012
-        "sampling_rate": [Interval(Real, 50, None, closed="neither")],
-        "n_jobs": [Integral, None],
-        "memory": [str, os.PathLike, HasMethods(["cache"]), None],
-        "verbose": ["verbose"],
+    _parameter_constraints = RecordTransformer._parameter_constraints | {
+        "sampling_rate": [Interval(Real, 50, None, closed="neither")]
     }
 
     def __init__(

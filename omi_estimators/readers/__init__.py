@@ -5,11 +5,9 @@ import lazy_loader as _lazy
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
-        "_ecg_reader": ["ECGReader"],
-        "_errors": ["ECGFileError"],
-        "_load": ["UnreadableFileWarning", "load_ecgs"],
+        "_ecg_reader": ["ECGReader", "UnreadableFileWarning", "load_ecgs"],
         "_read": ["FORMATS", "read_ecg"],
-        "_record": ["ECGRecord"],
-        "_wfdb": ["read_wfdb_leads"],
+        "_record": ["ECGFileError", "ECGRecord"],
+        "_signals": ["read_wfdb_leads"],
     },
 )

@@ -1,32 +1,53 @@
-"""DICOM waveforms: multiplex groups of channels with a sensitivity each."""
+"""DICOM waveforms: multiplex groups of channels with a sensitivity each, and what annotations of the ECG say."""
 
 from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omi_estimators.readers._dicom_annotations import find_measurements, find_statements
-from omi_estimators.readers._errors import ECGFileError
-from omi_estimators.readers._fields import age_at, to_age, to_date, to_sex, to_time
-from omi_estimators.readers._leads import find_lead, make_signal
-from omi_estimators.readers._record import ECGRecord
-from omi_estimators.readers._units import to_millivolts
-
-if TYPE_CHECKING:
-    from omi_estimators.readers._read import Source
+from omi_estimators._validation import naming_package
+from omi_estimators.readers._fields import to_age, to_millivolts, to_number, to_sex, to_time
+from omi_estimators.readers._leads import find_lead, make_record
+from omi_estimators.readers._record import ECGFileError, ECGRecord, Source
 
 # Numbers of the leads in SCP-ECG, which the codes of SCPECG (5.6.3-9-1) and of MDC (2:1) share.
 _NUMBERS = {1: "I", 2: "II", 61: "III", 62: "aVR", 63: "aVL", 64: "aVF"} | {i + 2: f"V{i}" for i in range(1, 7)}
 _LEAD_CODE = re.compile(r"^(?:5\.6\.3-9-|2:)(\d{1,3})$")
 _TYPES = {"SB": "i1", "UB": "u1", "SS": "i2", "US": "u2", "SL": "i4", "UL": "u4"}
+# Codes of SCPECG and of MDC (TID 3713, CIDs 3227 and 3229).
+_CODES = {
+    "heart_rate": ("5.10.2.5-1", "2:16016"),
+    "pr": ("5.13.5-7", "2:15872"),
+    "p_duration": ("5.13.5-5", "2:16184", "2:15880"),
+    "qrs": ("5.13.5-9", "2:16156"),
+    "qt": ("5.13.5-11", "2:16160"),
+    "qtc": ("5.10.2.5-5", "2:15876", "2:15877"),
+    "p_axis": ("5.10.3-11", "2:16128"),
+    "qrs_axis": ("5.10.3-13", "2:16132"),
+    "t_axis": ("5.10.3-15", "2:16136"),
+}
+_BY_CODE = {code: name for name, codes in _CODES.items() for code in codes}
+_BY_MEANING = {
+    "heart_rate": r"^(ventricular|heart)( heart)? rate\b",
+    "pr": r"^pr (interval|duration)",
+    "p_duration": r"^p[- ]?(wave )?duration",
+    "qrs": r"^qrs (interval|duration)",
+    "qt": r"^qt (interval|duration)",
+    "qtc": r"^qtc\b",
+    "p_axis": r"^p (frontal )?axis",
+    "qrs_axis": r"^(qrs|r) (frontal )?axis",
+    "t_axis": r"^t (frontal )?axis",
+}
+_MILLISECONDS = {"ms": 1.0, "s": 1000.0}
 
 
-def read(source: Source) -> ECGRecord:
+def read_dicom(source: Source) -> ECGRecord:
     """Read a DICOM ECG waveform.
 
     Parameters
@@ -44,13 +65,8 @@ def read(source: Source) -> ECGRecord:
     ECGFileError
         If it holds no waveform, samples of a kind that is no ECG's, fewer than it says, or channels without unit.
     """
-    try:
+    with naming_package("pydicom", "io", "Reading DICOM files"):
         import pydicom
-    except ImportError as error:
-        raise ImportError(
-            "Reading DICOM files needs the package pydicom, which is not installed; "
-            "install it with: pip install omi-estimators[io]"
-        ) from error
     try:
         return _read(pydicom.dcmread(io.BytesIO(source.data), force=source.data[128:132] != b"DICM"), source.unit)
     except (pydicom.errors.BytesLengthException, pydicom.errors.InvalidDicomError) as error:
@@ -66,26 +82,23 @@ def _read(dataset: Any, unit: str | None) -> ECGRecord:
         (_name(channel), _calibrate(channel, row, unit))
         for channel, row in zip(group.ChannelDefinitionSequence, counts, strict=True)
     ]
-    signal, derived, missing, notes = make_signal(named, rate)
     time = _find_time(dataset)
     text = str(dataset.get("PatientAge") or "").strip()
-    age, age_notes = to_age(text[:-1], text[-1:]) if text[-1:].isalpha() else to_age(text or None)
-    if age is None:
-        age, more = age_at(to_date(dataset.get("PatientBirthDate") or ""), time)
-        age_notes += more
-    return ECGRecord(
-        signal=signal,
-        sampling_rate=rate,
-        source_format="DICOM waveform",
+    number, of = (text[:-1], text[-1]) if text[-1:].isalpha() else (text, "years")
+    age, age_notes = to_age(number, of, birth=dataset.get("PatientBirthDate"), when=time)
+    annotations = list(dataset.get("WaveformAnnotationSequence") or ())
+    texts = (str(annotation.get("UnformattedTextValue") or "").strip() for annotation in annotations)
+    return make_record(
+        named,
+        rate,
+        "DICOM waveform",
         age=age,
         sex=to_sex(dataset.get("PatientSex")),
         patient_id=str(dataset.get("PatientID") or "").strip() or None,
         recording_time=time,
-        measurements=find_measurements(dataset),
-        statements=find_statements(dataset),
-        derived_leads=derived,
-        missing_leads=missing,
-        notes=notes + age_notes,
+        measured=_find_measured(annotations),
+        statements=tuple(filter(None, texts)),
+        late_notes=age_notes,
     )
 
 
@@ -182,3 +195,31 @@ def _find_time(dataset: Any) -> datetime | None:
         if time is None:
             time = to_time(f"{dataset.get(f'{kind}Date') or ''}{dataset.get(f'{kind}Time') or ''}")
     return time
+
+
+def _find_measured(annotations: list[Any]) -> Iterator[tuple[str | None, float | None]]:
+    """Yield name and value of what annotations measure, in beats/min, ms and degrees."""
+    for annotation in annotations:
+        codes = list(annotation.get("ConceptNameCodeSequence") or ())
+        number = _first_number(annotation.get("NumericValue"))
+        if codes and number is not None:
+            units = list(annotation.get("MeasurementUnitsCodeSequence") or ())
+            unit = str(units[0].get("CodeValue", "")) if units else ""
+            yield _find_name(codes[0]), number * _MILLISECONDS.get(unit, 1.0)
+
+
+def _first_number(value: Any) -> float | None:
+    """Return a number, the first where there are several."""
+    try:
+        return to_number(str(value[0] if isinstance(value, list | tuple) or hasattr(value, "append") else value))
+    except IndexError:
+        return None
+
+
+def _find_name(code: Any) -> str | None:
+    """Return which measurement a code stands for."""
+    value = str(code.get("CodeValue", "")).strip()
+    if value in _BY_CODE:
+        return _BY_CODE[value]
+    meaning = " ".join(str(code.get("CodeMeaning", "")).lower().split())
+    return next((name for name, pattern in _BY_MEANING.items() if re.match(pattern, meaning)), None)

@@ -1,16 +1,267 @@
-"""Reading as the first step of a pipeline."""
+"""Many files into one array: `load_ecgs`, with a table of what was read, and `ECGReader` for pipelines."""
 
 from __future__ import annotations
 
-from typing import Any, Self
+import os
+import tempfile
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
+from tqdm import tqdm
 
+from omi_estimators._compat import delayed, run_parallel
 from omi_estimators._documentation import DocumentedMixin
-from omi_estimators.readers._load import load_ecgs
+from omi_estimators.leads import LEADS
+from omi_estimators.preprocessing import Measured, Usable, resample_ecg
+from omi_estimators.readers._read import read_ecg
+from omi_estimators.readers._record import MEASUREMENTS, ECGFileError, ECGRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Above this an array goes to disk.
+_MOST_BYTES = 2**32
+_NAMED = 10
+_SEX = {"male": 0.0, "female": 1.0}
+# What is known of a file that cannot be read.
+_UNREAD = ECGRecord(signal=np.empty((len(LEADS), 0)), sampling_rate=np.nan, source_format="")
+# A folder for arrays that were not given a place, removed when the process ends.
+_temporary: list[tempfile.TemporaryDirectory[str]] = []
+
+
+class UnreadableFileWarning(UserWarning):
+    """Some files could not be read as ECGs."""
+
+
+def load_ecgs(
+    paths: Iterable[str | os.PathLike[str]],
+    sampling_rate: float = 500,
+    duration: float = 10,
+    *,
+    read_params: dict[str, Any] | None = None,
+    n_jobs: int | None = None,
+    on_error: str = "warn",
+    mmap_path: str | os.PathLike[str] | None = None,
+    verbose: bool = False,
+) -> tuple[NDArray[np.float32], pd.DataFrame]:
+    """Read ECG files of any kind into one array of one rate and length.
+
+    Each record is resampled to `sampling_rate`. Of a longer one the first `duration` seconds are kept; a shorter one is
+    filled up with NaN at its end, which the package's transformers take for missing samples.
+
+    Parameters
+    ----------
+    paths : iterable of path-like
+        Files, as `read_ecg` takes them.
+    sampling_rate : float, default=500
+        Of the result, in Hz.
+    duration : float, default=10
+        Length of the result in seconds.
+    read_params : dict, optional
+        Further arguments of `read_ecg`, such as ``{"sampling_rate": 250, "unit": "uV"}`` for plain numbers.
+    n_jobs : int, optional
+        Processes that read, in joblib's meaning; one if None.
+    on_error : {"warn", "raise", "keep"}, default="warn"
+        A file that cannot be read is left out, with one warning that names such files; or ends the reading with its
+        error; or is a row of NaN, so that rows stand beside `paths`, with the warning.
+    mmap_path : path-like, optional
+        An .npy file to be written, of which `X` is a memory map. An array above 4 GiB is one anyway: without this
+        argument in a temporary folder, which is removed when the process ends.
+    verbose : bool, default=False
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    X : ndarray or memmap of shape (n_records, 12, n_samples)
+        Float32 millivolts, leads in the order of `LEADS`.
+    table : DataFrame with n_records rows
+        Row for row: `path`, `source_format`, `file_sampling_rate` (Hz) and `file_duration` (s) as in the file,
+        `missing_duration` (s filled with NaN), `age` (years), `sex` (0 male, 1 female), `patient_id`,
+        `recording_time`, the device's measurements (`device_heart_rate`, …), `derived_leads`, `missing_leads`, `notes`
+        and `error`, which is empty but with ``on_error="keep"``. ``table.attrs["skipped"]`` is the list of
+        (path, reason) of all files that could not be read.
+
+    Raises
+    ------
+    ECGFileError
+        With ``on_error="raise"``, for the first file that cannot be read; with "warn", if none can.
+    ValueError
+        If `paths` is empty or one string, or another argument is out of range.
+
+    Examples
+    --------
+    >>> from omi_estimators.readers import load_ecgs
+    >>> X, table = load_ecgs(["a.xml", "b.hea"], sampling_rate=500, n_jobs=2)  # doctest: +SKIP
+    >>> X.shape, table["age"].median()  # doctest: +SKIP
+    """
+    X, table = _load(
+        paths,
+        sampling_rate,
+        duration,
+        read_params=read_params,
+        n_jobs=n_jobs,
+        on_error=on_error,
+        mmap_path=mmap_path,
+        verbose=verbose,
+    )
+    _warn_unreadable(table)
+    return X, table
+
+
+def _load(
+    paths: Iterable[str | os.PathLike[str]],
+    sampling_rate: float,
+    duration: float,
+    *,
+    read_params: dict[str, Any] | None,
+    n_jobs: int | None,
+    on_error: str,
+    mmap_path: str | os.PathLike[str] | None = None,
+    verbose: bool,
+) -> tuple[NDArray[np.float32], pd.DataFrame]:
+    """Return what `load_ecgs` does, without a warning."""
+    files = _check_arguments(paths, sampling_rate, duration, on_error)
+    n_samples = max(1, round(duration * sampling_rate))
+    X = _make_array((len(files), len(LEADS), n_samples), mmap_path)
+    rows: list[dict[str, Any]] = []
+    skipped: list[tuple[str, str]] = []
+    # A process that was started before keeps the working directory of that time.
+    tasks = (delayed(_read_one)(path.absolute(), sampling_rate, n_samples, read_params or {}) for path in files)
+    outcomes = tqdm(run_parallel(tasks, n_jobs), total=len(files), desc="reading", unit="file", disable=not verbose)
+    for path, (signal, row) in zip(files, outcomes, strict=True):
+        if signal is None:
+            if on_error == "raise":
+                raise ECGFileError(row["error"])
+            skipped.append((str(path), row["error"]))
+            if on_error == "warn":
+                continue
+        X[len(rows)] = np.nan if signal is None else signal
+        rows.append({"path": str(path), **row})
+    if not rows:
+        raise ECGFileError(f"None of the {len(files)} files could be read; the first: {skipped[0][1]}")
+    return X[: len(rows)], _make_table(rows, skipped)
+
+
+def _check_arguments(
+    paths: Iterable[str | os.PathLike[str]], sampling_rate: float, duration: float, on_error: str
+) -> list[Path]:
+    """Return the files, or raise a ValueError that names the argument."""
+    if isinstance(paths, str | os.PathLike):
+        raise ValueError(f"paths must be a sequence of files; got the one {str(paths)!r}. Give [path].")
+    files = [Path(path) for path in paths]
+    if not files:
+        raise ValueError("paths is empty; give at least one file.")
+    if not 50 <= sampling_rate <= 50_000:
+        raise ValueError(f"sampling_rate must be a number of Hz from 50 to 50000; got {sampling_rate!r}.")
+    if not 0.5 <= duration <= 86_400:
+        raise ValueError(f"duration must be a number of seconds from 0.5 to 86400; got {duration!r}.")
+    if on_error not in ("warn", "raise", "keep"):
+        raise ValueError(f"on_error must be 'warn', 'raise' or 'keep'; got {on_error!r}.")
+    return files
+
+
+def _read_one(
+    path: Path, sampling_rate: float, n_samples: int, params: dict[str, Any]
+) -> tuple[NDArray[np.float32] | None, dict[str, Any]]:
+    """Return the signal (12, n_samples) and the row of one file."""
+    try:
+        record = read_ecg(path, **params)
+    except ECGFileError as error:
+        return None, {**_describe_record(_UNREAD, np.nan), "error": str(error)}
+    missing = n_samples / sampling_rate - record.duration
+    row = _describe_record(record, missing if missing > 1 / sampling_rate else 0.0)
+    return _fit_length(record, sampling_rate, n_samples), row
+
+
+def _fit_length(record: ECGRecord, sampling_rate: float, n_samples: int) -> NDArray[np.float32]:
+    """Return the signal of a record at `sampling_rate`, its first `n_samples`, NaN after its end.
+
+    Parameters
+    ----------
+    record : ECGRecord
+        Of any rate and length.
+    sampling_rate : float
+        Hz.
+    n_samples : int
+        Of the result.
+
+    Returns
+    -------
+    ndarray of shape (12, n_samples)
+        Float32 millivolts.
+    """
+    # A little more than is kept, so that the end of what is kept is not the end of what is resampled.
+    needed = int(np.ceil((n_samples / sampling_rate + 1.0) * record.sampling_rate))
+    signal = record.signal[:, :needed]
+    if record.sampling_rate != sampling_rate:
+        signal = resample_ecg(signal, record.sampling_rate, sampling_rate)
+    fitted = np.full((len(LEADS), n_samples), np.nan, dtype=np.float32)
+    kept = min(n_samples, signal.shape[1])
+    fitted[:, :kept] = signal[:, :kept]
+    return fitted
+
+
+def _describe_record(record: ECGRecord, missing_duration: float) -> dict[str, Any]:
+    """Return the row of a record, which lacks so many seconds."""
+    return {
+        "source_format": record.source_format,
+        "file_sampling_rate": record.sampling_rate,
+        "file_duration": record.duration,
+        "missing_duration": missing_duration,
+        "age": record.age,
+        "sex": _SEX.get(record.sex or ""),
+        "patient_id": record.patient_id,
+        "recording_time": record.recording_time,
+        **{f"device_{name}": record.measurements.get(name) for name in MEASUREMENTS},
+        "derived_leads": ", ".join(record.derived_leads),
+        "missing_leads": ", ".join(record.missing_leads),
+        "notes": " ".join(record.notes),
+        "error": "",
+    }
+
+
+def _make_table(rows: list[dict[str, Any]], skipped: list[tuple[str, str]]) -> pd.DataFrame:
+    """Return the table of what was read."""
+    import pandas as pd
+
+    numbers = ["file_sampling_rate", "file_duration", "missing_duration", "age", "sex"]
+    numbers += [f"device_{name}" for name in MEASUREMENTS]
+    table = pd.DataFrame(rows).astype(dict.fromkeys(numbers, np.float64))
+    # The devices' clocks may bear different time zones, or none.
+    table["recording_time"] = table["recording_time"].astype(object).where(table["recording_time"].notna(), None)
+    table.attrs["skipped"] = skipped
+    return table
+
+
+def _make_array(shape: tuple[int, int, int], mmap_path: str | os.PathLike[str] | None) -> NDArray[np.float32]:
+    """Return an array of `shape`, in memory or on disk."""
+    if mmap_path is None:
+        if 4 * int(np.prod(shape, dtype=np.int64)) <= _MOST_BYTES:
+            return np.empty(shape, dtype=np.float32)
+        if not _temporary:
+            _temporary.append(tempfile.TemporaryDirectory(prefix="omi-estimators-"))
+        handle, mmap_path = tempfile.mkstemp(suffix=".npy", dir=_temporary[0].name)
+        os.close(handle)
+    array: NDArray[np.float32] = np.lib.format.open_memmap(mmap_path, mode="w+", dtype=np.float32, shape=shape)
+    return array
+
+
+def _warn_unreadable(table: pd.DataFrame) -> None:
+    """Warn once of the files that could not be read, naming some of them."""
+    skipped = table.attrs["skipped"]
+    if skipped:
+        n_files = int((table["error"] == "").sum()) + len(skipped)
+        shown = " | ".join(reason for _, reason in skipped[:_NAMED])
+        more = f" | and {len(skipped) - _NAMED} more, see table.attrs['skipped']" if len(skipped) > _NAMED else ""
+        warnings.warn(
+            f"{len(skipped)} of {n_files} files could not be read: {shown}{more}", UnreadableFileWarning, stacklevel=3
+        )
 
 
 class ECGReader(DocumentedMixin, TransformerMixin, BaseEstimator):
@@ -112,7 +363,35 @@ class ECGReader(DocumentedMixin, TransformerMixin, BaseEstimator):
             If `X` is of another shape or does not hold paths; as ECGFileError, with ``on_error="raise"``, if a file
             cannot be read.
         """
-        return load_ecgs(
+        signals, table = self._load(X)
+        _warn_unreadable(table)
+        return signals
+
+    def measure(self, X: ArrayLike) -> Measured:
+        """Read the files, and return which of them could be read; the pipelines of this package ask so.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records,) or (n_records, 1)
+            Paths.
+
+        Returns
+        -------
+        Measured
+            Records as ``transform`` returns them; a file that could not be read is unusable, for the reason that its
+            error gives.
+
+        Raises
+        ------
+        ValueError
+            As ``transform``.
+        """
+        signals, table = self._load(X)
+        return Measured(signals, Usable.from_reasons(table["error"].tolist()))
+
+    def _load(self, X: ArrayLike) -> tuple[NDArray[np.float32], pd.DataFrame]:
+        """Return the records of files, in their order, and the table of what was read."""
+        return _load(
             _check_paths(X),
             self.sampling_rate,
             self.duration,
@@ -120,7 +399,7 @@ class ECGReader(DocumentedMixin, TransformerMixin, BaseEstimator):
             n_jobs=self.n_jobs,
             on_error="raise" if self.on_error == "raise" else "keep",
             verbose=bool(self.verbose),
-        )[0]
+        )
 
     def set_output(self, *, transform: str | None = None) -> Self:
         """Accept, and ignore, an output container: waveforms are arrays, whatever tables a pipeline makes.

@@ -1,18 +1,24 @@
-"""What files say of patient, time and measurements, in one form."""
+"""What files say in one form: units, patient, time and measurements, numbers as text, and XML without its dangers."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import re
-from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from xml.etree.ElementTree import Element
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omi_estimators.readers._errors import ECGFileError
+from omi_estimators._validation import naming_package
+from omi_estimators.readers._record import ECGFileError
 
+# Both signs that look like a Greek mu, and the names of HL7 and DICOM.
+_MICROVOLTS = ("uv", "\N{MICRO SIGN}v", "\N{GREEK SMALL LETTER MU}v", "microv", "microvolt", "microvolts")
+_MILLIVOLTS = {"v": 1e3, "volt": 1e3, "volts": 1e3, "mv": 1.0, "millivolt": 1.0, "millivolts": 1.0}
+_MILLIVOLTS |= dict.fromkeys(_MICROVOLTS, 1e-3) | dict.fromkeys(("nv", "nanovolt", "nanovolts"), 1e-6)
 _MOST_YEARS = 120.0
 _YEARS = {"": 1.0, "y": 1.0, "yr": 1.0, "year": 1.0, "a": 1.0, "m": 1 / 12, "mo": 1 / 12, "month": 1 / 12}
 _YEARS |= {"w": 7 / 365.25, "wk": 7 / 365.25, "week": 7 / 365.25, "d": 1 / 365.25, "day": 1 / 365.25}
@@ -28,8 +34,34 @@ _RANGES = {"heart_rate": (1, 500), "p_axis": (-360, 360), "qrs_axis": (-360, 360
 _INTERVAL = (1, 3000)
 
 
-def to_age(value: object, unit: object = "years") -> tuple[float | None, tuple[str, ...]]:
-    """Return an age in years, and a note if it is none that a patient has.
+def to_millivolts(unit: object) -> float:
+    """Return the factor from `unit` to millivolts.
+
+    Parameters
+    ----------
+    unit : str
+        Such as "mV", "uV", "MICROVOLTS".
+
+    Returns
+    -------
+    float
+        What a value is multiplied by.
+
+    Raises
+    ------
+    ECGFileError
+        If it is no unit of voltage that is known.
+    """
+    try:
+        return _MILLIVOLTS[str(unit).strip().lower()]
+    except KeyError:
+        raise ECGFileError(f"its values are in {str(unit)[:40]!r}, not in one of V, mV, uV, nV") from None
+
+
+def to_age(
+    value: object, unit: object = "years", *, birth: object = None, when: datetime | None = None
+) -> tuple[float | None, tuple[str, ...]]:
+    """Return an age in years, and a note for each that no patient has.
 
     Parameters
     ----------
@@ -37,27 +69,28 @@ def to_age(value: object, unit: object = "years") -> tuple[float | None, tuple[s
         The number.
     unit : str
         Years, months, weeks, days or hours, in full or by their first letters.
+    birth : str, date or None
+        The day of birth, which counts where there is no age that a patient has.
+    when : datetime or None
+        The time of the recording.
 
     Returns
     -------
     (float or None, tuple of str)
-        The age; the note.
+        The age; the notes.
     """
-    try:
-        number = float(str(value).strip().rstrip("+"))
-        years = number * _YEARS[str(unit).strip().lower().removesuffix("s") if unit is not None else ""]
-    except (KeyError, ValueError):
-        return None, ()
-    if not 0 <= years <= _MOST_YEARS:
-        return None, (f"Left out an age of {years:g} years.",)
-    return years, ()
-
-
-def age_at(birth: date | None, when: datetime | None) -> tuple[float | None, tuple[str, ...]]:
-    """Return the age in years at the time of the recording, if both are known."""
-    if birth is None or when is None:
-        return None, ()
-    return to_age((when.date() - birth).days / 365.25)
+    notes: tuple[str, ...] = ()
+    born = to_time(birth)
+    by_birth = (when.date() - born.date()).days / 365.25 if born is not None and when is not None else None
+    for number, of in ((value, unit), (by_birth, "years")):
+        try:
+            years = float(str(number).strip().rstrip("+")) * _YEARS[str(of).strip().lower().removesuffix("s")]
+        except (KeyError, ValueError):
+            continue
+        if 0 <= years <= _MOST_YEARS:
+            return years, notes
+        notes += (f"Left out an age of {years:g} years.",)
+    return None, notes
 
 
 def to_sex(text: object) -> str | None:
@@ -80,18 +113,16 @@ def to_time(text: object) -> datetime | None:
         return None
 
 
-def to_date(text: object) -> date | None:
-    """Return the day of a time stamp, None for any other text."""
-    time = to_time(text)
-    return None if time is None else time.date()
-
-
-def keep_measured(measured: Mapping[str, float | None]) -> dict[str, float]:
-    """Return the measurements that are there and that a heart can have."""
+def keep_measured(found: Iterable[tuple[str | None, float | None]]) -> dict[str, float]:
+    """Return the first value of each measurement that is there, if a heart can have it."""
+    first: dict[str, float] = {}
+    for name, value in found:
+        if name is not None and value is not None:
+            first.setdefault(name, value)
     kept = {}
-    for name, value in measured.items():
+    for name, value in first.items():
         low, high = _RANGES.get(name, _INTERVAL)
-        if value is not None and low <= value <= high:
+        if low <= value <= high:
             kept[name] = float(value)
     return kept
 
@@ -121,3 +152,75 @@ def parse_integers(text: str | None, what: str) -> NDArray[np.float64]:
     if not np.isfinite(values).all():
         raise ECGFileError(f"the samples of {what} are not all finite; the file is damaged")
     return values
+
+
+def parse_xml(data: bytes) -> Element:
+    """Return the root of an XML document, tags and attributes without their namespaces.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file, in any encoding that it declares.
+
+    Returns
+    -------
+    Element
+        Of `xml.etree.ElementTree`.
+
+    Raises
+    ------
+    ECGFileError
+        If it is not well-formed, in an encoding that is not its own, or defines entities, which can be made to
+        grow without limit or to read other files. A document type alone is let through: GE MUSE writes one.
+    """
+    with naming_package("defusedxml", "io", "Reading XML files"):
+        from defusedxml import DefusedXmlException
+        from defusedxml.ElementTree import ParseError, fromstring
+    try:
+        root: Element = fromstring(data, forbid_dtd=False, forbid_entities=True, forbid_external=True)
+    except DefusedXmlException as error:
+        raise ECGFileError(f"it defines XML entities, which no ECG needs and which can do harm ({error})") from error
+    except (ParseError, ValueError, LookupError) as error:
+        raise ECGFileError(
+            f"it is not well-formed XML ({error}); it may be cut short or in another encoding"
+        ) from error
+    for element in root.iter():
+        if isinstance(element.tag, str):
+            element.tag = _local(element.tag)
+        if any("}" in name for name in element.attrib):
+            renamed = {_local(name): value for name, value in element.attrib.items()}
+            element.attrib.clear()
+            element.attrib.update(renamed)
+    return root
+
+
+def _local(name: str) -> str:
+    return name.rpartition("}")[2]
+
+
+def find_text(element: Element | None, path: str) -> str | None:
+    """Return the text at `path` below `element`, stripped; None where there is none."""
+    if element is None:
+        return None
+    text = element.findtext(path)
+    return None if text is None or not text.strip() else text.strip()
+
+
+def find_number(element: Element | None, path: str) -> float | None:
+    """Return the number at `path` below `element`; None where there is none, or a word such as "Indeterminate"."""
+    return to_number(find_text(element, path))
+
+
+def find_attribute(element: Element, path: str, name: str) -> str | None:
+    """Return an attribute of the first element at `path` below `element`; None where there is none."""
+    found = element.find(path)
+    return None if found is None else found.get(name)
+
+
+def to_number(text: str | None) -> float | None:
+    """Return `text` as a finite number, or None."""
+    try:
+        value = float(text) if text is not None else None
+    except ValueError:
+        return None
+    return value if value is not None and abs(value) < float("inf") else None

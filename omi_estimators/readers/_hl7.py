@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
+from xml.etree.ElementTree import Element
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omi_estimators.readers._errors import ECGFileError
-from omi_estimators.readers._fields import age_at, keep_measured, parse_integers, to_age, to_date, to_sex, to_time
-from omi_estimators.readers._leads import find_lead, make_signal
-from omi_estimators.readers._record import ECGRecord
-from omi_estimators.readers._units import to_millivolts
-from omi_estimators.readers._xml import to_number
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
-
-    from omi_estimators.readers._read import Source
+from omi_estimators.readers._fields import (
+    find_attribute,
+    parse_integers,
+    to_age,
+    to_millivolts,
+    to_number,
+    to_sex,
+    to_time,
+)
+from omi_estimators.readers._leads import find_lead, make_record
+from omi_estimators.readers._record import ECGFileError, ECGRecord, Source
 
 _SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6, "usec": 1e-6}
 _MEASUREMENTS = {
@@ -34,10 +34,11 @@ _MEASUREMENTS = {
     "MDC_ECG_ANGLE_QRS_FRONT": "qrs_axis",
     "MDC_ECG_ANGLE_T_FRONT": "t_axis",
 }
+_START = "effectiveTime/low"
 _REPORTED_AGE = "21612-7"  # LOINC
 
 
-def read(source: Source) -> ECGRecord:
+def read_hl7(source: Source) -> ECGRecord:
     """Read an HL7 aECG file.
 
     Parameters
@@ -56,30 +57,24 @@ def read(source: Source) -> ECGRecord:
         If there is no rhythm series, or it does not say rate, origin or scale.
     """
     root = source.root
-    assert root is not None
     series, leads, increment = _find_rhythm(root)
-    signal, derived, missing, notes = make_signal([_read_lead(*lead, source.unit) for lead in leads], 1 / increment)
-    start = series.find("effectiveTime/low")
-    start = root.find("effectiveTime/low") if start is None else start
-    time = to_time(start.get("value")) if start is not None else None
+    time = to_time(find_attribute(root if series.find(_START) is None else series, _START, "value"))
     age, age_notes = _find_age(root, time)
-    sex = next(root.iter("administrativeGenderCode"), None)
     subject = next((each for tag in ("trialSubject", "subject") for each in root.iter(tag)), None)
     identity = subject.find("id") if subject is not None else None
-    return ECGRecord(
-        signal=signal,
+    texts = (value.text for code, value in _find_annotations(root) if code.startswith("MDC_ECG_INTERPRETATION"))
+    return make_record(
+        [_read_lead(*lead, source.unit) for lead in leads],
         # A period written with ten digits is not quite that of a whole rate.
-        sampling_rate=round(1 / increment, 4),
-        source_format="HL7 aECG XML",
+        round(1 / increment, 4),
+        "HL7 aECG XML",
         age=age,
-        sex=to_sex(sex.get("code")) if sex is not None else None,
+        sex=to_sex(find_attribute(root, ".//administrativeGenderCode", "code")),
         patient_id=(identity.get("extension") or identity.get("root")) if identity is not None else None,
         recording_time=time,
-        measurements=_find_measurements(root),
-        statements=_find_statements(root),
-        derived_leads=derived,
-        missing_leads=missing,
-        notes=notes + age_notes,
+        measured=_find_measured(root),
+        statements=tuple(text.strip() for text in texts if text and text.strip()),
+        late_notes=age_notes,
     )
 
 
@@ -87,8 +82,7 @@ def _find_rhythm(root: Element) -> tuple[Element, list[tuple[str, Element]], flo
     """Return the series, the leads (name, value) and the sampling period of the longest set of a rhythm."""
     found = []
     for series in root.iter("series"):
-        code = series.find("code")
-        if code is not None and "BEAT" in (code.get("code") or "").upper():
+        if "BEAT" in _code(series):
             continue
         for each in series.findall("component/sequenceSet"):
             leads, increment = _sort_sequences(each)
@@ -104,15 +98,14 @@ def _sort_sequences(sequences: Element) -> tuple[list[tuple[str, Element]], floa
     """Return the leads of a set, and its sampling period in seconds."""
     leads, increments = [], set()
     for sequence in sequences.findall("component/sequence"):
-        code, value = sequence.find("code"), sequence.find("value")
-        name = (code.get("code") or "") if code is not None else ""
+        value = sequence.find("value")
         if value is None:
             continue
         step = value.find("increment")
-        if step is not None and name.upper().startswith("TIME"):
+        if step is not None and _code(sequence).startswith("TIME"):
             increments.add(_to_seconds(step))
         elif value.find("digits") is not None:
-            leads.append((name, value))
+            leads.append((find_attribute(sequence, "code", "code") or "", value))
     if len(increments) > 1:
         raise ECGFileError("it gives a set of leads two sampling periods")
     return leads, increments.pop() if increments else None
@@ -151,35 +144,29 @@ def _find_scale(value: Element, tag: str, name: str, unit: str | None) -> float:
 def _find_age(root: Element, time: datetime | None) -> tuple[float | None, tuple[str, ...]]:
     """Return the age that was reported, else that by the time of birth."""
     for observation in root.iter("relatedObservation"):
-        code, value = observation.find("code"), observation.find("value")
-        if code is not None and code.get("code") == _REPORTED_AGE and value is not None:
+        value = observation.find("value")
+        if _code(observation) == _REPORTED_AGE and value is not None:
             return to_age(value.get("value"), value.get("unit") or "years")
-    birth = next(root.iter("birthTime"), None)
-    return age_at(to_date(birth.get("value")) if birth is not None else None, time)
+    return to_age(None, birth=find_attribute(root, ".//birthTime", "value"), when=time)
 
 
-def _annotations(root: Element) -> Iterator[tuple[str, Element, Element]]:
-    """Yield code, value and element of the annotations that speak of the whole ECG rather than of one lead."""
+def _find_annotations(root: Element) -> Iterator[tuple[str, Element]]:
+    """Yield code and value of the annotations that speak of the whole ECG rather than of one lead."""
     for annotation in root.iter("annotation"):
-        code, value = annotation.find("code"), annotation.find("value")
-        about = [each.get("code") or "" for each in annotation.findall("support/supportingROI/component/boundary/code")]
-        if code is not None and value is not None and not any(each.startswith("MDC_ECG_LEAD") for each in about):
-            yield (code.get("code") or "").upper(), value, annotation
+        value = annotation.find("value")
+        about = (each.get("code") or "" for each in annotation.findall("support/supportingROI/component/boundary/code"))
+        if value is not None and not any(each.startswith("MDC_ECG_LEAD") for each in about):
+            yield _code(annotation), value
 
 
-def _find_measurements(root: Element) -> dict[str, float]:
-    """Return the global measurements in beats/min, ms and degrees, the first of each."""
-    measured: dict[str, float | None] = {}
-    for code, value, _ in _annotations(root):
-        name, number, unit = _MEASUREMENTS.get(code), to_number(value.get("value")), (value.get("unit") or "").lower()
-        if name is None or number is None or name in measured:
-            continue
-        if unit in _SECONDS:
-            number *= 1e3 * _SECONDS[unit]
-        measured[name] = number
-    return keep_measured(measured)
+def _find_measured(root: Element) -> Iterator[tuple[str | None, float | None]]:
+    """Yield name and value of the global measurements in beats/min, ms and degrees."""
+    for code, value in _find_annotations(root):
+        number, unit = to_number(value.get("value")), (value.get("unit") or "").lower()
+        if number is not None:
+            yield _MEASUREMENTS.get(code), number * (1e3 * _SECONDS[unit] if unit in _SECONDS else 1.0)
 
 
-def _find_statements(root: Element) -> tuple[str, ...]:
-    found = (value.text for code, value, _ in _annotations(root) if code.startswith("MDC_ECG_INTERPRETATION"))
-    return tuple(text.strip() for text in found if text and text.strip())
+def _code(element: Element) -> str:
+    """Return the code of an element in capitals; empty where it has none."""
+    return (find_attribute(element, "code", "code") or "").upper()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omi_estimators.leads import LEADS, LIMB_LEADS, derive_limb_leads
-from omi_estimators.readers._errors import ECGFileError
+from omi_estimators.readers._fields import keep_measured
+from omi_estimators.readers._record import ECGFileError, ECGRecord
 
 _NAMES = {lead.upper(): lead for lead in LEADS}
 # Arabic numbers and the D of Romance languages for limb leads, C for chest leads.
@@ -51,10 +53,17 @@ def find_lead(name: object) -> tuple[str, float] | None:
     return None if lead is None else (lead, sign)
 
 
-def make_signal(
-    named: Iterable[tuple[object, NDArray[np.floating]]], sampling_rate: float
-) -> tuple[NDArray[np.float64], tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """Return twelve leads from named signals in millivolts, and check that an ECG can be of this kind.
+def make_record(
+    named: Iterable[tuple[object, NDArray[np.floating]]],
+    sampling_rate: float,
+    source_format: str,
+    *,
+    measured: Iterable[tuple[str | None, float | None]] = (),
+    notes: tuple[str, ...] = (),
+    late_notes: tuple[str, ...] = (),
+    **about: Any,
+) -> ECGRecord:
+    """Return a record of twelve leads from named signals in millivolts, and check that an ECG can be of this kind.
 
     Parameters
     ----------
@@ -62,17 +71,20 @@ def make_signal(
         Each signal's name in the file, and its values in mV, NaN where the file has a gap.
     sampling_rate : float
         Hz.
+    source_format : str
+        What kind of file it is.
+    measured : iterable of (str or None, float or None)
+        Names of `MEASUREMENTS` and values, of which the first of each name that is there counts.
+    notes, late_notes : tuple of str
+        What to note before, and after, which signals were left out, being none of the twelve leads, and whether the
+        limb leads contradict each other.
+    **about
+        Further fields of the record.
 
     Returns
     -------
-    signal : ndarray of shape (12, n_samples)
-        Millivolts, NaN for missing leads.
-    derived : tuple of str
-        Limb leads that were computed from others.
-    missing : tuple of str
-        Leads that are NaN.
-    notes : tuple of str
-        Which signals were left out, being none of the twelve leads; whether the limb leads contradict each other.
+    ECGRecord
+        Limb leads that the file lacks are derived from two others where it has two; what is missing still is NaN.
 
     Raises
     ------
@@ -80,24 +92,17 @@ def make_signal(
         If there is no lead, a lead twice, leads of different lengths, no sample, less than half a second, an
         infinite value, an impossible rate, or a range of values that no heart gives in millivolts.
     """
-    leads, others = sort_by_lead(named)
-    lengths = {len(values) for values in leads.values()}
-    if len(lengths) != 1:
-        counts = ", ".join(f"{lead} {len(values)}" for lead, values in leads.items())
-        raise ECGFileError(f"its leads have different numbers of samples ({counts})")
-    n_samples = lengths.pop()
+    signal, others = arrange_leads(named)
     check_rate(sampling_rate)
+    n_samples = signal.shape[1]
     if n_samples < _LEAST_SECONDS * sampling_rate:
         raise ECGFileError(
             f"it has {n_samples} samples at {sampling_rate:g} Hz, which is less than {_LEAST_SECONDS:g} s; "
             "it looks cut short"
         )
-    signal = np.full((len(LEADS), n_samples), np.nan)
-    for lead, values in leads.items():
-        signal[LEADS.index(lead)] = values
     if np.isinf(signal).any():
         raise ECGFileError("it has infinite values")
-    empty = np.isnan(signal).all(axis=1)
+    empty = np.array([np.isnan(lead).all() for lead in signal])
     if empty.all():
         raise ECGFileError("it has no valid sample in any of the twelve leads")
     check_range(signal)
@@ -105,30 +110,35 @@ def make_signal(
     if empty[: len(LIMB_LEADS)].any():
         signal = derive_limb_leads(signal[np.newaxis])[0]
         derived = tuple(LEADS[i] for i in np.flatnonzero(empty & ~np.isnan(signal).all(axis=1)))
-    missing = tuple(LEADS[i] for i in np.flatnonzero(np.isnan(signal).all(axis=1)))
-    notes = [f"Left out, being none of the twelve leads: {', '.join(others)}."] if others else []
+    if others:
+        notes += (f"Left out, being none of the twelve leads: {', '.join(others)}.",)
     miss = _einthoven_miss(signal)
     if miss > _MOST_MISS:
-        notes.append(
+        notes += (
             f"Lead III is not II - I, by {miss:.2f} mV: limb leads of different gain or time, or mislabelled. "
-            "No lead was changed."
+            "No lead was changed.",
         )
-    return signal, derived, missing, tuple(notes)
+    return ECGRecord(
+        signal=signal,
+        sampling_rate=sampling_rate,
+        source_format=source_format,
+        measurements=keep_measured(measured),
+        derived_leads=derived,
+        missing_leads=tuple(LEADS[i] for i in np.flatnonzero(np.isnan(signal).all(axis=1))),
+        notes=notes + late_notes,
+        **about,
+    )
 
 
 def _einthoven_miss(signal: NDArray[np.float64]) -> float:
     """Return by how many mV Einthoven's law is missed, in all but the worst hundredth of the samples."""
     difference = signal[2] - (signal[1] - signal[0])
-    there = (
-        np.abs(difference - np.nanmedian(difference))[~np.isnan(difference)] if not np.isnan(difference).all() else ()
-    )
-    return float(np.percentile(there, 99)) if len(there) else 0.0
+    there = difference[~np.isnan(difference)]
+    return float(np.percentile(np.abs(there - np.median(there)), 99)) if there.size else 0.0
 
 
-def sort_by_lead(
-    named: Iterable[tuple[object, NDArray[np.floating]]],
-) -> tuple[dict[str, NDArray[np.float64]], list[str]]:
-    """Return the signals by lead, and the names of those that are none."""
+def arrange_leads(named: Iterable[tuple[object, NDArray[np.floating]]]) -> tuple[NDArray[np.float64], list[str]]:
+    """Return twelve leads (12, n_samples), NaN for those that are missing, and the names of signals that are none."""
     leads: dict[str, NDArray[np.float64]] = {}
     others = []
     for name, values in named:
@@ -141,7 +151,21 @@ def sort_by_lead(
             leads[found[0]] = found[1] * np.asarray(values, dtype=np.float64)
     if not leads:
         raise ECGFileError(f"it has none of the twelve leads; its signals are {', '.join(others) or 'none'}")
-    return leads, others
+    if len({len(values) for values in leads.values()}) > 1:
+        counts = ", ".join(f"{lead} {len(values)}" for lead, values in leads.items())
+        raise ECGFileError(f"its leads have different numbers of samples ({counts})")
+    missing = np.full(len(next(iter(leads.values()))), np.nan)
+    return np.array([leads.get(lead, missing) for lead in LEADS]), others
+
+
+def common_rate(rates: Iterable[float]) -> float:
+    """Return the one rate that the leads have, 0 where there is no lead; an ECGFileError if they have several."""
+    different = set(rates)
+    if len(different) > 1:
+        raise ECGFileError(
+            f"its leads have different sampling rates ({', '.join(f'{rate:g}' for rate in different)} Hz)"
+        )
+    return different.pop() if different else 0.0
 
 
 def check_rate(sampling_rate: float) -> None:

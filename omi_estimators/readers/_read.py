@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import os
+import re
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from omi_estimators.readers._detect import (
-    detect_binary_format,
-    detect_xml_format,
-    find_wfdb_header,
-    is_text,
-    is_wfdb_header,
-)
-from omi_estimators.readers._errors import ECGFileError, naming_file
-from omi_estimators.readers._record import ECGRecord
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
+from omi_estimators.readers._dicom import read_dicom
+from omi_estimators.readers._fields import parse_xml
+from omi_estimators.readers._hl7 import read_hl7
+from omi_estimators.readers._plain import read_plain
+from omi_estimators.readers._record import ECGFileError, ECGRecord, Source, naming_file
+from omi_estimators.readers._signals import read_edf, read_wfdb
+from omi_estimators.readers._vendors import read_mortara, read_muse, read_philips
 
 FORMATS = {
     "philips": "Philips SierraECG XML",
@@ -38,33 +32,36 @@ FORMATS = {
 }
 """Formats that are read, by the name that they have here."""
 
-# Those that say nothing of rate and unit.
-_PLAIN = ("csv", "npy", "npz", "mat")
+_READERS: dict[str, Callable[[Source], ECGRecord]] = {
+    "philips": read_philips,
+    "muse": read_muse,
+    "hl7": read_hl7,
+    "mortara": read_mortara,
+    "wfdb": read_wfdb,
+    "dicom": read_dicom,
+    "edf": read_edf,
+}
+_HEAD = 4096
 _LARGEST = 2**30
 
-
-@dataclass(frozen=True)
-class Source:
-    """What a reader of one format is given.
-
-    Attributes
-    ----------
-    path : Path
-        The file; of a WFDB record its header.
-    data : bytes
-        The whole file.
-    root : Element or None
-        Of an XML file, tags without namespaces.
-    sampling_rate, unit, leads : float, str and sequence of str, or None
-        What the caller says; only formats that do not say it themselves may use it.
-    """
-
-    path: Path
-    data: bytes
-    root: Element | None = None
-    sampling_rate: float | None = None
-    unit: str | None = None
-    leads: Sequence[str] | None = None
+# What is recognised and not read, with what to do about it.
+_REFUSED = {
+    b"%PDF": "it is a PDF, a picture of an ECG; export the waveform instead",
+    b"\x89PNG": "it is a picture; export the waveform instead",
+    b"\xff\xd8\xff": "it is a picture; export the waveform instead",
+    b"\x1f\x8b": "it is compressed by gzip; unpack it first",
+    b"7z\xbc\xaf": "it is a 7z archive; unpack it first",
+    b"ISHNE1.0": "it is an ISHNE Holter recording, which is not read here; convert it to WFDB or EDF",
+    b"\x89HDF\r\n\x1a\n": "it is an HDF5 file, as MATLAB's -v7.3; save it as -v7, or as an .npy file",
+}
+_XML_ROOTS = {
+    "restingecgdata": "philips",
+    "RestingECG": "muse",
+    "AnnotatedECG": "hl7",
+    "ECG": "mortara",
+}
+_HEADER_FIRST = re.compile(r"^(\S+?)(/\d+)?[ \t]+(\d+)([ \t]+[\d.eE+/()-]+){0,4}([ \t]+\S+){0,2}[ \t]*$")
+_HEADER_SIGNAL = re.compile(r"^\S+[ \t]+\d+(x\d+)?(:\d+)?(\+\d+)?([ \t].*)?$")
 
 
 def read_ecg(
@@ -123,13 +120,13 @@ def read_ecg(
 def _read(path: Path, sampling_rate: float | None, unit: str | None, leads: Sequence[str] | None) -> ECGRecord:
     """Return the record at `path`; an error does not name the file yet."""
     name, source = _open(path)
-    if name not in _PLAIN and leads is not None:
+    source = replace(source, sampling_rate=sampling_rate, unit=unit, leads=leads)
+    if name in _READERS and leads is not None:
         raise ECGFileError(f"it names its leads itself, being {FORMATS[name]}; leave out leads=")
-    module = importlib.import_module(f"omi_estimators.readers._{'plain' if name in _PLAIN else name}")
     with warnings.catch_warnings():
         # What libraries warn of here is either an error below, or no matter.
         warnings.simplefilter("ignore")
-        record: ECGRecord = module.read(replace(source, sampling_rate=sampling_rate, unit=unit, leads=leads))
+        record = _READERS[name](source) if name in _READERS else read_plain(source, name)
     if sampling_rate is not None and abs(record.sampling_rate - sampling_rate) > 1e-3 * sampling_rate:
         raise ECGFileError(
             f"it says that its sampling rate is {record.sampling_rate:g} Hz, but sampling_rate={sampling_rate:g} was "
@@ -141,7 +138,7 @@ def _read(path: Path, sampling_rate: float | None, unit: str | None, leads: Sequ
 def _open(path: Path) -> tuple[str, Source]:
     """Return the format of the file at `path`, and its content."""
     if not path.is_file():
-        header = find_wfdb_header(path)
+        header = _find_wfdb_header(path)
         if header is None:
             what = "it is a folder; give a file" if path.is_dir() else "there is no such file. Check the path"
             raise ECGFileError(what if path.is_dir() else f"{what} {path.as_posix()!r}")
@@ -153,19 +150,89 @@ def _open(path: Path) -> tuple[str, Source]:
         raise ECGFileError(f"it has {size / 2**30:.1f} GiB; an ECG of minutes has far less than 1 GiB")
     data = path.read_bytes()
     source = Source(path, data)
-    name = detect_binary_format(data[:4096])
+    name = _detect_binary_format(data[:_HEAD])
     if name == "xml":
-        from omi_estimators.readers._xml import parse_xml
-
         root = parse_xml(data)
-        return detect_xml_format(root.tag), replace(source, root=root)
+        if root.tag not in _XML_ROOTS:
+            raise ECGFileError(
+                f"it is XML with the root {root.tag[:40]!r}; read are {', '.join(map(repr, _XML_ROOTS))} "
+                "(Philips SierraECG, GE MUSE, HL7 aECG, Mortara)"
+            )
+        return _XML_ROOTS[root.tag], replace(source, root=root)
     if name is not None:
         return name, source
-    if is_wfdb_header(data[:65_536]):
+    if _is_wfdb_header(data[:65_536]):
         return "wfdb", source
-    header = find_wfdb_header(path)
+    header = _find_wfdb_header(path)
     if header is not None and path.suffix != ".csv":
         return "wfdb", Source(header, header.read_bytes())
-    if is_text(data[:4096]):
+    if not any(byte < 32 and byte not in b"\t\r\n\f" for byte in data[:_HEAD]):
         return "csv", source
     raise ECGFileError(f"it is of no known format; read are {', '.join(FORMATS.values())}")
+
+
+def _detect_binary_format(head: bytes) -> str | None:
+    """Return the format of a file that says in its first bytes what it is, None for text and the rest.
+
+    Parameters
+    ----------
+    head : bytes
+        The first 4096 bytes, or all of a shorter file.
+
+    Returns
+    -------
+    str or None
+        "npy", "npz", "mat", "dicom", "edf", "xml", or None.
+
+    Raises
+    ------
+    ECGFileError
+        If it is of a kind that is known and not read here.
+    """
+    for magic, reason in _REFUSED.items():
+        if head.startswith(magic):
+            raise ECGFileError(reason)
+    if head[16:22] == b"SCPECG":
+        raise ECGFileError(
+            "it is an SCP-ECG file, which no maintained Python library reads; export it as DICOM, HL7 aECG or XML"
+        )
+    if head.startswith(b"\x93NUMPY"):
+        return "npy"
+    if head.startswith(b"PK\x03\x04"):
+        return "npz"
+    if head.startswith(b"MATLAB 5.0"):
+        return "mat"
+    if head[128:132] == b"DICM" or _is_dicom_without_preamble(head):
+        return "dicom"
+    if head.startswith((b"0       ", b"\xffBIOSEMI")):
+        return "edf"
+    # The first sign of a text in any encoding.
+    is_xml = head.replace(b"\0", b"").lstrip(b"\xff\xfe\xef\xbb\xbf \t\r\n").startswith(b"<")
+    return "xml" if is_xml else None
+
+
+def _is_dicom_without_preamble(head: bytes) -> bool:
+    """Return whether the file begins with a DICOM element of group 2 or 8 and a known representation."""
+    return head[:2] in (b"\x02\x00", b"\x08\x00") and head[4:6] in (b"UL", b"UI", b"CS", b"DA", b"LO", b"SH", b"TM")
+
+
+def _is_wfdb_header(head: bytes) -> bool:
+    """Return whether a text is the header of a WFDB record: a record line, then a line for each signal."""
+    try:
+        text = head.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    first = _HEADER_FIRST.match(lines[0]) if lines else None
+    if first is None or (first[1].replace(".", "").isdecimal() and not re.fullmatch(r"\d+", first[1])):
+        return False
+    signals = lines[1 : 1 + min(int(first[3][:4]), len(lines) - 1)]
+    return bool(signals) and all(_HEADER_SIGNAL.match(line) for line in signals)
+
+
+def _find_wfdb_header(path: Path) -> Path | None:
+    """Return the header that lies beside `path`, a signal file or a record's name without suffix, None if none."""
+    for candidate in (path.with_name(path.name + ".hea"), path.with_suffix(".hea")):
+        if path.name and candidate != path and candidate.is_file():
+            return candidate
+    return None

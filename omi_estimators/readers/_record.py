@@ -1,9 +1,15 @@
-"""One ECG as a file gave it."""
+"""What a reader of a format is given, the record that it makes, and the one error that bad files raise."""
 
 from __future__ import annotations
 
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
+from xml.etree.ElementTree import Element
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +18,76 @@ from omi_estimators.leads import LEADS
 
 MEASUREMENTS = ("heart_rate", "pr", "p_duration", "qrs", "qt", "qtc", "p_axis", "qrs_axis", "t_axis")
 """Names of device measurements: beats/min, then ms, then degrees in the frontal plane."""
+
+_NO_XML = Element("none")
+
+
+class ECGFileError(ValueError):
+    """A file that cannot be read as a 12-lead ECG; the message names it, says why, and how to mend it.
+
+    Examples
+    --------
+    >>> from omi_estimators.readers import ECGFileError, read_ecg
+    >>> try:
+    ...     read_ecg("there/is/no/such.xml")
+    ... except ECGFileError as error:
+    ...     print(error)
+    such.xml: there is no such file. Check the path 'there/is/no/such.xml'.
+    """
+
+
+# What libraries raise on files cut short or scrambled. MemoryError is left out on purpose: running out of memory is no
+# fault of the file.
+DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+
+@contextmanager
+def naming_file(name: str) -> Iterator[None]:
+    """Make whatever goes wrong with a file an ECGFileError that names it."""
+    try:
+        yield
+    except ECGFileError as error:
+        text = " ".join(str(error).split())
+        raise ECGFileError(f"{name}: {text if text.endswith(('.', '!', '?')) else f'{text}.'}") from error
+    except DAMAGE as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ECGFileError(f"{name}: it is damaged, reading it ends in {type(error).__name__}: {reason}.") from error
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a reader of one format is given.
+
+    Attributes
+    ----------
+    path : Path
+        The file; of a WFDB record its header.
+    data : bytes
+        The whole file.
+    root : Element
+        Of an XML file, tags without namespaces.
+    sampling_rate, unit, leads : float, str and sequence of str, or None
+        What the caller says; only formats that do not say it themselves may use it.
+    """
+
+    path: Path
+    data: bytes
+    root: Element = _NO_XML
+    sampling_rate: float | None = None
+    unit: str | None = None
+    leads: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)

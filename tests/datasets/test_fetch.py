@@ -71,7 +71,7 @@ def server():
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr("omi_estimators.datasets._ptbxl_fetch._RETRIES", 0)
+    monkeypatch.setattr("omi_estimators.datasets._ptbxl._RETRIES", 0)
 
 
 def fetch(server, folder: Path, **keywords) -> Path:
@@ -128,7 +128,7 @@ def test_a_transfer_that_breaks_off_leaves_nothing_wrong(server, tmp_path):
 
 
 def test_a_transfer_that_breaks_off_once_is_tried_again(server, tmp_path, monkeypatch):
-    monkeypatch.setattr("omi_estimators.datasets._ptbxl_fetch._RETRIES", 2)
+    monkeypatch.setattr("omi_estimators.datasets._ptbxl._RETRIES", 2)
     monkeypatch.setattr("time.sleep", lambda seconds: server.cut.clear())
     server.cut = {"scp_statements.csv"}
     fetch(server, tmp_path)

@@ -13,7 +13,7 @@ from sklearn.model_selection import cross_val_score
 
 from omi_estimators.datasets import load_ptbxl
 from omi_estimators.leads import LEADS
-from omi_estimators.splits import OfficialFolds
+from omi_estimators.splits import make_splits
 
 wfdb = pytest.importorskip("wfdb")
 
@@ -152,33 +152,24 @@ def test_a_memory_map_holds_the_same(mini, tmp_path):
     np.testing.assert_array_equal(mapped, X)
 
 
-def test_the_official_folds_as_a_splitter(mini):
+def test_the_official_folds_are_a_list_for_every_cv(mini):
     ptbxl = load_ptbxl(mini, "mi_vs_rest")
-    splits = list(OfficialFolds(ptbxl.fold).split(ptbxl.X, groups=ptbxl.groups))
-    assert len(splits) == OfficialFolds(ptbxl.fold).get_n_splits() == 6
-    assert sorted(np.concatenate([test for _, test in splits]).tolist()) == list(range(8))
-    [(train, test)] = OfficialFolds(ptbxl.fold, test=[6], leave_out=[5]).split(ptbxl.X)
+    train, test = np.flatnonzero(ptbxl.fold <= 4), np.flatnonzero(ptbxl.fold == 6)
     assert ptbxl.fold[test].tolist() == [6, 6]
     assert set(ptbxl.fold[train].tolist()) == {1, 2, 3, 4}
-    scores = cross_val_score(
-        DummyClassifier(), np.zeros((8, 1)), ptbxl.y, cv=OfficialFolds(ptbxl.fold, test=[2, 6]), groups=ptbxl.groups
-    )
+    [(kept, tested)] = make_splits(ptbxl.X, ptbxl.y, groups=ptbxl.groups, cv=[(train, test)])
+    assert np.array_equal(kept, train)
+    assert np.array_equal(tested, test)
+    scores = cross_val_score(DummyClassifier(), np.zeros((8, 1)), ptbxl.y, cv=[(train, test)], groups=ptbxl.groups)
     assert scores.shape == (1,)
 
 
-@pytest.mark.parametrize(
-    ("given", "groups", "message"),
-    [
-        ({"fold": [1, 2, 3]}, None, "one value for each of the 4 records"),
-        ({"fold": [1, 1, 2, 2], "test": [3]}, None, "fold 3 has no record; there are 1, 2"),
-        ({"fold": [1, 1, 2, 2], "test": [2], "leave_out": [2]}, None, "both tested and left out"),
-        ({"fold": [1, 1, 2, 2], "test": [2], "leave_out": [1]}, None, "none is there for training"),
-        ({"fold": [1, 1, 2, 2]}, [7, 8, 8, 9], "has 1 patients in training and test, the first 8"),
-    ],
-)
-def test_folds_that_are_none(given, groups, message):
-    with pytest.raises(ValueError, match=message):
-        list(OfficialFolds(**given).split(np.zeros(4), groups=groups))
+def test_folds_that_share_a_patient_are_refused(mini):
+    ptbxl = load_ptbxl(mini, "mi_vs_rest")
+    cv = [(np.flatnonzero(ptbxl.fold <= 4), np.flatnonzero(ptbxl.fold == 6))]
+    shared = np.where(np.arange(8) == cv[0][1][0], ptbxl.groups[cv[0][0][0]], ptbxl.groups)
+    with pytest.raises(ValueError, match="has 1 patients in training and test"):
+        make_splits(ptbxl.X, ptbxl.y, groups=shared, cv=cv)
 
 
 def test_n_jobs_changes_nothing(mini):

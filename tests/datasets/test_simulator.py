@@ -10,10 +10,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from omi_estimators.datasets import make_omi_ecgs
-from omi_estimators.datasets._conditions import CONDITIONS, ventricular_beat
-from omi_estimators.datasets._heart import DOWER, INVERSE_DOWER, QRS, draw_hearts
-from omi_estimators.datasets._noise import draw_noise, quantise
-from omi_estimators.datasets._rhythm import VENTRICULAR_ECTOPIC, draw_rhythm
+from omi_estimators.datasets._heart import CONDITIONS, DOWER, INVERSE_DOWER, QRS, draw_hearts, ventricular_beat
+from omi_estimators.datasets._recording import VENTRICULAR_ECTOPIC, draw_noise, draw_rhythm, quantise
 
 # Median change of ST60 (microvolts, in the order of LEADS) by balloon occlusion, STAFF III study.
 _STAFF_III = {

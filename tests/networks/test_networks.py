@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from omi_estimators import networks
-from omi_estimators.classifiers._prediction import fold_batch_norm, pack_convolutions
+from omi_estimators.classifiers._prediction import fold_batch_norm, replace_layers
 
 N_PARAMETERS = {"ECGSmartNet": 6_991_682, "TemporalResNet18": 3_844_930, "ResNet18": 11_171_266}
 
@@ -108,7 +108,7 @@ def test_folded_batch_norm_predicts_the_same(network_class):
 def test_packed_convolutions_predict_the_same(network_class):
     network = network_class(width=16).eval().to(memory_format=torch.channels_last)
     packed = copy.deepcopy(network)
-    pack_convolutions(packed)
+    replace_layers(packed)
     x = torch.randn(4, 1, 12, 50)
     with torch.inference_mode():
         np.testing.assert_allclose(packed(x), network(x), atol=1e-6)
@@ -123,5 +123,5 @@ def test_only_plain_convolutions_are_packed():
     hooked.register_forward_hook(lambda *_: None)
     left = [same, hooked, mirrored, torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv2d(1, 2, 3))]
     network = torch.nn.Sequential(plain, *left)
-    pack_convolutions(network)
+    replace_layers(network)
     assert list(network)[1:] == left

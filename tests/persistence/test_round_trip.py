@@ -26,7 +26,7 @@ from skorch.callbacks import Callback
 
 import omi_estimators
 from omi_estimators import ECGSmartNetClassifier, LeadScaler, NeuroKitFeatures, load, make_fusion, save
-from omi_estimators.persistence import ModelVersionWarning, _versions, read_card
+from omi_estimators.persistence import ModelVersionWarning, _save, read_card
 from omi_estimators.persistence._container import CARD, MODEL, pack, read_bytes, unpack
 from omi_estimators.persistence._plain import iterate_parts
 from omi_estimators.persistence._trusted import TRUSTED_NAMES
@@ -256,7 +256,7 @@ def test_each_other_version_is_named(net, path, monkeypatch):
             raise metadata.PackageNotFoundError(name)
         return {"numpy": "9.9.9"}.get(name) or version(name)
 
-    monkeypatch.setattr(_versions.metadata, "version", other)
+    monkeypatch.setattr(_save.metadata, "version", other)
     monkeypatch.setattr(omi_estimators, "__version__", "9.0")
     with pytest.warns(ModelVersionWarning) as caught:
         loaded = load(path)

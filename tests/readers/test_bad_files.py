@@ -26,8 +26,8 @@ from readers.writers import (
 from omi_estimators.datasets import make_omi_ecgs
 from omi_estimators.leads import LEADS
 from omi_estimators.readers import ECGFileError, read_ecg
+from omi_estimators.readers._fields import to_millivolts
 from omi_estimators.readers._leads import find_lead
-from omi_estimators.readers._units import to_millivolts
 
 PLAIN = {"sampling_rate": 500, "unit": "mV"}
 

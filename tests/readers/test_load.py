@@ -13,6 +13,8 @@ from sklearn.pipeline import make_pipeline
 
 from omi_estimators import make_forest_pipeline, read_ecg
 from omi_estimators.datasets import make_omi_ecgs
+from omi_estimators.pipelines import ECGPipeline
+from omi_estimators.preprocessing import UnusableRecordWarning, judge
 from omi_estimators.readers import ECGFileError, ECGReader, UnreadableFileWarning, load_ecgs
 
 wfdb = pytest.importorskip("wfdb")
@@ -34,6 +36,13 @@ def write_wfdb(path: Path, signal: np.ndarray, rate: float, comments=()) -> Path
         write_dir=str(path.parent),
     )
     return path.with_suffix(".hea")
+
+
+def _reading_error(path: Path) -> str:
+    """Return what reading a file ends in."""
+    with pytest.raises(ECGFileError) as caught:
+        read_ecg(path)
+    return str(caught.value)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +90,7 @@ def test_processes_and_memory_map_change_nothing(files, tmp_path):
 
 
 def test_a_large_array_is_a_memory_map_by_itself(files, monkeypatch):
-    monkeypatch.setattr("omi_estimators.readers._load._MOST_BYTES", 1000)
+    monkeypatch.setattr("omi_estimators.readers._ecg_reader._MOST_BYTES", 1000)
     mapped, _ = load_ecgs(files[:2])
     assert isinstance(mapped, np.memmap)
     monkeypatch.undo()
@@ -171,6 +180,36 @@ def test_reader_keeps_a_row_for_a_bad_file(files, broken):
     assert np.isnan(X[1]).all()
     with pytest.raises(ECGFileError, match=r"letter\.xml"):
         ECGReader(on_error="raise").fit_transform([files[0], broken[1]])
+
+
+def test_a_pipeline_from_paths_says_why_a_file_is_not_judged(files, broken, ecgs):
+    forest = make_forest_pipeline(500, n_estimators=10, random_state=0)
+    paths, y = [*files, broken[0]], [*ecgs.y, 1]
+    from_paths = ECGPipeline([("read", ECGReader()), *clone(forest).steps])
+    with pytest.warns(UnusableRecordWarning, match=r"6 \(empty\.xml: it is empty"):
+        from_paths.fit(paths, y)
+    assert from_paths.n_unusable_ == 1
+    asked = [broken[1], files[0], broken[2]]
+    plain = make_pipeline(ECGReader(), clone(forest)).fit(files, ecgs.y)
+    from_arrays = clone(forest).fit(load_ecgs(files)[0], ecgs.y)
+    for model in (from_paths, plain):
+        prob, usable = judge(model, asked)
+        assert usable.mask.tolist() == [False, True, False]
+        assert usable.reasons[0].startswith("letter.xml: it is XML with the root 'letter'")
+        assert usable.reasons[2].startswith("absent.hea: there is no such file")
+        assert np.array_equal(prob[1], from_arrays.predict_proba(load_ecgs(files[:1])[0])[0])
+    with pytest.warns(UnusableRecordWarning, match=r"2 of 3 records .* 0 \(letter\.xml"):
+        assert np.array_equal(from_paths.predict_proba(asked)[[0, 2]], [from_paths.class_prior_] * 2)
+
+
+def test_measure_gives_what_transform_does_and_the_reasons(files, broken):
+    values, usable = ECGReader(duration=5).measure([files[0], broken[1]])
+    with pytest.warns(UnreadableFileWarning):
+        assert np.array_equal(values, ECGReader(duration=5).transform([files[0], broken[1]]), equal_nan=True)
+    assert usable.mask.tolist() == [True, False]
+    assert usable.reasons.tolist() == ["", _reading_error(broken[1])]
+    with pytest.raises(ECGFileError, match=r"letter\.xml"):
+        ECGReader(on_error="raise").measure([files[0], broken[1]])
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((2, 12, 500)), [1.5, 2.5], [["a", "b"]], "a.xml"])

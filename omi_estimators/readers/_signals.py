@@ -1,28 +1,24 @@
-"""WFDB records: a header as text, signals beside it."""
+"""Signals of stated names, rates and units: WFDB records (a header and files beside it), EDF and BDF."""
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omi_estimators.leads import LEADS
-from omi_estimators.readers._errors import ECGFileError, naming_file
-from omi_estimators.readers._fields import to_age, to_sex
-from omi_estimators.readers._leads import find_lead, make_signal, sort_by_lead
-from omi_estimators.readers._record import ECGRecord
-from omi_estimators.readers._units import to_millivolts
-
-if TYPE_CHECKING:
-    from omi_estimators.readers._read import Source
+from omi_estimators._validation import naming_package
+from omi_estimators.readers._fields import to_age, to_millivolts, to_sex
+from omi_estimators.readers._leads import arrange_leads, common_rate, find_lead, make_record
+from omi_estimators.readers._record import ECGFileError, ECGRecord, Source, naming_file
 
 _AGE = re.compile(r"<?\bage\b>?\s*[:=]?\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
 _SEX = re.compile(r"<?\b(?:sex|gender)\b>?\s*[:=]?\s*(\w+)", re.IGNORECASE)
@@ -32,7 +28,7 @@ _GAIN = re.compile(r"^([\d.eE+-]+)")
 _CHECKSUM = re.compile(r"\S+\s+\S+\s+\S+\s+\d+\s+-?\d+\s+-?\d+\s+(-?\d+)\b")
 
 
-def read(source: Source) -> ECGRecord:
+def read_wfdb(source: Source) -> ECGRecord:
     """Read a WFDB record.
 
     Parameters
@@ -62,23 +58,20 @@ def read(source: Source) -> ECGRecord:
                 shutil.copy(source.path.parent / name, folder)
             record, lines = _read_record(header)
     named, rate = _calibrate(record, lines, source.unit)
-    signal, derived, missing, notes = make_signal(named, rate)
     damaged = _find_damaged(record, lines)
-    if damaged:
-        notes += (f"The checksum in the header is not that of the samples: {', '.join(damaged)}. Damaged or edited?",)
+    said = f"The checksum in the header is not that of the samples: {', '.join(damaged)}. Damaged or edited?"
     comments = "\n".join(str(comment) for comment in record.comments or ())
     age, age_notes = to_age(_first(_AGE, comments))
-    return ECGRecord(
-        signal=signal,
-        sampling_rate=rate,
-        source_format="WFDB",
+    known = record.base_date is not None and record.base_time is not None
+    return make_record(
+        named,
+        rate,
+        "WFDB",
         age=age,
         sex=to_sex(_first(_SEX, comments)),
-        recording_time=_find_time(record),
+        recording_time=datetime.combine(record.base_date, record.base_time) if known else None,
         statements=tuple(text.strip() for text in _DIAGNOSIS.findall(comments)),
-        derived_leads=derived,
-        missing_leads=missing,
-        notes=notes + age_notes,
+        late_notes=((said,) if damaged else ()) + age_notes,
     )
 
 
@@ -113,29 +106,12 @@ def read_wfdb_leads(path: str | os.PathLike[str]) -> tuple[NDArray[np.float64], 
     >>> signal.shape, sampling_rate  # doctest: +SKIP
     ((12, 5000), 500.0)
     """
-    _import_wfdb()
     header = Path(f"{os.fspath(path)}.hea")
     with naming_file(header.name):
         if not header.is_file():
             raise ECGFileError(f"the header {header.name} is absent")
         named, rate = _calibrate(*_read_record(header, physical=True), None)
-        leads, _ = sort_by_lead(named)
-        signal = np.full((len(LEADS), max(map(len, leads.values()))), np.nan)
-        for lead, values in leads.items():
-            signal[LEADS.index(lead)] = values
-    return signal, rate
-
-
-def _import_wfdb() -> ModuleType:
-    try:
-        import wfdb
-    except ImportError as error:
-        raise ImportError(
-            "Reading WFDB records needs the package wfdb, which is not installed; "
-            "install it with: pip install omi-estimators[io]"
-        ) from error
-    module: ModuleType = wfdb
-    return module
+        return arrange_leads(named)[0], rate
 
 
 def _check_header(header: Path, folder: Path) -> tuple[list[str], int, list[str]]:
@@ -167,7 +143,9 @@ def _check_header(header: Path, folder: Path) -> tuple[list[str], int, list[str]
 def _read_record(header: Path, *, physical: bool = False) -> tuple[Any, list[str]]:
     """Return the record of a header, and the header's lines of its signals; if `physical`, without the counts."""
     _, n_samples, lines = _check_header(header, header.parent)
-    record = _import_wfdb().rdrecord(str(header)[: -len(".hea")], smooth_frames=False, physical=physical)
+    with naming_package("wfdb", "io", "Reading WFDB records"):
+        import wfdb
+    record = wfdb.rdrecord(str(header)[: -len(".hea")], smooth_frames=False, physical=physical)
     if not physical:
         record.e_p_signal = record.dac(expanded=True)
     for signal, per_frame in zip(record.e_p_signal, record.samps_per_frame, strict=True):
@@ -194,13 +172,12 @@ def _has_gain(line: str) -> bool:
 
 def _calibrate(record: Any, lines: list[str], unit: str | None) -> tuple[list[tuple[str, NDArray[np.float64]]], float]:
     """Return names and millivolts of the signals, and the rate of the leads among them."""
-    rates = set()
-    named = []
+    rates, named = [], []
     for column, name in enumerate(record.sig_name):
         if find_lead(name) is None:
             named.append((name, np.zeros(0)))
             continue
-        rates.add(float(record.fs) * record.samps_per_frame[column])
+        rates.append(float(record.fs) * record.samps_per_frame[column])
         values = np.asarray(record.e_p_signal[column], dtype=np.float64)
         if _has_gain(lines[column]):
             named.append((name, values * to_millivolts(record.units[column])))
@@ -212,9 +189,7 @@ def _calibrate(record: Any, lines: list[str], unit: str | None) -> tuple[list[tu
             # What the library assumed is taken back.
             counts = values * record.adc_gain[column] + record.baseline[column] - (record.adc_zero[column] or 0)
             named.append((name, counts * to_millivolts(unit)))
-    if len(rates) > 1:
-        raise ECGFileError(f"its leads have different sampling rates ({', '.join(f'{rate:g}' for rate in rates)} Hz)")
-    return named, rates.pop() if rates else float(record.fs)
+    return named, common_rate(rates)
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str | None:
@@ -222,8 +197,78 @@ def _first(pattern: re.Pattern[str], text: str) -> str | None:
     return None if found is None else found[1]
 
 
-def _find_time(record: Any) -> datetime | None:
-    """Return date and time of the recording, if the header has both."""
-    if record.base_date is None or record.base_time is None:
+def read_edf(source: Source) -> ECGRecord:
+    """Read an EDF, EDF+, BDF or BDF+ file.
+
+    Parameters
+    ----------
+    source : Source
+        The file. `unit` serves signals that state none.
+
+    Returns
+    -------
+    ECGRecord
+        The leads among its signals, by their labels.
+
+    Raises
+    ------
+    ECGFileError
+        If it is cut short, discontinuous, has no lead, leads of different rates or without a unit.
+    """
+    with naming_package("edfio", "io", "Reading EDF files"):
+        import edfio
+    name = "BDF" if source.data[:1] == b"\xff" else "EDF"
+    _check_edf_length(source.data, 3 if name == "BDF" else 2)
+    if source.data[192:197] in (b"EDF+D", b"BDF+D"):
+        raise ECGFileError("it is a discontinuous recording (EDF+D), in parts with gaps between; export one part")
+    file = (edfio.read_bdf if name == "BDF" else edfio.read_edf)(io.BytesIO(source.data))
+    rates, named = [], []
+    for signal in file.signals:
+        if find_lead(signal.label) is None:
+            named.append((signal.label, np.zeros(0)))
+            continue
+        rates.append(float(signal.sampling_frequency))
+        unit = signal.physical_dimension.strip() or source.unit
+        if not unit:
+            raise ECGFileError(f"its signal {signal.label} states no unit; give unit='uV' or 'mV' if you know it")
+        named.append((signal.label, np.asarray(signal.data, dtype=np.float64) * to_millivolts(unit)))
+    date = _attempt(lambda: file.recording.startdate) or _attempt(lambda: file.startdate)
+    time = None if date is None else datetime.combine(date, file.starttime)
+    age, age_notes = to_age(None, birth=_attempt(lambda: file.patient.birthdate), when=time)
+    code = _attempt(lambda: file.patient.code)
+    return make_record(
+        named,
+        common_rate(rates),
+        name,
+        age=age,
+        sex=to_sex(_attempt(lambda: file.patient.sex)),
+        patient_id=code if code not in ("", "X") else None,
+        recording_time=time,
+        late_notes=age_notes,
+    )
+
+
+def _check_edf_length(data: bytes, width: int) -> None:
+    """Raise an ECGFileError if the file is not as long as its header says, before anything is made of it."""
+    try:
+        n_header, n_records, n_signals = int(data[184:192]), int(data[236:244]), int(data[252:256])
+        duration = float(data[244:252])
+        start = 256 + 216 * n_signals
+        per_record = sum(int(data[start + 8 * i : start + 8 * i + 8]) for i in range(n_signals))
+    except ValueError as error:
+        raise ECGFileError("its header is not that of an EDF file; it is damaged or cut short") from error
+    if n_header != 256 * (n_signals + 1) or per_record < 1 or not duration > 0:
+        raise ECGFileError("its header contradicts itself; it is damaged")
+    expected = n_header + n_records * per_record * width
+    if n_records < 1 or len(data) < expected:
+        raise ECGFileError(f"its header says {n_records} blocks, {expected} bytes, but it has {len(data)}; it is cut")
+
+
+def _attempt(field: Callable[[], Any]) -> Any:
+    """Return a field of the header, None where it is left out or anonymised, for which the library has errors."""
+    from edfio import AnonymizedDateError
+
+    try:
+        return field()
+    except (AnonymizedDateError, ValueError):
         return None
-    return datetime.combine(record.base_date, record.base_time)
