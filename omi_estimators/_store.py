@@ -394,6 +394,9 @@ class _Inside:
                 return sys.modules.get(obj.__module__), obj.__qualname__
             case _ if isinstance(obj, _METHODS) or hasattr(type(obj), "cache_info"):
                 return type(obj), [getattr(obj, part, None) for part in ("fget", "fset", "fdel", "func", "__wrapped__")]
+            case BaseException():
+                # Some libraries have exceptions pickled with their traceback.
+                return type(obj), obj.args, vars(obj)
             case _ if _is_tensor(obj):
                 return _flatten(obj)
         if str(getattr(obj, "dtype", "")).startswith("str") and hasattr(obj, "to_numpy"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import importlib
 import os
@@ -293,6 +294,16 @@ def test_weights_belong_to_the_key():
     assert make_key(X, y, np.ones(4)) == make_key(X.copy(), y.copy(), np.ones(4))
     others = [(), (np.ones(4),), (np.ones(4, dtype=np.float32),), (np.arange(4.0),), (None,), (None, np.ones(4))]
     assert len({make_key(X, y, *weight) for weight in others}) == len(others)
+
+
+def test_an_exception_is_the_same_before_and_after_it_was_raised(monkeypatch):
+    # As tblib has it, which Dask brings along.
+    monkeypatch.setitem(copyreg.dispatch_table, RuntimeError, lambda error: (RuntimeError, (str(error.__traceback__),)))
+    error = RuntimeError("power")
+    before = make_key(error)
+    with pytest.raises(RuntimeError):
+        raise error
+    assert make_key(error) == before != make_key(RuntimeError("water"))
 
 
 def test_a_fitted_estimator_inside_belongs_to_the_key():
