@@ -143,8 +143,8 @@ def check_weights(sample_weight: ArrayLike | None, n_records: int) -> NDArray[np
         total = weight.sum()
     if not 0 < total <= _LARGEST_SUM:
         raise ValueError(
-            f"sample_weight must add up to a positive number of at most {_LARGEST_SUM:g}; its sum is {total}. Only "
-            "ratios of weights matter: divide them by their mean."
+            f"sample_weight must add up to a positive number of at most {_LARGEST_SUM:g}, not to zero; its sum is "
+            f"{total}. Only ratios of weights matter: divide them by their mean."
         )
     return weight
 

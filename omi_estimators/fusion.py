@@ -117,8 +117,7 @@ class FusionClassifier(CrossFittedClassifier, BaseComposition):
     --------
     >>> import numpy as np
     >>> from sklearn.ensemble import RandomForestClassifier
-    >>> from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.linear_model import LogisticRegression
     >>> from omi_estimators.fusion import FusionClassifier
     >>> rng = np.random.default_rng(0)
     >>> patients = np.arange(100) // 2

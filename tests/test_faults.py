@@ -59,16 +59,26 @@ def test_finished_folds_outlive_a_folder_that_is_read_only_or_full(tmp_path, rea
         assert judge_folds(tmp_path) == {"right": N_FOLDS}
 
 
-class Mortal(DummyClassifier):
-    """Counts its fits, and takes its process with it at one of them."""
+class Life:
+    """Counts fits; it cannot be pickled, so it is no part of what decides a result."""
 
     n_fits = 0
     dies_at = 0
 
+    def __reduce_ex__(self, protocol):
+        raise TypeError("a life is nobody else's")
+
+
+LIFE = Life()
+
+
+class Mortal(DummyClassifier):
+    """Counts its fits, and takes its process with it at one of them."""
+
     def fit(self, X, y):
-        type(self).n_fits += 1
-        if self.n_fits == self.dies_at:
-            type(self).dies_at = 0
+        LIFE.n_fits += 1
+        if LIFE.n_fits == LIFE.dies_at:
+            LIFE.dies_at = 0
             os.kill(os.getpid(), signal.SIGKILL)
         return super().fit(X, y)
 
@@ -81,19 +91,19 @@ def test_a_comparison_that_was_killed_goes_on_with_its_finished_folds(tmp_path, 
         given = {"groups": np.arange(60) // 2, "n_resamples": 20, "random_state": 0, "verbose": 0}
         return compare_estimators({"mortal": Mortal()}, X, y, cache_dir=cache_dir, **given).probabilities
 
-    monkeypatch.setattr(Mortal, "n_fits", 0)
-    monkeypatch.setattr(Mortal, "dies_at", 0)
+    monkeypatch.setattr(LIFE, "n_fits", 0)
+    monkeypatch.setattr(LIFE, "dies_at", 0)
     expected = compare(None)
-    n_folds = Mortal.n_fits
+    n_folds = LIFE.n_fits
     for dies_at in (3, 2):
-        Mortal.n_fits, Mortal.dies_at = 0, dies_at
+        LIFE.n_fits, LIFE.dies_at = 0, dies_at
         process = FORK.Process(target=compare, args=(tmp_path,))
         process.start()
         process.join()
         assert process.exitcode == -signal.SIGKILL
-    Mortal.n_fits, Mortal.dies_at = 0, 0
+    LIFE.n_fits, LIFE.dies_at = 0, 0
     pd.testing.assert_frame_equal(compare(tmp_path), expected)
-    assert Mortal.n_fits == n_folds - 3
+    assert LIFE.n_fits == n_folds - 3
 
 
 def test_the_cache_survives_a_kill_at_any_moment(tmp_path, make_ecg):

@@ -85,7 +85,7 @@ def load_ecgs(
         `missing_duration` (s filled with NaN), `age` (years), `sex` (0 male, 1 female), `patient_id`,
         `recording_time`, the device's measurements (`device_heart_rate`, …), `derived_leads`, `missing_leads`, `notes`
         and `error`, which is empty but with ``on_error="keep"``. ``table.attrs["skipped"]`` is the list of
-        (path, reason) of all files that could not be read.
+        (path, reason) of all files that could not be read, ``table.attrs["sampling_rate"]`` the rate of `X`.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def _load(
         rows.append({"path": str(path), **row})
     if not rows:
         raise ECGFileError(f"None of the {len(files)} files could be read; the first: {skipped[0][1]}")
-    return X[: len(rows)], _make_table(rows, skipped)
+    return X[: len(rows)], _make_table(rows, skipped=skipped, sampling_rate=sampling_rate)
 
 
 def _check_arguments(
@@ -226,7 +226,7 @@ def _describe_record(record: ECGRecord, missing_duration: float) -> dict[str, An
     }
 
 
-def _make_table(rows: list[dict[str, Any]], skipped: list[tuple[str, str]]) -> pd.DataFrame:
+def _make_table(rows: list[dict[str, Any]], **attrs: Any) -> pd.DataFrame:
     """Return the table of what was read."""
     import pandas as pd
 
@@ -235,7 +235,7 @@ def _make_table(rows: list[dict[str, Any]], skipped: list[tuple[str, str]]) -> p
     table = pd.DataFrame(rows).astype(dict.fromkeys(numbers, np.float64))
     # The devices' clocks may bear different time zones, or none.
     table["recording_time"] = table["recording_time"].astype(object).where(table["recording_time"].notna(), None)
-    table.attrs["skipped"] = skipped
+    table.attrs |= attrs
     return table
 
 

@@ -22,6 +22,7 @@ from omi_estimators.preprocessing import SignalQuality
 
 PACKAGE = Path(omi_estimators.__file__).parent
 
+
 class Calls(list):
     """What was asked for: it cannot be pickled, so it is no part of what decides a result."""
 
