@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-from omi_estimators._store import replace_file
-
 FORMAT = "omi_estimators model"
 FORMAT_VERSION = 1
 
@@ -246,6 +244,9 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
         )
     if not target.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {target.parent} to write {target.name} to; make it first.")
+    # What only reads a card does without the libraries of the store.
+    from omi_estimators._store import replace_file
+
     replace_file(target, data)
 
 

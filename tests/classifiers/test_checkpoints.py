@@ -21,26 +21,36 @@ from omi_estimators import ECGSmartNetClassifier, ResNet18Classifier
 TINY = {"width": 4, "blocks": (1, 1), "max_epochs": 6, "lr": 1e-2, "dropout": 0.3, "n_threads": 1, "random_state": 0}
 
 
-class PowerCut(Callback):
-    """Ends a fit in the middle of an epoch, counted from 1; set on the class, as it is no parameter of the fit."""
+class Power:
+    """What ends a fit, and when: it is pickled without its state, so that is no part of what decides a fit."""
 
     epoch = None
     epochs_seen = 0
     error = RuntimeError("power")
 
+    def __reduce_ex__(self, protocol):
+        return Power, ()
+
+
+POWER = Power()
+
+
+class PowerCut(Callback):
+    """Ends a fit in the middle of an epoch, counted from 1."""
+
     def on_epoch_begin(self, net, **kwargs):
-        type(self).epochs_seen += 1
+        POWER.epochs_seen += 1
 
     def on_batch_end(self, net, training, **kwargs):
-        if training and len(net.history) == self.epoch:
-            type(self).epoch = None
-            raise self.error
+        if training and len(net.history) == POWER.epoch:
+            POWER.epoch = None
+            raise POWER.error
 
 
 @pytest.fixture
 def make_classifier(tmp_path, monkeypatch):
-    monkeypatch.setattr(PowerCut, "epoch", None)
-    monkeypatch.setattr(PowerCut, "epochs_seen", 0)
+    monkeypatch.setattr(POWER, "epoch", None)
+    monkeypatch.setattr(POWER, "epochs_seen", 0)
 
     def make(cls=ECGSmartNetClassifier, **params):
         given = {"checkpoint_dir": tmp_path, "callbacks": [PowerCut()]}
@@ -51,11 +61,11 @@ def make_classifier(tmp_path, monkeypatch):
 
 def _cut(classifier, epoch, *args, **kwargs):
     """Fit until the power goes in an epoch."""
-    PowerCut.epoch = epoch
+    POWER.epoch = epoch
     with pytest.raises(RuntimeError, match="power"):
         classifier.fit(*args, **kwargs)
-    PowerCut.epoch = None
-    PowerCut.epochs_seen = 0
+    POWER.epoch = None
+    POWER.epochs_seen = 0
 
 
 def _assert_same(first, second, X):
@@ -103,7 +113,7 @@ def test_a_fit_cut_twice_ends_as_an_undisturbed_one(make_classifier, make_beats,
     _cut(make_classifier(**params), 3, X, y, **given)
     assert len(list(tmp_path.iterdir())) == 1
     resumed = make_classifier(**params).fit(X, y, **given)
-    assert PowerCut.epochs_seen == resumed.n_iter_ - 2
+    assert POWER.epochs_seen == resumed.n_iter_ - 2
     _assert_same(resumed, undisturbed, X)
     assert not list(tmp_path.iterdir())
     assert "checkpoint" not in dict(resumed.net_.callbacks_)
@@ -158,9 +168,9 @@ def test_nothing_else_goes_on_from_it(make_classifier, make_beats, tmp_path):
         (make_classifier(early_stopping=True), X, {"groups": groups, "sample_weight": weight}),
     ]
     for other, signals, given in others:
-        PowerCut.epochs_seen = 0
+        POWER.epochs_seen = 0
         other.set_params(max_epochs=1 if other.lr != TINY["lr"] else 6).fit(signals, y, **given)
-        assert PowerCut.epochs_seen == other.n_iter_
+        assert POWER.epochs_seen == other.n_iter_
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -169,23 +179,23 @@ def test_class_weights_of_other_labels_are_another_fit(make_classifier, make_bea
     classifier = make_classifier(class_weight={0: 5.0})
     _cut(classifier, 4, X, y)
     classifier.fit(X, y - 1)
-    assert PowerCut.epochs_seen == 6
+    assert POWER.epochs_seen == 6
 
 
 def test_what_changes_no_weight_is_the_same_fit(make_classifier, make_beats, capsys):
     X, y, _ = make_beats()
     _cut(make_classifier(), 4, X, y)
     make_classifier(verbose=1, correct_prior=False, on_interrupt="keep").fit(X, y)
-    assert PowerCut.epochs_seen == 3
+    assert POWER.epochs_seen == 3
     assert "6/6" in capsys.readouterr().err
 
 
 def test_a_finished_fit_is_trained_anew(make_classifier, make_beats):
     X, y, _ = make_beats()
     first = make_classifier().fit(X, y).predict_proba(X)
-    PowerCut.epochs_seen = 0
+    POWER.epochs_seen = 0
     np.testing.assert_array_equal(make_classifier().fit(X, y).predict_proba(X), first)
-    assert PowerCut.epochs_seen == 6
+    assert POWER.epochs_seen == 6
 
 
 def test_fine_tuning_goes_on_from_the_same_weights_only(make_classifier, make_beats):
@@ -195,27 +205,27 @@ def test_fine_tuning_goes_on_from_the_same_weights_only(make_classifier, make_be
     tuned = make_classifier(**given).fit(X, y)
     _cut(tuned, 4, X, y)
     fresh = make_classifier(**given).fit(X, y)
-    assert PowerCut.epochs_seen == 6
-    PowerCut.epochs_seen = 0
+    assert POWER.epochs_seen == 6
+    POWER.epochs_seen = 0
     for classifier in (fresh, tuned):
         _assert_same(classifier.fit(X, y), undisturbed, X)
-    assert PowerCut.epochs_seen == 3 + 6
+    assert POWER.epochs_seen == 3 + 6
 
 
 def test_ctrl_c_leaves_the_checkpoint(make_classifier, make_beats, tmp_path, monkeypatch):
     X, y, _ = make_beats()
     undisturbed = make_classifier(checkpoint_dir=None).fit(X, y)
-    monkeypatch.setattr(PowerCut, "error", KeyboardInterrupt)
-    PowerCut.epoch = 3
+    monkeypatch.setattr(POWER, "error", KeyboardInterrupt)
+    POWER.epoch = 3
     with pytest.raises(KeyboardInterrupt):
         make_classifier().fit(X, y)
-    PowerCut.epoch = 5
+    POWER.epoch = 5
     with pytest.warns(UserWarning, match="interrupted after 4 of 6 epochs"):
         kept = make_classifier(on_interrupt="keep").fit(X, y)
     assert kept.n_iter_ == 4
-    PowerCut.epoch, PowerCut.epochs_seen = None, 0
+    POWER.epoch, POWER.epochs_seen = None, 0
     _assert_same(make_classifier().fit(X, y), undisturbed, X)
-    assert PowerCut.epochs_seen == 2
+    assert POWER.epochs_seen == 2
     assert not list(tmp_path.iterdir())
 
 
@@ -241,7 +251,7 @@ def test_a_damaged_checkpoint_is_ignored(make_classifier, make_beats, tmp_path, 
     file.write_bytes(spoil(file.read_bytes()))
     with pytest.warns(UserWarning, match="is ignored .*damaged.*starts from the beginning"):
         again = make_classifier().fit(X, y)
-    assert PowerCut.epochs_seen == 6
+    assert POWER.epochs_seen == 6
     _assert_same(again, undisturbed, X)
 
 
@@ -254,7 +264,7 @@ def test_a_checkpoint_of_another_fit_is_ignored(make_classifier, make_beats, tmp
     other.replace(mine)
     with pytest.warns(UserWarning, match="belongs to another key"):
         make_classifier().fit(X, y)
-    assert PowerCut.epochs_seen == 6
+    assert POWER.epochs_seen == 6
 
 
 def test_two_fits_in_one_folder_do_not_disturb_each_other(make_classifier, make_beats, tmp_path, monkeypatch):
@@ -283,7 +293,7 @@ def test_a_folder_that_cannot_be_written_to_is_an_error_before_training(make_cla
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(OSError, match=r"checkpoint_dir=.* cannot be written to \(.*; give a folder"):
             make_classifier(checkpoint_dir=folder).fit(X, y)
-    assert PowerCut.epochs_seen == 0
+    assert POWER.epochs_seen == 0
 
 
 def test_a_disk_that_fills_up_is_a_warning_and_training_goes_on(make_classifier, make_beats, tmp_path):
@@ -326,7 +336,7 @@ def test_a_checkpoint_needs_a_seed_and_names(make_classifier, make_beats):
         make_classifier(callbacks=[locked]).fit(X, y)
     _cut(make_classifier(random_state=np.random.RandomState(3)), 3, X, y)
     make_classifier(random_state=np.random.RandomState(3)).fit(X, y)
-    assert PowerCut.epochs_seen == 4
+    assert POWER.epochs_seen == 4
 
 
 def test_what_a_callback_leaves_in_the_history_may_be_beyond_a_checkpoint(make_classifier, make_beats, monkeypatch):
@@ -358,7 +368,7 @@ def test_a_schedule_without_a_name_is_known_by_what_it_does(make_classifier, mak
 
     _cut(make(1.0), 3, X, y)
     make(factor).fit(X, y)
-    assert PowerCut.epochs_seen == (4 if factor == 1.0 else 6)
+    assert POWER.epochs_seen == (4 if factor == 1.0 else 6)
 
 
 def test_a_file_that_skorch_writes_is_no_other_fit(make_classifier, make_beats, tmp_path):
@@ -366,4 +376,4 @@ def test_a_file_that_skorch_writes_is_no_other_fit(make_classifier, make_beats, 
     kept = SavesParams(monitor=None, dirname=str(tmp_path / "skorch"), f_params=str(tmp_path / "params.pt"))
     _cut(make_classifier(callbacks=[kept, PowerCut()]), 3, X, y)
     make_classifier(callbacks=[kept, PowerCut()]).fit(X, y)
-    assert PowerCut.epochs_seen == 4
+    assert POWER.epochs_seen == 4

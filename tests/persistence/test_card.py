@@ -55,7 +55,7 @@ def test_headings_are_those_of_the_field(write):
         ("partly fitted", ["Records: 48", "Patients: not recorded"]),
         ("vote", ["Records: 24", "Prevalence: OMI: 0.5, normal: 0.5"]),
         ("tiers", ["Records: 24", "Patients: 12", "Prevalence: 0: 0.5, 1: 0.5"]),
-        ("fusion", ["Records: 14", "Patients: ", "sampling rate", "made of FusionClassifier, Pipeline"]),
+        ("fusion", ["Records: 14", "Patients: ", "sampling rate", "made of FusionClassifier, ECGPipeline"]),
         ("forest", ["Records: 14", "Patients: not recorded", "Prevalence: not recorded", "Classes: 0, 1"]),
         ("one per fold", ["Records: not recorded", "Classes: 0, 1"]),
         ("net", ["Records: 14", "12 leads and 1200 samples", "Sampling rate: 200 Hz"]),
