@@ -61,7 +61,7 @@ def test_compare_from_ptbxl_to_report(ptbxl, tmp_path, capsys):
     page = (out / "index.html").read_text(encoding="utf-8")
     assert "Not judged, and in no figure: 1, " in page
     assert "not occlusion MI" in page
-    for level in ("sex: female", "sex: male", "sex: missing", "age: 0 to 15"):
+    for level in ("sex: female", "sex: male", "sex: missing", "age: 0 to 18"):
         assert level in page
     assert "Damaged records skipped: 1." in page
     assert "SIMULATED" not in page
