@@ -35,6 +35,7 @@ SHARES = (0.5, 0.8, 0.9, 0.95)
 CORRELATIONS = (0.1, 0.3, 0.5, 0.7)
 FEW_PATIENTS = (15, 30, 100)
 RECORDS_EACH = 10
+N_SHARES = 3000
 
 
 class Sample(NamedTuple):
@@ -71,14 +72,16 @@ def run(data: Namespace) -> None:
 
 def print_shares() -> None:
     """Print the coverage of intervals of shares, for each true share over the correlations within patients."""
-    print(f"\nshares, {RECORDS_EACH} records per patient; coverage at correlations {CORRELATIONS} within patients")
+    print(
+        f"\nshares of {N_SHARES} data sets, {RECORDS_EACH} records per patient; coverage at correlations {CORRELATIONS}"
+    )
     for n_patients in FEW_PATIENTS:
         groups = np.repeat(np.arange(n_patients), RECORDS_EACH)
         for share in SHARES:
             row = []
             for correlation in CORRELATIONS:
                 rng = np.random.default_rng(0)
-                row.append(np.mean([holds(rng, share, correlation, groups) for _ in range(N_DATA_SETS)]))
+                row.append(np.mean([holds(rng, share, correlation, groups) for _ in range(N_SHARES)]))
             outside = [covered for covered in row if abs(covered - 0.95) > 0.015]
             remark = "" if not outside else "  (below 93.5 %)" if min(outside) < 0.95 else "  (above 96.5 %)"
             text = " ".join(f"{covered:.1%}" for covered in row)
