@@ -10,9 +10,8 @@ names                                                      known to work with
 ``sklearn.utils._param_validation``                        scikit-learn 1.9.0, 1.9.1
 ``sklearn.utils.metaestimators._BaseComposition``          scikit-learn 1.9.0, 1.9.1
 ``sklearn.utils._safe_indexing``                           scikit-learn 1.9.0, 1.9.1
-``sklearn.utils.validation._check_sample_weight``          scikit-learn 1.9.0, 1.9.1
+``sklearn.utils.validation._check_method_params``          scikit-learn 1.9.0, 1.9.1
 ``sklearn.utils.validation._num_samples``                  scikit-learn 1.9.0, 1.9.1
-``joblib.func_inspect.get_func_code``                      joblib 1.4.0 to 1.6.0
 ``joblib.externals.loky``: warnings, and the pool           joblib 1.4.0 to 1.6.0
 =========================================================  =========================
 
@@ -34,7 +33,6 @@ from typing import Any
 import joblib
 from joblib.externals.loky import reusable_executor
 from joblib.externals.loky.process_executor import BrokenProcessPool
-from joblib.func_inspect import get_func_code
 from sklearn.base import _fit_context as fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import _safe_indexing as safe_indexing
@@ -42,7 +40,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition as BaseComposition
 from sklearn.utils.parallel import Parallel
 from sklearn.utils.parallel import delayed as delayed
-from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _check_method_params as check_method_params
 from sklearn.utils.validation import _num_samples as num_samples
 
 # A dead worker is noticed within milliseconds, or never.

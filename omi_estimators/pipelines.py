@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -13,9 +13,9 @@ from sklearn.metrics import accuracy_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from omi_estimators._compat import StrOptions, fit_context, num_samples, safe_indexing
+from omi_estimators._compat import StrOptions, check_method_params, fit_context, num_samples
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators.preprocessing import Judgement, Usable, check_usable, measure_steps, report_unusable
 
@@ -124,6 +124,7 @@ class ECGPipeline(DocumentedMixin, Pipeline):
         """
         if y is None or hasattr(self.steps[-1][1], "transform"):
             return super().fit(X, y, **params)
+        check_consistent_length(X, y)
         self._validate_steps()
         routed = self._check_method_params(method="fit", props=params)
         labels, kept = np.asarray(y), np.arange(num_samples(X))
@@ -131,10 +132,11 @@ class ECGPipeline(DocumentedMixin, Pipeline):
         context = self._init_callback_context(max_subtasks=1)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         for name, step in self.steps[:-1]:
-            given = _take(routed[name].fit_transform, kept, len(reasons))
+            given = check_method_params(labels, routed[name].fit_transform, indices=kept)
             if hasattr(step, "measure"):
                 X, usable = step.fit(X, labels[kept], **given).measure(X, **given)
-                _report(step, usable, "left out of the fit")
+                consequence = "kept in the fit" if self.train_on_unusable else "left out of the fit"
+                report_unusable(usable, on_error=getattr(step, "on_error", "warn"), consequence=consequence)
                 if not self.train_on_unusable:
                     reasons[kept] = usable.reasons
                     X, kept = X[usable.mask], kept[usable.mask]
@@ -142,7 +144,7 @@ class ECGPipeline(DocumentedMixin, Pipeline):
             elif step not in (None, "passthrough"):
                 X = step.fit_transform(X, labels[kept], **given)
         name, final = self.steps[-1]
-        given = _take(routed[name].fit, kept, len(reasons))
+        given = check_method_params(labels, routed[name].fit, indices=kept)
         subcontext = context.subcontext(task_name="fit-final-estimator")
         with subcontext.propagate_callback_context(final):
             subcontext.call_on_fit_task_begin(estimator=self, X=X, y=labels[kept])
@@ -289,20 +291,6 @@ class ECGPipeline(DocumentedMixin, Pipeline):
             Share of records whose class `predict` names.
         """
         return float(accuracy_score(y, self.predict(X, **params), sample_weight=sample_weight))
-
-
-def _report(step: Any, usable: Usable, consequence: str) -> None:
-    report_unusable(usable, on_error=getattr(step, "on_error", "warn"), consequence=consequence)
-
-
-def _take(params: Mapping[str, Any], kept: NDArray[np.intp], n_records: int) -> dict[str, Any]:
-    """Return parameters of a fit for the records that are kept: those with a value for each record are cut."""
-    return {
-        name: value
-        if np.isscalar(value) or value is None or num_samples(value) != n_records
-        else safe_indexing(value, kept)
-        for name, value in params.items()
-    }
 
 
 def _rate_was_optional(make: Callable[P, T]) -> Callable[P, T]:

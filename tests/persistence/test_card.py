@@ -8,6 +8,7 @@ import sys
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from omi_estimators import ECGSmartNetClassifier, LeadScaler, load, save
@@ -82,6 +83,11 @@ def test_training_data_can_be_given(write):
     ("keywords", "match"),
     [
         ({"y": [0, 1], "groups": [1]}, r"got shapes \(2,\) and \(1,\)"),
+        ({"groups": ["a", None, "b"]}, "groups has missing patients, the first for record 1"),
+        (
+            {"groups": pd.array(["a", "b", pd.NA], dtype="string")},
+            "groups has missing patients, the first for record 2",
+        ),
         ({"y": []}, "one value for each"),
         ({"y": [[0, 1]]}, "one value for each"),
         ({"y": [0, 2]}, r"y has classes \[2\]"),
