@@ -15,7 +15,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-from omi_estimators import RiskTierClassifier, make_forest_pipeline, make_fusion, make_net_pipeline
+from omi_estimators import RiskTierClassifier, compare_estimators, make_forest_pipeline, make_fusion, make_net_pipeline
+from omi_estimators.cli import main
 from omi_estimators.datasets import make_omi_ecgs
 from omi_estimators.persistence import load, save
 from omi_estimators.preprocessing import BadLeadMasker, judge
@@ -161,6 +162,48 @@ def test_saved_and_pickled_models_answer_alike(models, ecgs, bad, tmp_path, name
     for copy in (load(tmp_path / "m.omi"), pickle.loads(pickle.dumps(models[name]))):
         np.testing.assert_array_equal(copy.predict_proba(X), models[name].predict_proba(X))
         assert judge(copy, X).usable.mask.tolist() == [False] * 3 + [True] * 2
+
+
+def test_a_comparison_leaves_them_out_and_the_rest_as_it_was(ecgs, bad, cache):
+    forest = {"forest": make_forest_pipeline(500, memory=cache, **FOREST)}
+    given = {"random_state": 0, "verbose": 0, "n_resamples": 20}
+    n = len(ecgs.y)
+    halves = np.arange(n) % 2
+    splits = [(np.flatnonzero(halves != side), np.flatnonzero(halves == side)) for side in (0, 1)]
+    clean = compare_estimators(forest, ecgs.X, ecgs.y, cv=splits, **given)
+    # One of them in each side, one in both in turn.
+    mixed = [(np.r_[splits[0][0], n], np.r_[n + 1, splits[0][1]]), (np.r_[n + 1, splits[1][0]], np.r_[splits[1][1], n])]
+    X, y = np.concatenate([ecgs.X, bad[:2]]), np.concatenate([ecgs.y, [1, 0]])
+    found = compare_estimators(forest, X, y, cv=mixed, **given)
+    np.testing.assert_array_equal(found.probabilities[:n], clean.probabilities)
+    assert found.table["roc_auc"].equals(clean.table["roc_auc"])
+    assert found.tiers["forest"][n:].tolist() == ["not judged"] * 2
+    assert found.counts["n_records"] == n
+    assert (found.reasons[n:] != "").all()
+    assert (found.reasons[:n] == "").all()
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
+def test_the_command_asks_once_and_says_why(models, ecgs, bad, tmp_path, capsys, order):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        save(models["tiers"], tmp_path / "m.omi")
+        save(models["plain"], tmp_path / "plain.omi")
+    records = [ecgs.X[0].copy(), bad[0], bad[2], ecgs.X[1].copy()]
+    # A lead that is flat is no reason, whatever warns of it.
+    records[0][8] = 0
+    for number, record in enumerate(records):
+        np.save(tmp_path / f"{number}.npy", record)
+    files = [str(tmp_path / f"{number}.npy") for number in order]
+    for name, model in (("m", models["tiers"]), ("plain", models["plain"])):
+        assert main(["predict", str(tmp_path / f"{name}.omi"), *files, "--file-rate", "500", "--unit", "mV"]) == 1
+        lines = capsys.readouterr().out.splitlines()
+        for number, line in zip(order, lines, strict=True):
+            if number in (1, 2):
+                assert f"{number}.npy  not judged: " in line
+            else:
+                expected = model.predict_proba(records[number][np.newaxis])[0, 1]
+                assert f"{number}.npy  {expected:.4f}" in line
 
 
 def test_a_frozen_model_knows_too(models, bad):
