@@ -172,16 +172,19 @@ class ECGPipeline(DocumentedMixin, Pipeline):
         Judgement
             Probabilities of shape (n_records, n_classes), and usable records with the reasons for the others.
         """
-        unknown = self.class_prior_ if self.unusable == "prior" else np.full(len(self.classes_), np.nan)
-        return Judgement(*self._answer("predict_proba", X, params, unknown))
+        return Judgement(*self._answer("predict_proba", X, params, self._prior()[np.newaxis]))
+
+    def _prior(self) -> NDArray[np.float64]:
+        """Return what is said of a record that cannot be judged."""
+        check_is_fitted(self)
+        return self.class_prior_ if self.unusable == "prior" else np.full(len(self.classes_), np.nan)
 
     def _answer(self, method: str, X: Any, params: dict[str, Any], unknown: Any) -> tuple[NDArray[Any], Usable]:
-        """Return what a method of the classifier answers for usable records, and `unknown` for the others."""
-        check_is_fitted(self)
+        """Return what a method of the classifier answers for usable records, and `unknown`, one row, for the others."""
         routed = process_routing(self, method, **params) if params else {}
         values, usable = measure_steps(self.steps[:-1], X, {name: found.transform for name, found in routed.items()})
         name, final = self.steps[-1]
-        answer = np.array([unknown] * len(usable.mask))
+        answer = np.repeat(unknown, len(usable.mask), axis=0)
         if usable.mask.any():
             given = routed[name][method] if routed else {}
             found = np.asarray(getattr(final, method)(values[usable.mask], **given))
@@ -247,8 +250,8 @@ class ECGPipeline(DocumentedMixin, Pipeline):
             logarithms) of what ``predict_proba`` says of it.
         """
         with np.errstate(divide="ignore"):
-            logs = np.log(self.class_prior_ if self.unusable == "prior" else np.full(len(self.classes_), np.nan))
-        return self._answer("decision_function", X, params, logs[1] - logs[0] if len(logs) == 2 else logs)[0]
+            logs = np.log(self._prior())[np.newaxis]
+        return self._answer("decision_function", X, params, logs[:, 1] - logs[:, 0] if logs.size == 2 else logs)[0]
 
     @available_if(_final_has("predict"))
     def predict(self, X: Any, **params: Any) -> NDArray[Any]:
@@ -266,7 +269,8 @@ class ECGPipeline(DocumentedMixin, Pipeline):
         ndarray of shape (n_records,)
             Class labels; of a record that cannot be judged the most frequent class of the training data.
         """
-        answer, usable = self._answer("predict", X, params, self.classes_[np.argmax(self.class_prior_)])
+        check_is_fitted(self)
+        answer, usable = self._answer("predict", X, params, self.classes_[[np.argmax(self.class_prior_)]])
         report_unusable(usable, on_error="warn", consequence="given the most frequent class")
         return answer
 

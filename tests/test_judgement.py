@@ -11,6 +11,7 @@ import pytest
 import sklearn
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import VotingClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
@@ -204,6 +205,27 @@ def test_the_command_asks_once_and_says_why(models, ecgs, bad, tmp_path, capsys,
             else:
                 expected = model.predict_proba(records[number][np.newaxis])[0, 1]
                 assert f"{number}.npy  {expected:.4f}" in line
+
+
+@pytest.mark.parametrize("words", [("no", "OMI occlusion"), ("a longer word", "b")])
+def test_labels_are_whole_words(ecgs, bad, cache, words):
+    y = np.array(words)[ecgs.y]
+    model = make_forest_pipeline(500, memory=cache, **FOREST).fit(ecgs.X, y)
+    assert (
+        model.predict(np.concatenate([ecgs.X, bad[:1]]))[:-1].tolist()
+        == model["forest"].predict(model[:-1].transform(ecgs.X)).tolist()
+    )
+    assert model.predict(bad).tolist() == [words[0]] * 3
+
+
+@pytest.mark.parametrize("ask", ["judge", "predict_proba", "predict", "score"])
+def test_before_fit(ecgs, ask):
+    given = (ecgs.X, ecgs.y) if ask == "score" else (ecgs.X,)
+    with pytest.raises(NotFittedError):
+        getattr(make_forest_pipeline(500), ask)(*given)
+    if ask != "judge":
+        with pytest.raises(NotFittedError):
+            getattr(make_net_pipeline(500), ask)(*given)
 
 
 def test_a_frozen_model_knows_too(models, bad):
