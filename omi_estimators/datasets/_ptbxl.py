@@ -513,6 +513,9 @@ def fetch_ptbxl(
     registry = {name: f"sha256:{sums[name]}" for name in wanted}
     store = pooch.create(path=folder, base_url=base_url, registry=registry, retry_if_failed=_RETRIES)
     downloader = pooch.HTTPDownloader(timeout=_TIMEOUT)
+    # Made here, since two threads of pooch that make the same folder at once end in an error.
+    for inner in {(folder / name).parent for name in wanted}:
+        inner.mkdir(parents=True, exist_ok=True)
     tasks = (delayed(_fetch)(store, name, downloader) for name in wanted)
     fetched = Parallel(n_jobs=n_jobs, require="sharedmem", return_as="generator_unordered")(tasks)
     for _ in tqdm(fetched, total=len(wanted), desc="PTB-XL", unit="file", file=sys.stderr, disable=not verbose):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -104,6 +105,14 @@ def test_what_is_there_is_not_fetched_again_and_what_is_damaged_is(server, tmp_p
     fetch(server, tmp_path)
     assert server.asked == {"SHA256SUMS.txt": 1, broken: 1, lost: 1}
     assert (tmp_path / broken).read_bytes() == _FILES[broken]
+
+
+def test_threads_do_not_make_folders(server, tmp_path, monkeypatch):
+    """Two that made the same one at once ended in an error."""
+    makedirs, makers = os.makedirs, []
+    monkeypatch.setattr(os, "makedirs", lambda *args, **keywords: (makers.append(args[0]), makedirs(*args, **keywords)))
+    fetch(server, tmp_path)
+    assert not [path for path in makers if "records500" in str(path)]
 
 
 def test_a_file_with_another_content_is_refused(server, tmp_path):
