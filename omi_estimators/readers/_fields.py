@@ -5,15 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from typing import Any
 from xml.etree.ElementTree import Element
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omi_estimators._validation import naming_package
-from omi_estimators.readers._record import ECGFileError
+from omi_estimators.readers._record import DAMAGE, ECGFileError
 
 # Both signs that look like a Greek mu, and the names of HL7 and DICOM.
 _MICROVOLTS = ("uv", "\N{MICRO SIGN}v", "\N{GREEK SMALL LETTER MU}v", "microv", "microvolt", "microvolts")
@@ -32,6 +33,37 @@ _STAMP = re.compile(
 # Beyond these a device's number means that it could not measure.
 _RANGES = {"heart_rate": (1, 500), "p_axis": (-360, 360), "qrs_axis": (-360, 360), "t_axis": (-360, 360)}
 _INTERVAL = (1, 3000)
+
+
+def read_aside(what: str, read: Callable[[], Any], notes: list[str]) -> Any:
+    """Return a field that the signal does not need, or None and a note if it cannot be read.
+
+    Parameters
+    ----------
+    what : str
+        The field, such as "recording time".
+    read : callable
+        Returns its value, or None where the file leaves it out.
+    notes : list of str
+        Gets one more if it is broken.
+
+    Returns
+    -------
+    object
+        The value, or None.
+    """
+    try:
+        return read()
+    except DAMAGE as error:
+        notes.append(f"The {what} cannot be read ({' '.join(str(error).split())[:80] or type(error).__name__}).")
+        return None
+
+
+def note_unread(what: str, text: object, value: object, notes: list[str]) -> None:
+    """Note a field that is there, `text`, and of which nothing could be made, so that `value` is None."""
+    said = " ".join(str(text).split()) if text is not None else ""
+    if said and value is None:
+        notes.append(f"The {what} cannot be read: {said[:40]!r}.")
 
 
 def to_millivolts(unit: object) -> float:

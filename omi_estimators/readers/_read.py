@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from omi_estimators.readers._dicom import read_dicom
 from omi_estimators.readers._fields import parse_xml
@@ -70,6 +71,8 @@ def read_ecg(
     sampling_rate: float | None = None,
     unit: str | None = None,
     leads: Sequence[str] | None = None,
+    start: float = 0.0,
+    duration: float | None = None,
 ) -> ECGRecord:
     """Read one ECG from a file of any known format.
 
@@ -87,6 +90,10 @@ def read_ecg(
         Of the values. Needed for plain numbers, and for files of other formats that leave it open.
     leads : sequence of str, optional
         The lead of each row or column of plain numbers; by default the names in the file.
+    start : float, default=0
+        Seconds to leave out at the beginning.
+    duration : float, optional
+        Seconds to read, by default all; of a Holter recording in WFDB or EDF no more than that is read.
 
     Returns
     -------
@@ -97,7 +104,10 @@ def read_ecg(
     ------
     ECGFileError
         A ValueError: if there is no such file, it is of no known format, cut short, damaged or contradictory, if it
-        lacks what is needed and was not given, or if its values cannot be millivolts of a heart.
+        lacks what is needed and was not given, if its values cannot be millivolts of a heart, or if what is asked
+        for would take more than 1 GiB of memory.
+    ValueError
+        If `start` or `duration` is not a number of seconds.
     ImportError
         If the library for its format is not installed (`pip install omi-estimators[io]`).
 
@@ -113,14 +123,18 @@ def read_ecg(
     <ECGRecord: NPY, 12 leads, 10 s at 500 Hz>
     """
     path = Path(path)
+    if not 0 <= start < float("inf") or not (duration is None or 0 < duration < float("inf")):
+        raise ValueError(f"start and duration must be seconds, from 0 on and above 0; got {start!r} and {duration!r}.")
+    asked = {"sampling_rate": sampling_rate, "unit": unit, "leads": leads, "start": start, "duration": duration}
     with naming_file(path.name):
-        return _read(path, sampling_rate, unit, leads)
+        return _read(path, asked)
 
 
-def _read(path: Path, sampling_rate: float | None, unit: str | None, leads: Sequence[str] | None) -> ECGRecord:
+def _read(path: Path, asked: dict[str, Any]) -> ECGRecord:
     """Return the record at `path`; an error does not name the file yet."""
     name, source = _open(path)
-    source = replace(source, sampling_rate=sampling_rate, unit=unit, leads=leads)
+    source = replace(source, **asked)
+    sampling_rate, leads = source.sampling_rate, source.leads
     if name in _READERS and leads is not None:
         raise ECGFileError(f"it names its leads itself, being {FORMATS[name]}; leave out leads=")
     with warnings.catch_warnings():
@@ -132,6 +146,10 @@ def _read(path: Path, sampling_rate: float | None, unit: str | None, leads: Sequ
             f"it says that its sampling rate is {record.sampling_rate:g} Hz, but sampling_rate={sampling_rate:g} was "
             "given; leave that out"
         )
+    if record.total_duration is None:
+        record = replace(record, total_duration=record.duration)
+        first, last = source.choose_part(record.signal.shape[1], record.sampling_rate)
+        record = replace(record, signal=record.signal[:, first:last])
     return record
 
 

@@ -36,8 +36,10 @@ class ECGFileError(ValueError):
     """
 
 
-# What libraries raise on files cut short or scrambled. MemoryError is left out on purpose: running out of memory is no
-# fault of the file.
+MOST_BYTES = 2**30
+"""What a file may hold once it is unpacked, in bytes of samples as they are stored or as float64, whichever is more."""
+
+# What libraries raise on files cut short or scrambled.
 DAMAGE = (
     ArithmeticError,
     AssertionError,
@@ -64,6 +66,17 @@ def naming_file(name: str) -> Iterator[None]:
     except DAMAGE as error:
         reason = " ".join(str(error).split())[:200]
         raise ECGFileError(f"{name}: it is damaged, reading it ends in {type(error).__name__}: {reason}.") from error
+    except MemoryError as error:
+        raise ECGFileError(f"{name}: reading it takes more memory than there is; give duration= in seconds.") from error
+
+
+def check_size(n_bytes: float, what: str) -> None:
+    """Raise an ECGFileError before `what`, such as "its array", is made of so many bytes."""
+    if not n_bytes <= MOST_BYTES:
+        raise ECGFileError(
+            f"{what} would take {n_bytes / 2**30:.3g} GiB; at most {MOST_BYTES / 2**30:g} GiB are read at once. "
+            "If it is a long recording, give duration= (and start=) in seconds"
+        )
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,9 @@ class Source:
         Of an XML file, tags without namespaces.
     sampling_rate, unit, leads : float, str and sequence of str, or None
         What the caller says; only formats that do not say it themselves may use it.
+    start, duration : float, float or None
+        The part that is wanted, in seconds. Formats of long recordings read that alone, by `choose_part`; of the
+        others the whole is read, and cut afterwards.
     """
 
     path: Path
@@ -88,6 +104,21 @@ class Source:
     sampling_rate: float | None = None
     unit: str | None = None
     leads: Sequence[str] | None = None
+    start: float = 0.0
+    duration: float | None = None
+
+    def choose_part(self, n_samples: int, sampling_rate: float) -> tuple[int, int]:
+        """Return the first sample that is wanted of `n_samples`, and the one after the last.
+
+        Raises an ECGFileError if there is none, or more than is read at once.
+        """
+        first = round(self.start * sampling_rate)
+        if not first < n_samples:
+            raise ECGFileError(f"it has {n_samples / sampling_rate:g} s, so nothing from {self.start:g} s on")
+        last = n_samples if self.duration is None else first + round(self.duration * sampling_rate)
+        last = min(max(last, first + 1), n_samples)
+        check_size(8.0 * len(LEADS) * (last - first), f"its {len(LEADS)} leads of {n_samples} samples")
+        return first, last
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -121,6 +152,8 @@ class ECGRecord:
         Leads that are NaN in `signal`.
     notes : tuple of str
         What reading changed or found odd.
+    total_duration : float or None
+        Length of the whole recording in seconds, of which `signal` may be a part.
     """
 
     signal: NDArray[np.float64]
@@ -135,6 +168,7 @@ class ECGRecord:
     derived_leads: tuple[str, ...] = ()
     missing_leads: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    total_duration: float | None = None
 
     @property
     def duration(self) -> float:
