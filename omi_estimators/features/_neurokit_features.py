@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from omi_estimators._compat import num_samples
-from omi_estimators.features._catalogue import catalogue, feature_names
+from omi_estimators.features._atrial import atrial_evidence, fibrillation_probability
+from omi_estimators.features._catalogue import CATALOGUE_VERSION, catalogue, feature_names
 from omi_estimators.features._delineate import DelineatedBeat, can_tell_spikes, delineate, remove_pacing_spike
 from omi_estimators.features._measures import (
     measure_components,
@@ -128,7 +129,7 @@ def match_covariates(covariates: ArrayLike | Any, names: tuple[str, ...], n_reco
 
 
 # The beat reaches from before the P wave to after the T wave (s).
-_BEFORE, _AFTER = 0.45, 0.7
+_BEFORE, _AFTER = 0.55, 0.7
 
 
 def measure_record(record: ArrayLike, sampling_rate: float) -> NDArray[np.float64]:
@@ -189,6 +190,7 @@ def _measure_beats(
     beat = delineate_average(average, sampling_rate)
     filled = fill_gaps(filtered)[0]
     measured: dict[str, Any] = measure_rhythm(average, sampling_rate)
+    measured["atrial_fibrillation"] = beat.atrial_fibrillation
     spike_end = remove_pacing_spike(average.waveform[beat.present], sampling_rate, average.r_index)[1]
     measured["paced"] = float(spike_end > 0) if can_tell_spikes(sampling_rate) else np.nan
     measured |= measure_variability(filled, average, beat)
@@ -217,7 +219,7 @@ def delineate_average(average: AverageBeat, sampling_rate: float) -> DelineatedB
     Parameters
     ----------
     average : AverageBeat
-        From 0.45 s before to 0.7 s after R.
+        From at least 0.45 s before to 0.7 s after R.
     sampling_rate : float
         In Hz.
 
@@ -230,9 +232,13 @@ def delineate_average(average: AverageBeat, sampling_rate: float) -> DelineatedB
     # A short RR bounds the search for P and T safely; an early beat must not.
     typical_rr = float(np.quantile(rr, 0.2)) if rr.size else 0.8
     present = np.ptp(average.waveform, axis=1) > 0
-    points = delineate(average.waveform[present], sampling_rate, r_index=average.r_index, rr=typical_rr)
+    leads = average.waveform[present]
+    points = delineate(leads, sampling_rate, r_index=average.r_index, rr=typical_rr)
+    fibrillation = fibrillation_probability(atrial_evidence(leads, points, sampling_rate, rr))
+    if fibrillation > 0.5:
+        points = delineate(leads, sampling_rate, r_index=average.r_index, rr=typical_rr, p_wave=False)
     usual_rr = float(np.median(rr)) if rr.size else np.nan
-    return DelineatedBeat(average.waveform, present, points, sampling_rate, usual_rr)
+    return DelineatedBeat(average.waveform, present, points, sampling_rate, usual_rr, fibrillation)
 
 
 def _to_row(measured: Mapping[str, Any], present: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -295,6 +301,8 @@ class NeuroKitFeatures(RecordTransformer):
         Number of samples of a record seen in ``fit``.
     groups_ : tuple of str or None
         Groups of features that `fit` chose; a later ``set_params(include=...)`` changes them in the next fit only.
+    catalogue_version_ : int
+        Of the catalogue in ``fit``: a model that was saved before measures were added goes on without them.
     covariate_names_ : tuple of str
         Columns of the covariates seen in ``fit``; empty without any.
 
@@ -309,7 +317,7 @@ class NeuroKitFeatures(RecordTransformer):
     measure with group, unit and meaning; so does ``docs/features.md``. The groups:
 
     ========== =====================================================================================
-    rhythm     heart rate, its variability, differences from beat to beat
+    rhythm     heart rate, its variability, atrial fibrillation, differences from beat to beat
     intervals  P, PR, QRS, QT, JT, T peak to T end; ventricular activation time
     axes       of P, QRS, ST and T in the frontal and horizontal plane, QRS-T angles
     amplitudes P wave and QRS complex in each lead: heights, durations, areas
@@ -345,7 +353,7 @@ class NeuroKitFeatures(RecordTransformer):
     >>> ecgs = make_omi_ecgs(n_patients=3, random_state=0)
     >>> features = NeuroKitFeatures(sampling_rate=500).set_output(transform="pandas").fit_transform(ecgs.X)
     >>> features.shape[1]
-    558
+    559
     >>> bool(features["qrs_duration"].between(50, 200).all())
     True
     """
@@ -399,6 +407,7 @@ class NeuroKitFeatures(RecordTransformer):
         feature_names(include=self._groups())
         super().fit(X)
         self.groups_ = self._groups()
+        self.catalogue_version_ = CATALOGUE_VERSION
         self.covariate_names_ = () if covariates is None else read_covariates(covariates, num_samples(X))[0]
         return self
 
@@ -469,13 +478,17 @@ class NeuroKitFeatures(RecordTransformer):
         for index, (row, of_rate, reason) in enumerate(self._map(measure_or_reason, records)):
             features[index], evidence[index], reasons[index] = row, of_rate, reason
         warn_of_rate(evidence, self.sampling_rate)
-        chosen = set(feature_names(self._n_leads, self._fitted_groups()))
+        chosen = set(self._fitted_names())
         values = np.hstack([features[:, [name in chosen for name in names]], beside])
         return Measured(values, Usable.from_reasons(reasons))
 
     def _fitted_groups(self) -> tuple[str, ...] | None:
         """Return the groups that `fit` saw; of a model that version 0.1.0 saved, those of its parameter."""
         return vars(self).get("groups_", self._groups())
+
+    def _fitted_names(self) -> list[str]:
+        """Return the features that `fit` chose, of the catalogue as it was then; version 0.1.0 did not number it."""
+        return feature_names(self._n_leads, self._fitted_groups(), vars(self).get("catalogue_version_", 1))
 
     def _groups(self) -> tuple[str, ...] | None:
         """Return the groups to include as a tuple, None for all."""
@@ -513,4 +526,4 @@ class NeuroKitFeatures(RecordTransformer):
             Names, in the order of the columns of ``transform``.
         """
         check_is_fitted(self)
-        return np.array([*feature_names(self._n_leads, self._fitted_groups()), *self.covariate_names_], dtype=object)
+        return np.array([*self._fitted_names(), *self.covariate_names_], dtype=object)
