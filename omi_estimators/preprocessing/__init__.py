@@ -25,7 +25,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
             "measure_steps",
             "report_unusable",
         ],
-        "_resample": ["fill_gaps", "recorded_span", "resample_ecg"],
+        "_resample": ["cut_windows", "fill_gaps", "recorded_span", "resample_ecg"],
         "_scale": ["LeadScaler", "scale_leads"],
         "_signal_quality": [
             "LEAST_QUALITY_RATE",
