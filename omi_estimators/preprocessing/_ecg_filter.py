@@ -25,7 +25,7 @@ from omi_estimators.preprocessing._resample import resample_ecg
 class ECGFilter(WaveformTransformer):
     """Remove baseline wander, high-frequency noise and mains hum, without shifting any wave in time.
 
-    On request it takes the spikes of pacemakers out first, and resamples last.
+    First it takes the spikes of pacemakers out, which a filter would smear over the beat; on request it resamples last.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class ECGFilter(WaveformTransformer):
     notch : tuple of float, "auto" or None, default=(50.0, 60.0)
         Mains frequencies in Hz; each at or above the Nyquist frequency is left out. With "auto" only those whose
         hum is found in a record (`find_mains`).
-    pacing : {"keep", "remove"}, default="keep"
+    pacing : {"remove", "keep"}, default="remove"
         Whether to replace the spikes of pacemakers by straight lines (`remove_pacing_spikes`) before filtering.
     output_rate : float or None, default=None
         Samples per second of the result, in Hz (`resample_ecg`); None leaves them as they are. What follows in a
@@ -80,7 +80,7 @@ class ECGFilter(WaveformTransformer):
         "highpass": [Interval(Real, 0, None, closed="neither"), None],
         "lowpass": [Interval(Real, 0, None, closed="neither"), None],
         "notch": [tuple, list, StrOptions({"auto"}), None],
-        "pacing": [StrOptions({"keep", "remove"})],
+        "pacing": [StrOptions({"remove", "keep"})],
         "output_rate": [Interval(Real, 0, None, closed="neither"), None],
     }
 
@@ -91,7 +91,7 @@ class ECGFilter(WaveformTransformer):
         highpass: float | None = 0.5,
         lowpass: float | None = 100.0,
         notch: tuple[float, ...] | str | None = (50.0, 60.0),
-        pacing: str = "keep",
+        pacing: str = "remove",
         output_rate: float | None = None,
     ):
         self.sampling_rate = sampling_rate

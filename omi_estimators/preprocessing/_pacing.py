@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.signal import find_peaks
+from scipy.ndimage import maximum_filter1d
 
-from omi_estimators.preprocessing._average import find_r_peaks
+from omi_estimators.preprocessing._peaks import find_r_peaks
 from omi_estimators.preprocessing._resample import cut_windows, fill_gaps
 
 # A spike stands above what lies so far (s) before it and so far after it, between which it may last for two samples at
 # 250 Hz; no two are nearer to each other than the third.
 _RISE, _FALL, _APART = 0.004, 0.0061, 0.01
-# Its height (mV, root mean square over leads) is so many times what is usual for the record's noise. It comes out of
-# rest: it is also several times what the leads move by in as short a time in the 22 ms before it, as no peak of a QRS
-# complex is, whose own upstroke goes before. Rest is never less than the noise of a good record.
-_LEAST_NOISE_RATIO, _REST = 4.0, 0.022
+# Its height (mV, root mean square over leads) is so many times what the leads usually move by in that time. It comes
+# out of rest: it is also several times what the leads move by in as short a time in the 22 ms before it, as no peak of
+# a QRS complex is, whose own upstroke goes before. Rest is never less than the noise of a good record.
+_LEAST_NOISE_RATIO, _REST = 2.0, 0.022
 # Least height, least rest (mV) and how many times it that is, in three leads or more and in fewer, which prove less.
 _OF_SEVERAL, _OF_FEW, _SEVERAL = (0.05, 0.01, 3.0), (0.15, 0.02, 6.0), 3
 # Where it is as many times the rest as this, nobody doubts it. Of others just before R (s), where a Q wave is, the same
@@ -30,8 +30,8 @@ _LEAST_COSINE = 0.8
 # them; and no further before R than that (s).
 _SAME_DELAY, _SAME_INTERVAL, _MOST, _LONGEST_DELAY = 0.012, 0.03, 0.6, 0.4
 _SHORTEST_INTERVAL = 0.24
-# So many make a pacemaker, and for this share of the beats: a clear spike, and one that is not.
-_FEWEST, _CLEAR_SHARE, _SHARE = 3, 0.2, 0.6
+# So many make a pacemaker, and for this share of the beats: clear spikes, and others; and no more for each beat.
+_FEWEST, _CLEAR_SHARE, _SHARE, _MOST_A_BEAT = 3, 0.2, 0.6, 3
 # Of all that looks like a spike, at least this share belongs to it; the rest is noise, of which there is too much else.
 _LEAST_OF_ALL = 0.3
 # A spike lasts while the leads move by more than this share of their fastest, at most so long (s) before and after its
@@ -136,23 +136,34 @@ def _find_sharp(
     peak below both of them; 0 for what is no peak in that lead.
     """
     reach, fallen, rest = (round(seconds * sampling_rate) for seconds in (_RISE, _FALL, _REST))
+    least_height, least_rest, least_ratio = _OF_SEVERAL if len(leads) >= _SEVERAL else _OF_FEW
     steps = leads[:, reach:] - leads[:, :-reach]
     speed = np.sqrt(np.einsum("lt,lt->t", steps, steps) / len(leads))
-    rise, fall = steps[:, :-fallen], leads[:, reach:-fallen] - leads[:, reach + fallen :]
+    # The steps that end before that of a peak begins.
+    fastest = maximum_filter1d(speed, rest, origin=(rest - 1) // 2, mode="nearest")
+    before = np.maximum(np.pad(fastest, (reach + 1, 0), mode="edge")[: len(speed)], least_rest)
+    least = max(least_height, _LEAST_NOISE_RATIO * float(np.median(speed[::3])))
+    starts = np.flatnonzero(speed[:-fallen] >= np.maximum(least, least_ratio * before[:-fallen]))
+    places = starts + reach
+    rise, fall = steps[:, starts], leads[:, places] - leads[:, places + fallen]
     heights = np.where(rise * fall > 0, np.where(np.abs(rise) < np.abs(fall), rise, fall), 0.0)
-    size = np.sqrt(np.einsum("lt,lt->t", heights, heights) / len(leads))
-    least_height, least_rest, least_ratio = _OF_SEVERAL if len(leads) >= _SEVERAL else _OF_FEW
-    least = max(least_height, _LEAST_NOISE_RATIO * float(np.median(size[::3])))
-    peaks = find_peaks(np.pad(size, 1), height=least, distance=max(reach, round(_APART * sampling_rate)))[0] - 1
-    # A step from two reaches before a peak, or from earlier, ends a reach before the peak or earlier: in its rest.
-    before = np.array([speed[max(0, peak - reach - rest) : max(1, peak - reach)].max() for peak in peaks])
-    ratios = size[peaks] / np.maximum(before, least_rest)
-    sharp = ratios >= least_ratio
-    places, heights = peaks[sharp] + reach, heights[:, peaks[sharp]]
+    sizes = np.sqrt(np.mean(heights**2, axis=0))
+    ratios = sizes / before[starts]
+    sharp = _largest_of_neighbours(
+        places, np.where((sizes >= least) & (ratios >= least_ratio), sizes, 0.0), _APART * sampling_rate
+    )
+    places, heights = places[sharp], heights[:, sharp]
     # Of two samples that are as high, noise made one the peak; a spike stands where it rises.
     near = places + np.arange(-reach, 2)[:, np.newaxis]
     rises = np.einsum("ln,ltn->tn", heights, leads[:, near] - leads[:, near - 1])
     return places + np.argmax(rises, axis=0) - reach, heights, ratios[sharp]
+
+
+def _largest_of_neighbours(places: NDArray[np.intp], sizes: NDArray[np.float64], apart: float) -> NDArray[np.intp]:
+    """Return which of `places` are the largest of those that follow each other within `apart`, sizes of 0 left out."""
+    kept = np.flatnonzero(sizes)
+    groups = np.split(kept, np.flatnonzero(np.diff(places[kept]) >= apart) + 1) if len(kept) else []
+    return np.array([group[np.argmax(sizes[group])] for group in groups], dtype=np.intp)
 
 
 def _group_alike(heights: NDArray[np.float64]) -> list[NDArray[np.intp]]:
@@ -180,19 +191,30 @@ def _is_pacing(
     """Return whether sharp peaks come as a pacemaker's spikes do: before the R peaks, or in equal intervals."""
     is_clear = bool(np.median(ratios) >= _CLEAR_RATIO)
     least_share = _CLEAR_SHARE if is_clear else _SHARE
-    if len(places) < _FEWEST or not least_share * len(peaks) <= len(places) <= 2 * max(len(peaks), _FEWEST):
+    if len(places) < _FEWEST or not least_share * len(peaks) <= len(places) <= _MOST_A_BEAT * max(len(peaks), _FEWEST):
         return False
     delays = np.append(peaks, np.iinfo(np.intp).max // 2)[np.searchsorted(peaks, places)] - places
-    delay = float(np.median(delays)) / sampling_rate
+    # Before the atria and before the ventricles.
+    first = _find_mode(delays, _SAME_DELAY * sampling_rate)
+    second = _find_mode(delays[~first], _SAME_DELAY * sampling_rate)
+    delay = float(np.median(delays[first])) / sampling_rate
     if not is_clear and delay <= _BEFORE_R and not (np.median(sizes) >= _HIGHER and np.median(ratios) >= _HIGHER_RATIO):
         return False
-    before_beats = np.abs(delays - np.median(delays)) <= _SAME_DELAY * sampling_rate
-    if delay <= _LONGEST_DELAY and before_beats.sum() >= max(_FEWEST, _MOST * len(places)):
+    n_before_beats = first.sum() + (second.sum() if second.sum() >= _FEWEST else 0)
+    if delay <= _LONGEST_DELAY and n_before_beats >= max(_FEWEST, _MOST * len(places)):
         return True
     intervals = np.diff(places)
     usual = np.median(intervals)
     regular = np.abs(intervals - usual) <= _SAME_INTERVAL * usual
     return bool(usual >= _SHORTEST_INTERVAL * sampling_rate and regular.sum() >= max(_FEWEST, _MOST * len(intervals)))
+
+
+def _find_mode(values: NDArray[np.intp], tolerance: float) -> NDArray[np.bool_]:
+    """Return which of `values` lie within `tolerance` of the place that has most of them around it."""
+    ordered = np.sort(values)
+    counts = np.searchsorted(ordered, ordered + 2 * tolerance, side="right") - np.arange(len(ordered))
+    lowest = ordered[np.argmax(counts)] if len(ordered) else 0
+    return (values >= lowest) & (values <= lowest + 2 * tolerance)
 
 
 def _find_extent(

@@ -33,7 +33,7 @@ def recorded_span(values: NDArray[np.floating[Any]]) -> slice:
     >>> recorded_span(np.array([[np.nan, 1.0, 2.0, np.nan]]))
     slice(1, 3, None)
     """
-    if np.isfinite(values[..., 0]).any() and np.isfinite(values[..., -1]).any():
+    if values.dtype.kind in "iu" or (np.isfinite(values[..., 0]).any() and np.isfinite(values[..., -1]).any()):
         return slice(0, values.shape[-1])
     there = np.flatnonzero(~np.isnan(values).all(axis=tuple(range(values.ndim - 1))))
     return slice(int(there[0]), int(there[-1]) + 1) if there.size else slice(0, values.shape[-1])
