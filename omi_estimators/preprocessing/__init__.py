@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_filter": ["filter_ecg", "find_mains"],
         "_limb_leads": ["limb_lead_reversal"],
         "_mask": ["BadLeadMasker"],
-        "_pacing": ["remove_pacing_spikes"],
+        "_pacing": ["LEAST_PACING_RATE", "remove_pacing_spikes"],
         "_peaks": ["find_r_peaks"],
         "_rate": ["SamplingRateWarning", "likely_sampling_rate", "rate_evidence", "warn_of_rate"],
         "_records": [

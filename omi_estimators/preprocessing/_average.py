@@ -20,9 +20,9 @@ _MATCH_HALF_WIDTH = 0.1
 _MAX_SHIFT = 0.05
 # Beats that match the template by less than this fraction of a good match are of another kind.
 _LEAST_RELATIVE_MATCH = 0.85
-# As many beats, and as large a share of all, that are like each other but not like the others are a second shape. It is
-# the heart's own if its QRS complexes are narrower and later after the beat before, by the product of both ratios; if it
-# is clearly unlike the more frequent one, by their match; and not so much smaller that it must be a P wave.
+# As many beats that are like each other but not like the others are a second shape. It is the heart's own if so large a
+# share of all beats has it, its QRS complexes are narrower and later after the beat before, by the product of both
+# ratios, it is clearly unlike the more frequent one, by their match, and not so small that it must be a P wave.
 _LEAST_BEATS, _LEAST_SHARE, _LEAST_RATIO, _UNLIKE, _LEAST_SIZE = 2, 0.2, 1.25, 0.75, 0.35
 # A beat is as wide as the time in which so much of its energy in the 8-40 Hz band lies, within that distance (s); it is
 # narrow beside others if it has less than this part of their width.

@@ -38,8 +38,8 @@ _LEAST_OF_ALL = 0.3
 # peak. Then what is left may sink for a while (s), as long as it is more than this share of the spike, and this (mV).
 _MOVING, _LONGEST = 0.03, 0.008
 _DECAY, _AFTER_POTENTIAL, _LEAST_AFTER = 0.024, 0.02, 0.02
-# At lower rates (Hz) a spike is as wide as an R peak.
-_LEAST_RATE = 250
+LEAST_PACING_RATE = 250
+"""At lower rates (Hz) a spike is as wide as an R peak."""
 
 
 def remove_pacing_spikes(record: ArrayLike, sampling_rate: float) -> tuple[NDArray[np.floating[Any]], NDArray[np.intp]]:
@@ -90,7 +90,7 @@ def remove_pacing_spikes(record: ArrayLike, sampling_rate: float) -> tuple[NDArr
         raise ValueError(f"record must have shape (n_leads, n_samples) or (n_samples,); got {values.shape}.")
     leads = np.atleast_2d(values)
     found = [np.empty(0, dtype=np.intp)]
-    if sampling_rate >= _LEAST_RATE:
+    if sampling_rate >= LEAST_PACING_RATE:
         for _, core in cut_windows(values.shape[-1], sampling_rate):
             found.append(_clean_window(leads[:, core], sampling_rate) + core.start)
     return values, np.concatenate(found)

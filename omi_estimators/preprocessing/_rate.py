@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,7 +45,7 @@ class SamplingRateWarning(UserWarning):
 
 
 def rate_evidence(
-    record: NDArray[np.float64], sampling_rate: float, average: AverageBeat | None = None
+    record: NDArray[np.floating[Any]], sampling_rate: float, average: AverageBeat | None = None
 ) -> NDArray[np.float64]:
     """Measure what of a record tells of its sampling rate, without assuming it.
 
@@ -97,7 +98,7 @@ def rate_evidence(
     return np.array([rr, np.sqrt(np.sum(qrs**2) / changes), t_time]) / sampling_rate
 
 
-def _find_beats_elsewhere(record: NDArray[np.float64], sampling_rate: float) -> AverageBeat | None:
+def _find_beats_elsewhere(record: NDArray[np.floating[Any]], sampling_rate: float) -> AverageBeat | None:
     """Return the beats of a record at a rate several times lower or higher than the one that was given."""
     for factor in _OTHER_RATES:
         with contextlib.suppress(NoBeatError):
