@@ -90,8 +90,15 @@ CATALOGUE: tuple[Measure, ...] = (
     *_record("rhythm", "1/min", heart_rate="from the mean RR interval"),
     *_record("rhythm", "1", rr_range_ratio="longest minus shortest RR interval, over the mean"),
     *_record("rhythm", "ms", hrv_sdnn="SD of RR intervals", hrv_rmssd="root mean square of successive RR differences"),
-    *_record("rhythm", "1", paced="a ventricular pacing spike before QRS (0 or 1)"),
-    Measure("atrial_fibrillation", "rhythm", "1", "probability of atrial fibrillation or flutter", since=2),
+    *_record("rhythm", "1", paced="spikes of a pacemaker (0 or 1)"),
+    *(
+        Measure(name, "rhythm", "1", meaning, since=2)
+        for name, meaning in {
+            "atrial_fibrillation": "probability of atrial fibrillation or flutter",
+            "n_morphologies": "shapes of QRS complexes that at least two beats have",
+            "dominant_fraction": "share of the beats that were averaged: of the heart's own shape, neither early nor noisy",
+        }.items()
+    ),
     *_record("rhythm", "%", hrv_pnn50="successive RR differences above 50 ms"),
     *_lead(
         "rhythm",
@@ -350,7 +357,7 @@ def feature_names(
     --------
     >>> from omi_estimators.features import feature_names
     >>> len(feature_names()), feature_names(include=("axes",))[:2]
-    (559, ['p_axis', 'p_axis_horizontal'])
+    (561, ['p_axis', 'p_axis_horizontal'])
     """
     names: list[str] = []
     for measure in catalogue(n_leads, include, version):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import gaussian_filter1d, median_filter
+from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks, resample_poly
 
 from omi_estimators.leads import LEADS
@@ -93,7 +93,7 @@ def delineate(
     Parameters
     ----------
     beat : array-like of shape (n_leads, n_samples)
-        Median beat in millivolts, PQ level at zero, from at least 0.35 s before the R peak (0.5 s, to see P waves of
+        Median beat in millivolts without pacing spikes, PQ level at zero, from at least 0.35 s before the R peak (0.5 s, to see P waves of
         long PR intervals) to 0.6 s after it.
     sampling_rate : float
         Of the beat, in Hz.
@@ -134,24 +134,21 @@ def delineate(
         raise ValueError(
             f"beat must have shape (n_leads, n_samples) with r_index inside; got {leads.shape}, {r_index}."
         )
-    leads, spike_end = remove_pacing_spike(leads, sampling_rate, r_index)
     density = int(np.ceil(_LEAST_DENSITY / sampling_rate)) if leads.shape[1] > 1 else 1
     if density > 1:
         leads = resample_poly(leads, density, 1, axis=1, padtype="line")
-    points = _find_points(leads, sampling_rate * density, r_index * density, spike_end * density, rr, p_wave)
+    points = _find_points(leads, sampling_rate * density, r_index * density, rr, p_wave)
     return points if density == 1 else Fiducials(*(point / density for point in points))
 
 
-def _find_points(
-    leads: NDArray[np.float64], sampling_rate: float, r_index: int, spike_end: int, rr: float, p_wave: bool
-) -> Fiducials:
+def _find_points(leads: NDArray[np.float64], sampling_rate: float, r_index: int, rr: float, p_wave: bool) -> Fiducials:
     """Return the fiducial points of a beat that is sampled densely enough."""
     fine, coarse, blunt = (
         gaussian_filter1d(leads, width * sampling_rate, axis=1) for width in (_FINE, _COARSE, _BLUNT)
     )
     slopes = np.gradient(fine, axis=1) if leads.shape[1] > 1 else np.zeros_like(leads)
     first, last = _find_complex(fine - blunt, sampling_rate, r_index)
-    qrs_onset = min(_find_onset(slopes, sampling_rate, first, last, spike_end), float(r_index))
+    qrs_onset = min(_find_onset(slopes, sampling_rate, first, last), float(r_index))
     qrs_offset = _find_offset(slopes, sampling_rate, first, last)
     t_peak = _find_t_peak(coarse, sampling_rate, r_index, qrs_offset, rr)
     p_points = (np.nan, np.nan, np.nan)
@@ -188,7 +185,7 @@ def _find_complex(sharp: NDArray[np.float64], sampling_rate: float, r_index: int
     return min(int(first), r_index), max(int(last), r_index)
 
 
-def _find_onset(slopes: NDArray[np.float64], sampling_rate: float, first: int, last: int, spike_end: int) -> float:
+def _find_onset(slopes: NDArray[np.float64], sampling_rate: float, first: int, last: int) -> float:
     """Return the onset of the QRS complex: the median over leads of the end of the rest before it in each.
 
     The median, because cardiologists' marks of one beat differ between leads, and the common point is to lie in
@@ -209,7 +206,7 @@ def _find_onset(slopes: NDArray[np.float64], sampling_rate: float, first: int, l
     ):
         resting = _runs(before < threshold, width)
         onsets.append(start + (resting[-1] + width - 1 if resting.size else int(np.argmin(before))))
-    return max(float(np.median(onsets)), float(spike_end))
+    return float(np.median(onsets))
 
 
 def _find_offset(slopes: NDArray[np.float64], sampling_rate: float, first: int, last: int) -> float:
@@ -414,77 +411,3 @@ class DelineatedBeat:
             "stt": (j, end),
             "t": (middle, end),
         }
-
-
-# A pacemaker's pulse of at most 2 ms comes out of a 100 Hz low-pass as bursts of speed this short (half width, s).
-_BURST = 0.006
-# They are faster than this (mV/s, root mean square over leads), and than half of the fastest in the beat.
-_LEAST_SPEED, _LEAST_SHARE = 30.0, 0.5
-# They come at least this long before the R peak (s), where a beat of the heart's own has not yet such speed, and
-# at most that long before it; two chambers, or the two edges of a pulse that the recorder drew out, follow each
-# other within the first of these times as well.
-_LEAST_LEAD, _MOST_LEAD = 0.04, 0.2
-# The filter's ringing on either side of a spike (s).
-_RINGING = 0.006
-# Below this rate (Hz) a spike is as wide as the heart's own deflections.
-_LEAST_RATE = 200
-
-
-def can_tell_spikes(sampling_rate: float) -> bool:
-    """Return whether a spike differs from the heart's own deflections at this sampling rate.
-
-    Parameters
-    ----------
-    sampling_rate : float
-        In Hz.
-
-    Returns
-    -------
-    bool
-        False below 200 Hz.
-    """
-    return sampling_rate >= _LEAST_RATE
-
-
-def remove_pacing_spike(
-    leads: NDArray[np.float64], sampling_rate: float, r_index: int
-) -> tuple[NDArray[np.float64], int]:
-    """Replace a ventricular pacing spike by straight lines.
-
-    What is left of the speed of the leads after a median filter over time are bursts too short to be the
-    heart's. Where such a burst comes well before the R peak and the QRS complex has none much faster, it is a
-    spike. Spikes too small to be found so are too small to be taken for the QRS complex.
-
-    Parameters
-    ----------
-    leads : ndarray of shape (n_leads, n_samples)
-        Average beat in millivolts, low-pass filtered at about 100 Hz.
-    sampling_rate : float
-        In Hz.
-    r_index : int
-        Sample of the R peak.
-
-    Returns
-    -------
-    leads : ndarray of shape (n_leads, n_samples)
-        The beat without the spike; `leads` itself if there is none.
-    end : int
-        First sample after the spike, before which the QRS complex cannot begin; 0 if there is none.
-    """
-    first = max(0, r_index - round(_MOST_LEAD * sampling_rate))
-    near = leads[:, first : r_index + round(_MOST_LEAD * sampling_rate)]
-    if not can_tell_spikes(sampling_rate) or near.shape[1] < 2:
-        return leads, 0
-    velocity = np.diff(near, axis=1) * sampling_rate
-    short = velocity - median_filter(velocity, size=(1, 2 * round(_BURST * sampling_rate) + 1))
-    burst = np.sqrt(np.mean(short**2, axis=0))
-    found = first + np.flatnonzero(burst > max(_LEAST_SPEED, _LEAST_SHARE * burst.max()))
-    apart = round(_LEAST_LEAD * sampling_rate)
-    if not found.size or found[0] > r_index - apart:
-        return leads, 0
-    ringing = round(_RINGING * sampling_rate)
-    start = max(0, int(found[0]) - ringing)
-    end = min(int(found[found <= found[0] + apart][-1]) + 1 + ringing, r_index)
-    cleaned = leads.copy()
-    cleaned[:, start : end + 1] = np.linspace(leads[:, start], leads[:, end], end - start + 1, axis=1)
-    return cleaned, end
