@@ -93,8 +93,8 @@ def delineate(
     Parameters
     ----------
     beat : array-like of shape (n_leads, n_samples)
-        Median beat in millivolts without pacing spikes, PQ level at zero, from at least 0.35 s before the R peak (0.5 s, to see P waves of
-        long PR intervals) to 0.6 s after it.
+        Median beat in millivolts without pacing spikes, PQ level at zero, from at least 0.35 s before the R peak
+        (0.5 s, to see P waves of long PR intervals) to 0.6 s after it.
     sampling_rate : float
         Of the beat, in Hz.
     r_index : int
