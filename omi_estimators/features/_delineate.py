@@ -18,10 +18,11 @@ _LEAST_DENSITY = 400
 _FINE, _COARSE, _BLUNT = 0.007, 0.010, 0.018
 # What differs between the fine and the blunt is sharp: a deflection of the QRS complex has this share of the sharpest
 # one's speed, before R and after it, and stands out of the usual speed by this factor.
-_EARLY_SHARE, _LATE_SHARE, _CONTRAST = 0.12, 0.07, 4.0
+_FEW_LEADS = 2.0
+_EARLY_SHARE, _LATE_SHARE, _CONTRAST = 0.105, 0.06, 4.0
 # The next deflection follows within these times (s), before R, where P is near, and after it, where R' may be late;
 # and none lies further from R than that.
-_EARLY_GAP, _LATE_GAP, _REACH = 0.06, 0.09, 0.2
+_EARLY_GAP, _LATE_GAP, _REACH = 0.09, 0.09, 0.2
 # A lead is at rest before its QRS complex while slower than this share of its largest speed, or than a slope that is
 # hardly seen on paper, 1 mV/s or 20 degrees at 25 mm/s and 10 mm/mV; for this long (s).
 _ONSET_SHARE, _SEEN_SLOPE, _QUIET_TIME = 0.02, 1.0, 0.012
@@ -171,10 +172,12 @@ def _find_complex(sharp: NDArray[np.float64], sampling_rate: float, r_index: int
     reach = round(_REACH * sampling_rate)
     start = max(0, r_index - reach)
     near = speed[start : r_index + reach + 1]
-    least = max(_LATE_SHARE * near.max(), _CONTRAST * float(np.median(speed)))
+    # In one lead QRS may be small beside P and T; in all of them together it is not.
+    sharpest = (1 + _FEW_LEADS / len(sharp)) * near.max()
+    least = max(_LATE_SHARE * sharpest, _CONTRAST * float(np.median(speed)))
     places, shape = find_peaks(np.pad(near, 1), height=least)
     places += start - 1
-    places = places[(places > r_index) | (shape["peak_heights"] >= _EARLY_SHARE * near.max())]
+    places = places[(places > r_index) | (shape["peak_heights"] >= _EARLY_SHARE * sharpest)]
     if not places.size:
         return r_index, r_index
     at = int(np.argmin(np.abs(places - r_index)))
@@ -321,7 +324,7 @@ def _runs(quiet: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
     """Return where runs of at least `width` true values start along the last axis, which gets `width` - 1 shorter."""
     if quiet.shape[-1] < width:
         return quiet[..., :0]
-    return np.lib.stride_tricks.sliding_window_view(quiet, width, axis=-1).all(axis=-1)
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(quiet, width, axis=-1).all(axis=-1))
 
 
 # What is measured of the whole beat begins this long (s) before R; the beat itself may reach further back, to P.

@@ -230,6 +230,10 @@ def _measure_quality(raw: NDArray[np.floating[Any]], sampling_rate: float) -> di
     }
 
 
+# An interval shorter than this part of the usual one is no cycle of the heart.
+_LEAST_OF_USUAL_RR = 0.5
+
+
 def delineate_average(average: AverageBeat, sampling_rate: float) -> DelineatedBeat:
     """Return the average beat of a record with its fiducial points, found in the leads that are there.
 
@@ -246,8 +250,10 @@ def delineate_average(average: AverageBeat, sampling_rate: float) -> DelineatedB
         What all measurements are made on.
     """
     rr = np.diff(average.peaks) / sampling_rate
-    # A short RR bounds the search for P and T safely; an early beat must not.
-    typical_rr = float(np.quantile(rr, 0.2)) if rr.size else 0.8
+    own = rr[average.used[:-1] & average.used[1:]]
+    # A short RR bounds the search for P and T safely; an early beat, or what was taken for one, must not.
+    likely = rr[rr > _LEAST_OF_USUAL_RR * np.median(own)] if own.size else rr
+    typical_rr = float(np.quantile(likely, 0.2)) if likely.size else 0.8
     present = np.ptp(average.waveform, axis=1) > 0
     leads = average.waveform[present]
     points = delineate(leads, sampling_rate, r_index=average.r_index, rr=typical_rr)

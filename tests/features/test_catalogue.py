@@ -76,3 +76,17 @@ def test_other_groups_measure_no_record_again(make_ecg, tmp_path, monkeypatch):
 
     monkeypatch.setattr(measure_module, "_measure_window", fail)
     NeuroKitFeatures(include="pca", memory=joblib.Memory(tmp_path, verbose=0)).fit_transform(X)
+
+
+def test_a_model_fitted_before_measures_were_added_goes_on_without_them(make_ecg):
+    X = make_ecg(n_records=1)
+    now = NeuroKitFeatures().fit(X)
+    before = NeuroKitFeatures().fit(X)
+    # Version 0.1.0 had no number of its catalogue.
+    del before.catalogue_version_
+    names = before.get_feature_names_out().tolist()
+    assert len(names) == 558
+    assert set(now.get_feature_names_out()) - set(names) >= {"atrial_fibrillation"}
+    assert names == feature_names(version=1)
+    columns = [now.get_feature_names_out().tolist().index(name) for name in names]
+    np.testing.assert_array_equal(before.transform(X), now.transform(X)[:, columns])

@@ -1,0 +1,92 @@
+"""Fiducial points and fibrillation of simulated hearts: blocked, paced, fast, with a long PR interval, fibrillating."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from benchmarks._sick_hearts import SAMPLING_RATE, make_hearts, truth_about_r
+from omi_estimators import NeuroKitFeatures
+from omi_estimators.datasets import make_omi_ecgs
+from omi_estimators.features._neurokit_features import delineate_average
+from omi_estimators.preprocessing import average_beats, filter_ecg, remove_pacing_spikes, resample_ecg
+
+N_HEARTS = 10
+
+
+@cache
+def _measured(kind):
+    """Return the delineated beats of some hearts of a kind, and where the simulator put their waves."""
+    beats, truths = [], []
+    for signal, fiducials in make_hearts(kind, N_HEARTS, seed=7):
+        filtered = filter_ecg(remove_pacing_spikes(signal, SAMPLING_RATE)[0], SAMPLING_RATE)
+        average = average_beats(filtered, SAMPLING_RATE, 0.55, 0.7)
+        beats.append(delineate_average(average, SAMPLING_RATE))
+        truths.append(truth_about_r(fiducials, average.peaks))
+    return beats, truths
+
+
+def _errors(kind, point, known):
+    """Return how far a point lies from where it should be, in ms, in each heart; NaN where it was not found."""
+    beats, truths = _measured(kind)
+    found = [getattr(beat.points, point) - beat.points.r_peak for beat in beats]
+    return 1000 / SAMPLING_RATE * (np.array(found) - [truth[known] for truth in truths])
+
+
+def _share_within(errors, limit):
+    return np.mean(np.abs(errors) <= limit)
+
+
+def test_a_late_r_prime_belongs_to_the_qrs_complex():
+    assert _share_within(_errors("RBBB", "qrs_offset", "j_point"), 30) >= 0.9
+    assert _share_within(_errors("RBBB", "qrs_onset", "qrs_onset"), 15) == 1
+
+
+@pytest.mark.parametrize("kind", ["LBBB", "paced"])
+def test_a_wide_complex_is_measured_whole(kind):
+    beats, _ = _measured(kind)
+    durations = [beat.ms(beat.points.qrs_onset, beat.points.qrs_offset) for beat in beats]
+    assert np.min(durations) > 120
+    assert np.median(durations) < 220
+
+
+def test_p_is_found_at_pr_intervals_up_to_400_ms():
+    errors = _errors("long PR", "p_onset", "p_onset")
+    assert _share_within(errors, 30) >= 0.9
+
+
+def test_t_ends_before_the_next_wave_at_fast_rates():
+    assert _share_within(_errors("fast", "t_offset", "t_offset"), 45) == 1
+    for beat in _measured("fast")[0]:
+        next_qrs = beat.points.qrs_onset + beat.rr * SAMPLING_RATE
+        assert beat.points.t_offset <= beat.points.t_latest < next_qrs
+
+
+def test_fibrillation_is_told_and_hides_p():
+    beats, _ = _measured("fibrillation")
+    probabilities = np.array([beat.atrial_fibrillation for beat in beats])
+    assert np.mean(probabilities > 0.5) >= 0.6
+    for beat, probability in zip(beats, probabilities, strict=True):
+        if probability > 0.5:
+            assert np.isnan(beat.points.p_onset)
+    assert all(beat.atrial_fibrillation < 0.5 and np.isfinite(beat.points.p_onset) for beat in _measured("normal")[0])
+
+
+def test_flutter_is_told_by_waves_that_recur():
+    sick, healthy = ([beat.atrial_fibrillation for beat in _measured(kind)[0]] for kind in ("flutter", "normal"))
+    assert np.median(sick) > max(healthy)
+
+
+@pytest.mark.filterwarnings("ignore:.*beats of several shapes:UserWarning")
+@pytest.mark.parametrize("lead", [0, 1, 5, 7])
+@pytest.mark.parametrize("rate", [100, 125, 250])
+def test_qrs_duration_of_one_lead_does_not_depend_on_the_rate(lead, rate):
+    X = make_omi_ecgs(n_patients=12, prevalence=0.3, random_state=5).X[:12, [lead]].astype(float)
+    slow = np.stack([resample_ecg(record, 500, rate) for record in X])
+    full, low = (
+        NeuroKitFeatures(sampling_rate=of, include="intervals").set_output(transform="pandas").fit_transform(records)
+        for of, records in ((500, X), (rate, slow))
+    )
+    np.testing.assert_allclose(low.qrs_duration, full.qrs_duration, atol=30)
