@@ -17,12 +17,11 @@ _LEAST_DENSITY = 400
 # Smoothing (SD of a Gaussian, s) before slopes of the QRS complex are looked at, P, and the end of T.
 _FINE, _COARSE, _BLUNT = 0.007, 0.010, 0.018
 # What differs between the fine and the blunt is sharp: a deflection of the QRS complex has this share of the sharpest
-# one's speed, before R and after it, and stands out of the usual speed by this factor.
-_FEW_LEADS = 2.0
-_EARLY_SHARE, _LATE_SHARE, _CONTRAST = 0.105, 0.06, 4.0
-# The next deflection follows within these times (s), before R, where P is near, and after it, where R' may be late;
-# and none lies further from R than that.
-_EARLY_GAP, _LATE_GAP, _REACH = 0.09, 0.09, 0.2
+# one's speed, before R and after it, and stands out of the usual speed by this factor. In one lead QRS may be small
+# beside P and T, so the share must be larger by the last factor over the number of leads.
+_EARLY_SHARE, _LATE_SHARE, _CONTRAST, _FEW_LEADS = 0.105, 0.06, 3.0, 2.0
+# The next deflection follows within this time (s), even a late R'; and none lies further from R than that.
+_GAP, _REACH = 0.09, 0.14
 # A lead is at rest before its QRS complex while slower than this share of its largest speed, or than a slope that is
 # hardly seen on paper, 1 mV/s or 20 degrees at 25 mm/s and 10 mm/mV; for this long (s).
 _ONSET_SHARE, _SEEN_SLOPE, _QUIET_TIME = 0.02, 1.0, 0.012
@@ -172,7 +171,6 @@ def _find_complex(sharp: NDArray[np.float64], sampling_rate: float, r_index: int
     reach = round(_REACH * sampling_rate)
     start = max(0, r_index - reach)
     near = speed[start : r_index + reach + 1]
-    # In one lead QRS may be small beside P and T; in all of them together it is not.
     sharpest = (1 + _FEW_LEADS / len(sharp)) * near.max()
     least = max(_LATE_SHARE * sharpest, _CONTRAST * float(np.median(speed)))
     places, shape = find_peaks(np.pad(near, 1), height=least)
@@ -182,7 +180,7 @@ def _find_complex(sharp: NDArray[np.float64], sampling_rate: float, r_index: int
         return r_index, r_index
     at = int(np.argmin(np.abs(places - r_index)))
     gaps = np.diff(places) / sampling_rate
-    before, after = np.flatnonzero(gaps[:at] > _EARLY_GAP), np.flatnonzero(gaps[at:] > _LATE_GAP)
+    before, after = np.flatnonzero(gaps[:at] > _GAP), np.flatnonzero(gaps[at:] > _GAP)
     first = places[before[-1] + 1] if before.size else places[0]
     last = places[at + after[0]] if after.size else places[-1]
     return min(int(first), r_index), max(int(last), r_index)

@@ -80,7 +80,7 @@ def test_flutter_is_told_by_waves_that_recur():
 
 
 @pytest.mark.filterwarnings("ignore:.*beats of several shapes:UserWarning")
-@pytest.mark.parametrize("lead", [0, 1, 5, 7])
+@pytest.mark.parametrize("lead", [0, 1, 7, 10])
 @pytest.mark.parametrize("rate", [100, 125, 250])
 def test_qrs_duration_of_one_lead_does_not_depend_on_the_rate(lead, rate):
     X = make_omi_ecgs(n_patients=12, prevalence=0.3, random_state=5).X[:12, [lead]].astype(float)
