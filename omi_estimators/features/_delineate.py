@@ -19,7 +19,7 @@ _FINE, _COARSE, _BLUNT = 0.007, 0.010, 0.018
 # What differs between the fine and the blunt is sharp: a deflection of the QRS complex has this share of the sharpest
 # one's speed, before R and after it, and stands out of the usual speed by this factor. In one lead QRS may be small
 # beside P and T, so the share must be larger by the last factor over the number of leads.
-_EARLY_SHARE, _LATE_SHARE, _CONTRAST, _FEW_LEADS = 0.105, 0.06, 3.0, 2.0
+_EARLY_SHARE, _LATE_SHARE, _CONTRAST, _FEW_LEADS = 0.09, 0.06, 3.0, 2.0
 # The next deflection follows within this time (s), even a late R'; and none lies further from R than that.
 _GAP, _REACH = 0.09, 0.14
 # A lead is at rest before its QRS complex while slower than this share of its largest speed, or than a slope that is
