@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from omi_estimators.leads import LEADS, LIMB_LEADS, derive_limb_leads
 from omi_estimators.readers._fields import keep_measured
+from omi_estimators.readers._limb_leads import find_limb_lead_fault
 from omi_estimators.readers._record import ECGFileError, ECGRecord
 
 _NAMES = {lead.upper(): lead for lead in LEADS}
@@ -24,8 +25,6 @@ _SUFFIX = re.compile(r"[ _\-]*(\(?(M|MICRO|U|\N{MICRO SIGN})V(OLTS?)?\)?|-?REF|L
 
 # Values are trusted to be millivolts between these, looking at the range that 99 % of samples of a lead keep to.
 _SMALLEST_RANGE, _LARGEST_RANGE = 0.01, 30.0
-# Millivolts by which lead III may miss II - I: the filters of recorders are not quite the same in each lead.
-_MOST_MISS = 0.1
 _LEAST_RATE, _MOST_RATE = 50.0, 50_000.0
 _LEAST_SECONDS = 0.5
 
@@ -76,8 +75,8 @@ def make_record(
     measured : iterable of (str or None, float or None)
         Names of `MEASUREMENTS` and values, of which the first of each name that is there counts.
     notes, late_notes : tuple of str
-        What to note before, and after, which signals were left out, being none of the twelve leads, and whether the
-        limb leads contradict each other.
+        What to note before, and after, which signals were left out, being none of the twelve leads, and what is odd
+        about the limb leads.
     **about
         Further fields of the record.
 
@@ -106,18 +105,15 @@ def make_record(
     if empty.all():
         raise ECGFileError("it has no valid sample in any of the twelve leads")
     check_range(signal)
+    limb_leads = find_limb_lead_fault(signal, sampling_rate)
     derived: tuple[str, ...] = ()
     if empty[: len(LIMB_LEADS)].any():
         signal = derive_limb_leads(signal[np.newaxis])[0]
         derived = tuple(LEADS[i] for i in np.flatnonzero(empty & ~np.isnan(signal).all(axis=1)))
     if others:
         notes += (f"Left out, being none of the twelve leads: {', '.join(others)}.",)
-    miss = _einthoven_miss(signal)
-    if miss > _MOST_MISS:
-        notes += (
-            f"Lead III is not II - I, by {miss:.2f} mV: limb leads of different gain or time, or mislabelled. "
-            "No lead was changed.",
-        )
+    if limb_leads:
+        notes += (limb_leads,)
     return ECGRecord(
         signal=signal,
         sampling_rate=sampling_rate,
@@ -125,16 +121,10 @@ def make_record(
         measurements=keep_measured(measured),
         derived_leads=derived,
         missing_leads=tuple(LEADS[i] for i in np.flatnonzero(np.isnan(signal).all(axis=1))),
+        limb_leads=limb_leads,
         notes=notes + late_notes,
         **about,
     )
-
-
-def _einthoven_miss(signal: NDArray[np.float64]) -> float:
-    """Return by how many mV Einthoven's law is missed, in all but the worst hundredth of the samples."""
-    difference = signal[2] - (signal[1] - signal[0])
-    there = difference[~np.isnan(difference)]
-    return float(np.percentile(np.abs(there - np.median(there)), 99)) if there.size else 0.0
 
 
 def arrange_leads(named: Iterable[tuple[object, NDArray[np.floating]]]) -> tuple[NDArray[np.float64], list[str]]:
