@@ -170,7 +170,7 @@ def test_a_changed_sample_of_wfdb_is_noted(tmp_path, ecg):
         ("1000.0(0)/mV", "1000.0(0)/mmHg", "'mmHg'"),
         ("ecg.dat", "../secret.dat", "outside its folder|invalid syntax"),
         ("ecg.dat", "other.dat", "other.dat is absent"),
-        ("ecg 12 500 1000", "ecg 12 500 4000", "it is damaged"),
+        ("ecg 12 500 1000", "ecg 12 500 4000", "it is cut short"),
         ("ecg 12 500 1000", "ecg 12 5 1000", "sampling rate is 5 Hz"),
     ],
 )
