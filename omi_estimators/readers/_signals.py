@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from omi_estimators._validation import naming_package
 from omi_estimators.readers._fields import (
+    choose_unit,
     decode_text,
     is_stated,
     note_unread,
@@ -83,48 +84,6 @@ class _WFDBSignal:
             )
         notes["Signals without a gain were taken for counts of the unit that was given."] = None
         return (counts - zero) * to_millivolts(asked)
-
-
-def choose_unit(
-    stated: str | None, asked: str | None, name: str, notes: dict[str, None], default: str | None = None
-) -> float:
-    """Return the factor to millivolts of a signal, by its file or else by the caller.
-
-    Parameters
-    ----------
-    stated : str or None
-        What the file says.
-    asked : str or None
-        What the caller says, which must not contradict it, and counts where the file's cannot be read.
-    name : str
-        The signal.
-    notes : dict
-        Gets a key if the file's cannot be read.
-    default : str or None
-        What the format means by none.
-
-    Returns
-    -------
-    float
-        What a value is multiplied by.
-
-    Raises
-    ------
-    ECGFileError
-        If there is neither, or the one contradicts the other.
-    """
-    said = " ".join((stated or "").split())
-    try:
-        factor = to_millivolts(said or (default if asked is None else asked))
-    except ECGFileError:
-        if asked is None:
-            what = f"is in {said[:40]!r}, no unit of voltage that is known" if said else "states no unit"
-            raise ECGFileError(f"its signal {name} {what}; give unit='uV' or 'mV' if you know it") from None
-        notes[f"The unit {said[:20]!r} cannot be read; {asked} was given."] = None
-        return to_millivolts(asked)
-    if asked is not None and abs(to_millivolts(asked) / factor - 1) > 1e-9:
-        raise ECGFileError(f"its signal {name} is in {said}, but unit={asked!r} was given; leave that out")
-    return factor
 
 
 def read_wfdb(source: Source) -> ECGRecord:
