@@ -42,6 +42,7 @@ _NPY_HEADER = 16_384
 _MOST_MEMBERS = 1000
 _MAT_HEADER = 128
 _MAT_HEAD = 4096
+_MOST_AXES = 32
 _MATRIX, _COMPRESSED = 14, 15
 # Numbers of the kinds of elements of a MAT file that hold values.
 _MAT_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
@@ -149,13 +150,11 @@ def _read_npz(data: bytes) -> NDArray[Any]:
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ECGFileError("its array is packed in a way that NumPy does not write; save it by np.savez")
         with archive.open(info) as member:
-            head = member.read(_NPY_HEADER)
-            shape, _, dtype, start = _read_npy_header(head)
-            # The size in the archive's list is only a claim; that of the array counts, and is not read beyond.
-            needed = start + math.prod(shape) * dtype.itemsize
-            check_size(needed, "its array")
-            rest = member.read(needed - len(head)) if needed > len(head) else b""
-    return _read_npy(head + rest)
+            shape, _, dtype, start = _read_npy_header(member.read(_NPY_HEADER))
+        # The size in the archive's list is only a claim; that of the array counts, and no more is unpacked.
+        check_size(math.prod(shape) * max(dtype.itemsize, 8), "its array")
+        with archive.open(info) as member:
+            return _read_npy(member.read(start + math.prod(shape) * dtype.itemsize))
 
 
 def _read_mat(data: bytes) -> NDArray[Any]:
@@ -237,12 +236,14 @@ def _read_csv(source: Source, sampling_rate: float, notes: dict[str, None]) -> l
     found = (line for line in re.finditer(r"[^\r\n]+", text) if line[0].strip() and line[0].lstrip()[0] != "#")
     lines = list(itertools.islice(found, _SAMPLE_LINES))
     separator, comma = _find_separator([line[0] for line in lines])
+    if max((line[0].count(separator or " ") for line in lines), default=0) >= _MOST_COLUMNS:
+        raise ECGFileError("it has rows of more cells than any ECG; it is no table of one")
     rows = [_split(line[0], separator) for line in lines]
     header, units, n_header = _read_csv_header(rows, comma) if len(rows) > 1 else (None, [], 0)
     if len(rows) < max(2, n_header + 1):
         raise ECGFileError("it is a text without rows of numbers")
     n_columns = len(rows[n_header])
-    if n_columns > _MOST_COLUMNS or len(header or ()) > _MOST_NAMES:
+    if len(header or ()) > _MOST_NAMES:
         raise ECGFileError(f"it has {n_columns} columns; an ECG has one for each lead")
     expected = len(header) if header is not None else len(LEADS if source.leads is None else source.leads)
     # A separator at the end of each line makes an empty last cell.
@@ -430,7 +431,7 @@ def read_mat_arrays(data: bytes) -> dict[str, NDArray[Any]]:
     """
     order = ">" if data[126:128] == b"MI" else "<"
     arrays: dict[str, NDArray[Any]] = {}
-    unpacked_bytes = 0
+    n_bytes = 0
     for kind, content in _iterate_mat(memoryview(data), _MAT_HEADER, order):
         if kind == _COMPRESSED:
             head = zlib.decompressobj().decompress(content, _MAT_HEAD)
@@ -438,8 +439,10 @@ def read_mat_arrays(data: bytes) -> dict[str, NDArray[Any]]:
                 continue
             # What it will be is known by its first bytes, and no more is unpacked.
             kind, size = struct.unpack_from(f"{order}II", head)
-            unpacked_bytes += size + 8
-            check_size(unpacked_bytes, "its variables")
+            elements = _iterate_mat(memoryview(head), 8, order)
+            _, (_, sizes) = (next(elements, _NO_ELEMENT) for _ in range(2))
+            n_bytes += max(size, 8 * math.prod(_to_shape(sizes, order)))
+            check_size(n_bytes, "its variables")
             content = memoryview(zlib.decompressobj().decompress(content, size + 8))
             kind, content = next(_iterate_mat(content, 0, order), _NO_ELEMENT)
         if kind == _MATRIX:
@@ -453,6 +456,14 @@ def _is_numeric(flags: memoryview | bytes, order: str) -> bool:
         raise ECGFileError("a variable in it does not say its kind; the file is damaged")
     (word,) = struct.unpack_from(f"{order}I", flags)
     return word & 0xFF in _NUMERIC_CLASSES and not word & _COMPLEX
+
+
+def _to_shape(sizes: memoryview, order: str) -> tuple[int, ...]:
+    """Return the shape of a variable; an ECGFileError if there is none of this shape."""
+    shape = tuple(int(size) for size in np.frombuffer(sizes[: 4 * _MOST_AXES], f"{order}i4"))
+    if len(shape) < 2 or min(shape) < 0 or len(sizes) > 4 * _MOST_AXES:
+        raise ECGFileError(f"a variable in it has the shape {shape}; the file is damaged")
+    return shape
 
 
 def _iterate_mat(data: memoryview, position: int, order: str) -> Iterator[tuple[int, memoryview]]:
@@ -478,12 +489,10 @@ def _read_mat_matrix(data: memoryview, order: str) -> dict[str, NDArray[Any]]:
     if not _is_numeric(flags[:4], order):
         return {}
     (_, sizes), (_, name), (kind, values) = (next(elements, _NO_ELEMENT) for _ in range(3))
-    if len(sizes) > 4 * 32:
-        raise ECGFileError("a variable in it has more than 32 dimensions; the file is damaged")
-    shape = tuple(int(size) for size in np.frombuffer(sizes, f"{order}i4"))
-    if kind not in _MAT_TYPES or len(shape) < 2:
+    shape = _to_shape(sizes, order)
+    if kind not in _MAT_TYPES:
         raise ECGFileError("a variable in it has no values; the file is damaged")
     found = np.frombuffer(values, f"{order}{_MAT_TYPES[kind]}")
-    if min(shape) < 0 or math.prod(shape) != found.size:
+    if math.prod(shape) != found.size:
         raise ECGFileError(f"a variable in it has {found.size} values, but says {shape}; the file is damaged")
     return {bytes(name[:64]).decode("latin-1"): found.reshape(shape, order="F")}

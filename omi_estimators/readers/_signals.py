@@ -41,6 +41,8 @@ _DIAGNOSIS = re.compile(
 # Bytes of a sample in each format of signals; in the last three, which are FLAC, it depends on the signal.
 _WFDB_BYTES = {"8": 1, "16": 2, "24": 3, "32": 4, "61": 2, "80": 1, "160": 2, "212": 1.5, "310": 4 / 3, "311": 4 / 3}
 _WFDB_BYTES |= {"508": 0, "516": 0, "524": 0}
+# Of a sample, where they are not 16.
+_WFDB_BITS = {"80": 8, "508": 8, "310": 10, "311": 10, "212": 12, "24": 24, "524": 24, "32": 32}
 _WFDB_RATE = 250.0
 _FORMAT = re.compile(r"(\d{1,3})(?:x(\d{1,9}))?(?::(\d{1,12}))?(?:\+(\d{1,12}))?")
 _GAIN = re.compile(r"([^(/]*)(?:\(([^)]*)\))?(?:/(.*))?")
@@ -52,6 +54,7 @@ _EDF_FIXED |= {"n_blocks": 8, "block_duration": 8, "n_signals": 4}
 _EDF_SIGNAL = {"label": 16, "transducer": 80, "unit": 8, "low": 8, "high": 8, "least": 8, "most": 8, "filter": 80}
 _EDF_SIGNAL |= {"n_samples": 8, "reserved": 32}
 _EDF_MOST_SIGNALS = 9999
+_EDF_TEXTS = ("EDF Annotations", "BDF Annotations")
 
 
 @dataclass(frozen=True, eq=False)
@@ -328,16 +331,17 @@ def _read_counts(
             sampfrom=start,
             sampto=end,
             channels=[signals.index(lead) for lead in leads],
-            physical=False,
             smooth_frames=False,
             ignore_skew=True,
-            return_res=32,
         )
-    for signal, row in zip(leads, record.e_d_signal, strict=True):
+    checksums = []
+    for signal, row in zip(leads, record.e_p_signal, strict=True):
         if len(row) != (end - start) * signal.per_frame:
             raise ECGFileError(f"its signal file {signal.file} is cut short")
-    checksums = [int(row.sum(dtype=np.int64)) % 65536 for row in record.e_d_signal]
-    return record.dac(expanded=True), checksums
+        # The lowest number that the format has stands for no sample, and was counted by who wrote the file.
+        gaps = -int(np.isnan(row).sum()) << (_WFDB_BITS.get(signal.format, 16) - 1)
+        checksums.append((int(np.nansum(row)) + gaps) % 65536)
+    return record.e_p_signal, checksums
 
 
 def _read_about(words: list[str], comments: list[str], notes: dict[str, None]) -> dict[str, Any]:
@@ -453,7 +457,7 @@ def read_edf(source: Source) -> ECGRecord:
         raise ECGFileError("its header contradicts itself in the samples of a block; it is damaged")
     start, n_blocks = _find_blocks(header, sum(counts), source.path.stat().st_size, notes)
     leads = [column for column, name in enumerate(names) if find_lead(name) is not None]
-    named = [(name, np.zeros(0)) for name in names]
+    named = {column: (name, np.zeros(0)) for column, name in enumerate(names) if name not in _EDF_TEXTS}
     rate = total = 0.0
     if leads:
         rate = _read_edf_rate(header, [counts[column] for column in leads], source.sampling_rate, notes)
@@ -476,7 +480,7 @@ def read_edf(source: Source) -> ECGRecord:
             named[column] = (names[column], _scale_edf(row, header.signals[column], source.unit, notes))
     about = _read_edf_about(header.about, notes)
     kind = "BDF" if header.width == 3 else "EDF"
-    return make_record(named, rate, kind, total_duration=total, late_notes=tuple(notes), **about)
+    return make_record(named.values(), rate, kind, total_duration=total, late_notes=tuple(notes), **about)
 
 
 def _find_blocks(header: _EDFHeader, per_block: int, size: int, notes: dict[str, None]) -> tuple[int, int]:
@@ -523,7 +527,7 @@ def _is_discontinuous(header: _EDFHeader, counts: list[int], blocks: NDArray[np.
     if not header.about["reserved"].upper().startswith(("EDF+D", "BDF+D")):
         return False
     labels = [signal["label"] for signal in header.signals]
-    column = next((i for i, label in enumerate(labels) if label in ("EDF Annotations", "BDF Annotations")), None)
+    column = next((i for i, label in enumerate(labels) if label in _EDF_TEXTS), None)
     duration = to_number(header.about["block_duration"])
     if column is None or duration is None:
         return True
@@ -567,12 +571,16 @@ def _read_edf_about(about: dict[str, str], notes: dict[str, None]) -> dict[str, 
     clock = _to_clock(about["clock"])
     note_unread("time of day", about["clock"], clock, broken)
     when = datetime.combine(day, clock) if day is not None and clock is not None else None
-    code, said_sex, said_birth = (about["patient"].split() + ["X"] * 3)[:3]
+    words = about["patient"].split()
+    code, said_sex, said_birth = (words + ["X"] * 3)[:3]
     birth, sex = to_date(said_birth), to_sex(said_sex)
-    if len(said_sex) > 1 or not (birth or said_birth.upper() == "X"):
+    if len(words) < 3 or len(said_sex) > 1 or not (birth or said_birth.upper() == "X"):
         # What plain EDF has here is free text, of which only a number can be told from a name.
-        note_unread("patient field", about["patient"], None, broken)
-        code, sex, birth = (code if any(map(str.isdigit, code)) else ""), None, None
+        is_code = any(map(str.isdigit, code)) and len(words) == 1
+        note_unread(
+            "patient field", about["patient"] if is_stated(about["patient"]) and not is_code else "", None, broken
+        )
+        code, sex, birth = (code if is_code else ""), None, None
     age, age_notes = to_age(None, birth=birth, when=when)
     notes |= dict.fromkeys((*broken, *age_notes))
     return {"age": age, "sex": sex, "patient_id": code if is_stated(code) else None, "recording_time": when}

@@ -264,7 +264,7 @@ def test_archives(tmp_path, ecg):
         buffer = io.BytesIO()
         np.lib.format.write_array_header_1_0(buffer, {"descr": "<f8", "fortran_order": False, "shape": (12, 10**9)})
         file.write(buffer.getvalue() + bytes(10**6))
-    with pytest.raises(ECGFileError, match="would take 89.4 GiB"):
+    with pytest.raises(ECGFileError, match=r"would take 89\.4 GiB"):
         read_ecg(tmp_path / "c.npz", **PLAIN)
 
 
@@ -285,6 +285,13 @@ def test_archives(tmp_path, ecg):
         ("Resp", None),
         ("", None),
         ("IV", None),
+        ("Lead-II", ("II", 1.0)),
+        ("Lead_II", ("II", 1.0)),
+        ("Lead -aVR", ("aVR", -1.0)),
+        ("\N{ROMAN NUMERAL TWO}", ("II", 1.0)),
+        ("aVR [\N{MICRO SIGN}V]", ("aVR", 1.0)),
+        ("MLII", None),
+        ("_" * 20_000, None),
     ],
 )
 def test_names_of_leads(name, lead):
