@@ -574,12 +574,14 @@ def _read_edf_about(about: dict[str, str], notes: dict[str, None]) -> dict[str, 
     words = about["patient"].split()
     code, said_sex, said_birth = (words + ["X"] * 3)[:3]
     birth, sex = to_date(said_birth), to_sex(said_sex)
-    if len(words) < 3 or len(said_sex) > 1 or not (birth or said_birth.upper() == "X"):
-        # What plain EDF has here is free text, of which only a number can be told from a name.
-        is_code = any(map(str.isdigit, code)) and len(words) == 1
-        note_unread(
-            "patient field", about["patient"] if is_stated(about["patient"]) and not is_code else "", None, broken
-        )
+    is_dated = said_birth.upper() == "X" or any(map(str.isdigit, said_birth))
+    if len(words) >= 3 and said_sex.upper() in ("F", "M", "X") and is_dated:
+        note_unread("day of birth", said_birth if is_stated(said_birth) else "", birth, broken)
+    else:
+        # What plain EDF has here is free text, of which only a number alone can be told from a name.
+        is_code = len(words) == 1 and any(map(str.isdigit, code))
+        unread = about["patient"] if is_stated(about["patient"]) and not is_code else ""
+        note_unread("patient field", unread, None, broken)
         code, sex, birth = (code if is_code else ""), None, None
     age, age_notes = to_age(None, birth=birth, when=when)
     notes |= dict.fromkeys((*broken, *age_notes))

@@ -212,7 +212,7 @@ EDF_ROWS = [
     ),
     _edf("EDF", "patient", "an id alone", "the id", "patient", b"PAT-0042", _edf_keeps("age", "sex")),
     _edf("EDF+", "day of birth", "31-FEB-1957", NOTED, "patient", b"PAT-0042 F 31-FEB-1957 X",
-         _edf_keeps("age", "sex", note="patient field")),
+         _edf_keeps("age", note="day of birth")),
     _edf("EDF+", "day", "broken in one of its fields", "from the other", "recording", b"Startdate soon X X X",
          _edf_keeps()),
     _edf("EDF", "day", "broken in both of its fields", NOTED, "recording", b"",
