@@ -94,7 +94,13 @@ CATALOGUE: tuple[Measure, ...] = (
     *_record("rhythm", "1/min", heart_rate="from the mean RR interval"),
     *_record("rhythm", "1", rr_range_ratio="longest minus shortest RR interval, over the mean"),
     *_record("rhythm", "ms", hrv_sdnn="SD of RR intervals", hrv_rmssd="root mean square of successive RR differences"),
-    *_record("rhythm", "1", paced="a ventricular pacing spike before QRS (0 or 1)"),
+    *_record("rhythm", "1", paced="spikes of a pacemaker (0 or 1)"),
+    *_record(
+        "rhythm",
+        "1",
+        n_morphologies="shapes of QRS complexes that at least two beats have",
+        dominant_fraction="share of the beats that were averaged: of the heart's own shape, neither early nor noisy",
+    ),
     *_record("rhythm", "%", hrv_pnn50="successive RR differences above 50 ms"),
     *_lead(
         "rhythm",
@@ -351,7 +357,7 @@ def feature_names(n_leads: int = len(LEADS), include: tuple[str, ...] | None = N
     --------
     >>> from omi_estimators.features import feature_names
     >>> len(feature_names()), feature_names(include=("axes",))[:2]
-    (558, ['p_axis', 'p_axis_horizontal'])
+    (560, ['p_axis', 'p_axis_horizontal'])
     """
     names: list[str] = []
     for measure in catalogue(n_leads, include):

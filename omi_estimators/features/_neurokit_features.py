@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from omi_estimators._compat import Interval, StrOptions, num_samples
 from omi_estimators.features._catalogue import GROUPS, NEUROKIT_GROUPS, catalogue, feature_names
-from omi_estimators.features._delineate import DelineatedBeat, can_tell_spikes, delineate, remove_pacing_spike
+from omi_estimators.features._delineate import DelineatedBeat, delineate
 from omi_estimators.features._measures import (
     measure_components,
     measure_intervals,
@@ -41,6 +41,7 @@ from omi_estimators.features._scores import measure_scores
 from omi_estimators.features._vectors import measure_axes, measure_vectorcardiogram
 from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing import (
+    LEAST_PACING_RATE,
     LEAST_QUALITY_RATE,
     AverageBeat,
     Measured,
@@ -48,15 +49,18 @@ from omi_estimators.preprocessing import (
     RecordTransformer,
     Usable,
     average_beats,
+    cut_windows,
     fill_gaps,
     filter_ecg,
     find_fault,
     quality_features,
     rate_evidence,
     recorded_span,
+    remove_pacing_spikes,
     report_unusable,
     signal_quality,
     warn_of_rate,
+    warn_of_shapes,
 )
 
 # The columns of an array without names.
@@ -154,14 +158,16 @@ def measure_record(
 ) -> NDArray[np.float64]:
     """Measure one record.
 
-    The record is filtered (`filter_ecg`), its beats are found and averaged (`median_beat`), the average is
-    delineated once for all leads (`delineate`), and every lead is measured from the common J point.
+    Spikes of a pacemaker are taken out, the record is filtered (`filter_ecg`), its beats are found and averaged
+    (`median_beat`), the average is delineated once for all leads (`delineate`), and every lead is measured from the
+    common J point.
     Heart-rate variability is NeuroKit2's.
 
     Parameters
     ----------
     record : array-like of shape (n_leads, n_samples) or (n_samples,)
-        One raw record in millivolts.
+        One raw record in millivolts. One of more than ten minutes is measured five minutes at a time, and each feature
+        is the median of those of the windows that have beats.
     sampling_rate : float
         In Hz.
     delineator, peak_detector, lead : str
@@ -190,11 +196,15 @@ def measure_record(
     >>> round(row["heart_rate"]), round(float(row["t_amplitude_lead0"]), 1)
     (60, -0.2)
     """
-    ways = _Ways(delineator, peak_detector, lead, include)
-    return _measure_beats(*_find_beats(record, sampling_rate, ways), sampling_rate, ways)
+    leads = np.atleast_2d(np.asarray(record))
+    ways = Ways(delineator, peak_detector, lead, include)
+    row, _, reason, _ = measure_or_reason(leads, sampling_rate=sampling_rate, ways=ways)
+    if reason:
+        raise NoBeatError(reason)
+    return row
 
 
-class _Ways(NamedTuple):
+class Ways(NamedTuple):
     """How a record is to be measured: the parameters of `NeuroKitFeatures` that say so."""
 
     delineator: str
@@ -203,29 +213,32 @@ class _Ways(NamedTuple):
     include: tuple[str, ...] | None
 
 
-def _find_beats(
-    record: ArrayLike, sampling_rate: float, ways: _Ways
-) -> tuple[NDArray[np.float64], NDArray[np.floating[Any]], AverageBeat]:
-    """Return a record where it was recorded, raw and filtered, and its average beat, or raise NoBeatError."""
-    raw = np.atleast_2d(np.asarray(record, dtype=np.float64))
-    raw = raw[:, recorded_span(raw)]
+def _measure_window(
+    record: NDArray[np.float64], sampling_rate: float, ways: Ways
+) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+    """Return features, evidence of the rate and a note on the beats of a record, or raise NoBeatError."""
+    raw = record[:, recorded_span(record)]
     fault = find_fault(raw, sampling_rate)
     if fault:
         raise NoBeatError(fault)
+    # Before everything else: a filter would make a wave of a spike.
+    raw, spikes = remove_pacing_spikes(raw, sampling_rate)
     filtered = filter_ecg(raw, sampling_rate)
     peaks = None
     if ways.peak_detector != "energy":
-        signal = choose_signal(fill_gaps(raw)[0], ways.lead)
-        peaks = find_peaks(signal, sampling_rate, ways.peak_detector)
-    return raw, filtered, average_beats(filtered, sampling_rate, _BEFORE, _AFTER, peaks=peaks)
+        peaks = find_peaks(choose_signal(fill_gaps(raw)[0], ways.lead), sampling_rate, ways.peak_detector)
+    average = average_beats(filtered, sampling_rate, _BEFORE, _AFTER, peaks=peaks)
+    row = _measure_beats(raw, filtered, average, sampling_rate, len(spikes) > 0, ways)
+    return row, rate_evidence(filtered, sampling_rate, average), average.note
 
 
 def _measure_beats(
-    raw: NDArray[np.float64],
+    raw: NDArray[np.floating[Any]],
     filtered: NDArray[np.floating[Any]],
     average: AverageBeat,
     sampling_rate: float,
-    ways: _Ways,
+    is_paced: bool,
+    ways: Ways,
 ) -> NDArray[np.float64]:
     """Return the row of features of a record whose beats have been found."""
     filled = fill_gaps(filtered)[0]
@@ -234,8 +247,8 @@ def _measure_beats(
         points = find_points(choose_signal(fill_gaps(raw)[0], ways.lead), average, sampling_rate, ways.delineator)
         beat = replace(beat, points=points)
     measured: dict[str, Any] = measure_rhythm(average, sampling_rate)
-    spike_end = remove_pacing_spike(average.waveform[beat.present], sampling_rate, average.r_index)[1]
-    measured["paced"] = float(spike_end > 0) if can_tell_spikes(sampling_rate) else np.nan
+    measured["paced"] = float(is_paced) if sampling_rate >= LEAST_PACING_RATE else np.nan
+    measured |= {"n_morphologies": average.n_shapes, "dominant_fraction": average.used.mean()}
     if np.isfinite(beat.points.qrs_onset):
         measured |= measure_variability(filled, average, beat)
         measured |= measure_intervals(beat) | measure_p(beat) | measure_qrs(beat) | measure_st(beat)
@@ -249,7 +262,7 @@ def _measure_beats(
 
 
 def _measure_by_neurokit(
-    raw: NDArray[np.float64], average: AverageBeat, sampling_rate: float, ways: _Ways
+    raw: NDArray[np.float64], average: AverageBeat, sampling_rate: float, ways: Ways
 ) -> dict[str, float]:
     """Return NeuroKit2's own indices, where they are asked for."""
     asked = tuple(group for group in ways.include or () if group in NEUROKIT_GROUPS)
@@ -262,7 +275,7 @@ def _measure_by_neurokit(
     return measured
 
 
-def _measure_quality(raw: NDArray[np.float64], sampling_rate: float) -> dict[str, Any]:
+def _measure_quality(raw: NDArray[np.floating[Any]], sampling_rate: float) -> dict[str, Any]:
     """Return the signal quality of a raw record; nothing where the sampling rate is too low to tell noise."""
     if sampling_rate <= LEAST_QUALITY_RATE:
         return {}
@@ -311,17 +324,37 @@ def _to_row(
 
 
 def measure_or_reason(
-    record: NDArray[np.float64], *, sampling_rate: float, ways: tuple[Any, ...]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
-    """Return features, evidence of the rate, and why there are no features, if so. At module level, to be cached."""
-    chosen = _Ways(*ways)
-    try:
-        raw, filtered, average = _find_beats(record, sampling_rate, chosen)
-        row = _measure_beats(raw, filtered, average, sampling_rate, chosen)
-    except NoBeatError as error:
-        nothing = np.full(len(feature_names(len(record), chosen.include)), np.nan)
-        return nothing, rate_evidence(record, sampling_rate), str(error)
-    return row, rate_evidence(filtered, sampling_rate, average), ""
+    record: NDArray[np.floating[Any]], *, sampling_rate: float, ways: Ways
+) -> tuple[NDArray[np.float64], NDArray[np.float64], str, str]:
+    """Return features, evidence of the rate, why there are no features, if so, and a note on the beats.
+
+    Of a long record both are medians over its windows. At module level, to be cached.
+    """
+    windows = [core for _, core in cut_windows(record.shape[1], sampling_rate)]
+    rows, evidence, notes, reason = [], [], [], ""
+    for window in windows:
+        try:
+            row, of_rate, note = _measure_window(np.asarray(record[:, window], dtype=np.float64), sampling_rate, ways)
+        except NoBeatError as error:
+            reason = reason or str(error)
+        else:
+            rows.append(row)
+            evidence.append(of_rate)
+            notes.append(note)
+    if not rows:
+        return (
+            np.full(len(feature_names(len(record), ways.include)), np.nan),
+            rate_evidence(record, sampling_rate),
+            reason,
+            "",
+        )
+    if len(windows) == 1:
+        return rows[0], evidence[0], "", notes[0]
+    told = sum(map(bool, notes))
+    note = f"{told} of {len(rows)} windows have beats of several shapes" if 2 * told > len(rows) else ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of a column that is NaN in all windows
+        return np.nanmedian(rows, axis=0), np.nanmedian(evidence, axis=0), "", note
 
 
 class NeuroKitFeatures(RecordTransformer):
@@ -380,6 +413,11 @@ class NeuroKitFeatures(RecordTransformer):
 
     Notes
     -----
+    The spikes of a pacemaker are taken out first (`omi_estimators.preprocessing.remove_pacing_spikes`). A record of
+    more than ten minutes is measured five minutes at a time, in memory that does not grow with it; each feature is the
+    median of those of the windows that have beats. A `BeatShapeWarning` names records whose measured beat stands for
+    some of their beats only, as in bigeminy.
+
     NaN means "not measurable", never zero; scikit-learn's random forest takes it as it is. `catalogue` lists every
     measure with group, unit and meaning; so does ``docs/features.md``. The groups:
 
@@ -423,7 +461,7 @@ class NeuroKitFeatures(RecordTransformer):
     >>> ecgs = make_omi_ecgs(n_patients=3, random_state=0)
     >>> features = NeuroKitFeatures(sampling_rate=500).set_output(transform="pandas").fit_transform(ecgs.X)
     >>> features.shape[1]
-    558
+    560
     >>> bool(features["qrs_duration"].between(50, 200).all())
     True
     """
@@ -565,14 +603,15 @@ class NeuroKitFeatures(RecordTransformer):
         beside = self._match_covariates(covariates, len(records))
         groups = self._fitted_groups()
         own = tuple(group for group in groups or () if group in NEUROKIT_GROUPS)
-        measured = (*GROUPS, *own) if own else None
-        names = feature_names(self._n_leads, measured)
-        ways = (*self._get_ways(), measured)
-        features, reasons = np.full((len(records), len(names)), np.nan), [""] * len(records)
+        ways = Ways(*self._get_ways(), (*GROUPS, *own) if own else None)
+        names = feature_names(self._n_leads, ways.include)
+        features = np.full((len(records), len(names)), np.nan)
+        reasons, notes = [""] * len(records), [""] * len(records)
         evidence = np.empty((len(records), 3))
-        for index, (row, of_rate, reason) in enumerate(self._map(measure_or_reason, records, ways=ways)):
-            features[index], evidence[index], reasons[index] = row, of_rate, reason
+        for index, (row, of_rate, reason, note) in enumerate(self._map(measure_or_reason, records, ways=ways)):
+            features[index], evidence[index], reasons[index], notes[index] = row, of_rate, reason, note
         warn_of_rate(evidence, self.sampling_rate)
+        warn_of_shapes(notes)
         chosen = set(feature_names(self._n_leads, groups))
         values = np.hstack([features[:, [name in chosen for name in names]], beside])
         return Measured(values, Usable.from_reasons(reasons))

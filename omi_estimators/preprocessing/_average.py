@@ -2,133 +2,46 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import maximum_filter1d, uniform_filter1d
-from scipy.signal import find_peaks
+from numpy.typing import NDArray
 
-from omi_estimators.preprocessing._filter import apply_response, check_bands
+from omi_estimators.preprocessing._pacing import remove_pacing_spikes
+from omi_estimators.preprocessing._peaks import peaks_of_energy, qrs_signal, sorted_median
 from omi_estimators.preprocessing._records import find_fault
-from omi_estimators.preprocessing._resample import fill_gaps, recorded_span
-
-_QRS_BAND = (8.0, 40.0)
-# No two ventricular beats follow each other faster than this (s).
-_REFRACTORY = 0.24
-# A QRS complex stands out of the signal between the beats by at least this factor; noise does not.
-_LEAST_CONTRAST = 3.0
-
-
-def find_r_peaks(record: ArrayLike, sampling_rate: float) -> NDArray[np.intp]:
-    """Find the R peaks of a record.
-
-    The root mean square over leads of the 8-40 Hz signal is large in the QRS complexes of every lead, and
-    nowhere else. Noisy leads count for less in it. Its peaks above a threshold that follows the size of
-    the neighbouring peaks are taken, no two of them closer than 240 ms.
-
-    Parameters
-    ----------
-    record : array-like of shape (n_leads, n_samples) or (n_samples,)
-        One record, in any unit. Missing samples (NaN) are bridged.
-    sampling_rate : float
-        Samples per second, in Hz.
-
-    Returns
-    -------
-    ndarray of shape (n_peaks,)
-        Samples of the R peaks, increasing. Empty where nothing stands out as QRS complexes do: in flat
-        leads, noise, ventricular fibrillation, or less than about half a second of signal.
-
-    Raises
-    ------
-    ValueError
-        If `record` has more than two dimensions, or `sampling_rate` is not above 16 Hz.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from omi_estimators.preprocessing import find_r_peaks
-    >>> t = np.arange(5000) / 500
-    >>> record = np.exp(-(((t % 1 - 0.5) / 0.02) ** 2))  # one "QRS complex" a second
-    >>> find_r_peaks(record, 500)[:3].tolist()
-    [250, 750, 1250]
-    """
-    record = np.atleast_2d(np.asarray(record, dtype=np.float64))
-    if record.ndim != 2 or record.shape[1] == 0:
-        raise ValueError(
-            f"record must have shape (n_leads, n_samples) or (n_samples,); got {record.shape}. "
-            "Give one record at a time."
-        )
-    span = recorded_span(record)
-    return peaks_of_energy(qrs_signal(fill_gaps(record[:, span])[0], sampling_rate), sampling_rate) + span.start
-
-
-def qrs_signal(record: NDArray[np.floating[Any]], sampling_rate: float) -> NDArray[np.floating[Any]]:
-    """Return the 8-40 Hz signal of a record without NaN, its noisy leads scaled down.
-
-    Between the beats, where an ECG spends most of its time, the signal of a clean lead is small:
-    the median of its absolute value measures its noise.
-    """
-    check_bands(sampling_rate, _QRS_BAND[0], None, None)
-    band = apply_response(record, float(sampling_rate), *_QRS_BAND, ())
-    noise = np.median(np.abs(band), axis=-1, keepdims=True)
-    present = noise > 0
-    usual = np.median(noise[present]) if present.any() else 1.0
-    return band * (2 * usual / (usual + np.maximum(noise, usual)))
-
-
-def peaks_of_energy(band: NDArray[np.floating[Any]], sampling_rate: float) -> NDArray[np.intp]:
-    """Return the R peaks in the 8-40 Hz signal (n_leads, n_samples) of a record."""
-    n_samples = band.shape[1]
-    none = np.empty(0, dtype=np.intp)
-    power = np.mean(band**2, axis=0)
-    # 60 ms joins the deflections of one QRS complex into one hump.
-    envelope = np.sqrt(np.maximum(uniform_filter1d(power, max(1, round(0.06 * sampling_rate)), mode="constant"), 0))
-    distance = max(1, round(_REFRACTORY * sampling_rate))
-    if n_samples < 2 * distance or not envelope.any():
-        return none
-    humps, _ = find_peaks(np.pad(envelope, 1), distance=distance)
-    humps = humps - 1
-    threshold = _local_threshold(envelope, humps, sampling_rate)
-    humps = humps[envelope[humps] > threshold[humps]]
-    if humps.size == 0 or np.median(envelope[humps]) < _LEAST_CONTRAST * np.median(envelope):
-        return none
-    return _sharpen(np.sqrt(power), humps, round(0.05 * sampling_rate))
-
-
-def _local_threshold(
-    envelope: NDArray[np.float64], humps: NDArray[np.intp], sampling_rate: float
-) -> NDArray[np.float64]:
-    """Return the height a hump needs: 40 % of what is usual for beats nearby, within limits.
-
-    The largest value within 2 s is usual nearby; an artefact far above the rest of the record must not
-    hide the beats around it, so it is limited to twice the median of these maxima.
-    """
-    nearby = maximum_filter1d(envelope, max(1, round(2 * sampling_rate)), mode="nearest")
-    usual = np.median(nearby)
-    return 0.4 * np.clip(nearby, 0.5 * usual, 2 * usual)
-
-
-def _sharpen(rms: NDArray[np.float64], humps: NDArray[np.intp], reach: int) -> NDArray[np.intp]:
-    """Move each hump to the largest value of `rms` within `reach` samples."""
-    window = humps[:, np.newaxis] + np.arange(-reach, reach + 1)
-    inside = np.where((window >= 0) & (window < rms.size), rms[np.clip(window, 0, rms.size - 1)], -np.inf)
-    return np.unique(humps + np.argmax(inside, axis=1) - reach)
-
+from omi_estimators.preprocessing._resample import cut_windows, fill_gaps, recorded_span
 
 # Half the window (s) in which beats are compared, and how far they may be moved to match.
 _MATCH_HALF_WIDTH = 0.1
 _MAX_SHIFT = 0.05
 # Beats that match the template by less than this fraction of a good match are of another kind.
 _LEAST_RELATIVE_MATCH = 0.85
+# As many beats that are like each other but not like the others are a second shape. It is the heart's own if so large a
+# share of all beats has it, its QRS complexes are narrower and later after the beat before, by the product of both
+# ratios, it is clearly unlike the more frequent one, by their match, and not so small that it must be a P wave.
+_LEAST_BEATS, _LEAST_SHARE, _LEAST_RATIO, _UNLIKE, _LEAST_SIZE = 2, 0.2, 1.25, 0.75, 0.35
+# A beat is as wide as the time in which so much of its energy in the 8-40 Hz band lies, within that distance (s); it is
+# narrow beside others if it has less than this part of their width.
+_ENERGY, _WIDTH_REACH, _NARROW = 0.9, 0.15, 0.75
+# A beat is early if it follows the one before in less than this part of the usual time, where most intervals are usual:
+# this share of them lies as near. In bigeminy, instead, most intervals are in turn shorter and longer than the next.
+_EARLY, _NEAR, _MOST_USUAL, _MOST_ALTERNATE = 0.8, 0.1, 0.5, 0.8
+# A beat of a shape that fewer of the beats have is told of.
+_DOMINANT = 0.6
 # Noise, aligned to its own best match, correlates about as well as this.
 _LEAST_MATCH = 0.5
 # Detectors put an R peak at most so far away from it (s).
 _MOST_AWAY = 0.1
 # A lead with more of it missing than this is treated as absent.
 _MOST_MISSING = 0.5
+
+
+class BeatShapeWarning(UserWarning):
+    """A record's average beat stands for some of its beats only: bigeminy, or mostly ectopic ones."""
 
 
 class NoBeatError(ValueError):
@@ -151,6 +64,11 @@ class AverageBeat:
         Which beats were averaged.
     match : float
         Median correlation of the averaged beats with the template, in the QRS complex.
+    n_shapes : int
+        How many shapes of QRS complexes at least two beats have; in a long record, the most of any five minutes.
+    note : str
+        What must be known of the beats that were not averaged: that they are many, or that they, not the averaged ones,
+        may be the heart's own. Empty if nothing must.
     """
 
     waveform: NDArray[np.float64]
@@ -158,10 +76,12 @@ class AverageBeat:
     peaks: NDArray[np.intp]
     used: NDArray[np.bool_]
     match: float
+    n_shapes: int = 1
+    note: str = ""
 
 
 def average_beats(
-    record: NDArray[np.float64],
+    record: NDArray[np.floating[Any]],
     sampling_rate: float,
     before: float,
     after: float,
@@ -170,10 +90,15 @@ def average_beats(
 ) -> AverageBeat:
     """Return the average beat of a record, from `before` to `after` seconds around its R peak.
 
+    What is left of pacing spikes is taken out first (`remove_pacing_spikes`). Of the shapes that QRS complexes have the
+    most frequent one is averaged, but the heart's own rather than that of ectopic beats: narrower, and later after the
+    beat before. Early beats of that shape are left out too.
+
     Parameters
     ----------
     record : ndarray of shape (n_leads, n_samples)
-        One record, filtered. Short gaps (NaN) are bridged; leads that are mostly missing come out as zero.
+        One record, filtered. Short gaps (NaN) are bridged; leads that are mostly missing come out as zero. Of more than
+        ten minutes, each five have an average of their own, and the result is the average of these.
     sampling_rate : float
         Samples per second, in Hz.
     before, after : float
@@ -201,23 +126,71 @@ def average_beats(
     ((1, 400), 10)
     """
     span = recorded_span(record)
-    filled = _without_missing_leads(record[:, span])
+    windows = cut_windows(span.stop - span.start, sampling_rate)
+    averages, reason = [], ""
+    for _, core in windows:
+        start = span.start + core.start
+        window = np.asarray(record[:, start : span.start + core.stop], dtype=np.float64)
+        try:
+            averages.append(_average_window(window, start, sampling_rate, before, after, peaks))
+        except NoBeatError as error:
+            reason = reason or str(error)
+    if not averages:
+        raise NoBeatError(reason)
+    return averages[0] if len(windows) == 1 else _average_averages(averages, sampling_rate)
+
+
+def _average_averages(averages: Sequence[AverageBeat], sampling_rate: float) -> AverageBeat:
+    """Return the average beat of a long record from those of its parts."""
+    waveforms = np.stack([average.waveform for average in averages])
+    r_index, reach = averages[0].r_index, round(_MATCH_HALF_WIDTH * sampling_rate)
+    qrs = waveforms[:, :, max(0, r_index - reach) : r_index + reach]
+    template = _most_typical(qrs)
+    norms = np.linalg.norm(qrs, axis=(1, 2)) * np.linalg.norm(template)
+    match = np.einsum("blt,lt->b", qrs, template) / np.where(norms > 0, norms, 1)
+    alike = match >= _LEAST_RELATIVE_MATCH * np.quantile(match, 0.75)
+    used = [average.used & is_alike for average, is_alike in zip(averages, alike, strict=True)]
+    beats = np.concatenate(used)
+    notes = sum(bool(average.note) for average in averages)
+    return AverageBeat(
+        sorted_median(waveforms[alike], axis=0),
+        r_index,
+        np.concatenate([average.peaks for average in averages]),
+        beats,
+        float(np.median([average.match for average in averages])),
+        max(average.n_shapes for average in averages) + int(not alike.all()),
+        f"{notes} of {len(averages)} windows have beats of several shapes" if 2 * notes > len(averages) else "",
+    )
+
+
+def _average_window(
+    record: NDArray[np.float64],
+    start: int,
+    sampling_rate: float,
+    before: float,
+    after: float,
+    given: NDArray[np.intp] | None,
+) -> AverageBeat:
+    """Return the average beat of a record, or of a part of it that begins at `start`; of given R peaks, if any are."""
+    filled = _without_missing_leads(record)
     fault = find_fault(filled, sampling_rate)
     if fault:
         raise NoBeatError(fault)
-    band = qrs_signal(filled, sampling_rate)
-    if peaks is None:
-        peaks = peaks_of_energy(band, sampling_rate)
+    filled = np.asarray(remove_pacing_spikes(filled, sampling_rate)[0], dtype=np.float64)
+    band = np.asarray(qrs_signal(filled, sampling_rate), dtype=np.float64)
+    if given is None:
+        found = peaks_of_energy(band, sampling_rate)
     else:
-        inside = peaks[(peaks >= span.start) & (peaks < span.stop)] - span.start
-        peaks = _sharpen(np.sqrt(np.mean(band**2, axis=0)), inside, round(_MOST_AWAY * sampling_rate))
-    if peaks.size == 0:
+        inside = given[(given >= start) & (given < start + filled.shape[1])] - start
+        found = _sharpen(np.sqrt(np.mean(band**2, axis=0)), inside, round(_MOST_AWAY * sampling_rate))
+    if found.size == 0:
         raise NoBeatError("nothing stands out as QRS complexes do")
-    peaks, match = _align(band, peaks, sampling_rate)
-    used = match >= _LEAST_RELATIVE_MATCH * np.quantile(match, 0.75)
+    peaks, match, used, n_shapes, note = _choose_shape(band, found, sampling_rate)
     usual_match = float(np.median(match[used]))
     if usual_match < _LEAST_MATCH:
         raise NoBeatError("the supposed beats do not resemble each other")
+    on_time = used & ~_find_early(peaks)
+    used = on_time if on_time.sum() >= min(3, int(used.sum())) else used
 
     reach = round(_MAX_SHIFT * sampling_rate)
     n_before, n_after = round(before * sampling_rate), round(after * sampling_rate)
@@ -228,7 +201,88 @@ def average_beats(
     offset = _main_peak(waveform, n_before + reach, reach) - (n_before + reach)
     waveform = waveform[:, reach + offset : reach + offset + n_before + n_after]
     waveform = waveform - _pq_level(waveform, n_before, sampling_rate)
-    return AverageBeat(waveform, n_before, peaks + offset + span.start, used, usual_match)
+    return AverageBeat(waveform, n_before, peaks + offset + start, used, usual_match, n_shapes, note)
+
+
+def _choose_shape(
+    band: NDArray[np.float64], found: NDArray[np.intp], sampling_rate: float
+) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.bool_], int, str]:
+    """Return the beats aligned to the heart's own shape, their match, which have it, how many shapes, and a note."""
+    peaks, match = _align(band, found, sampling_rate)
+    used = frequent = _are_alike(match)
+    if used.all():
+        return peaks, match, used, 1, ""
+    width = _usual_width(band, peaks[frequent], sampling_rate)
+    reach = round(_WIDTH_REACH * sampling_rate)
+    others = peaks[~frequent & (peaks >= reach) & (peaks < band.shape[1] - reach)]
+    n_narrow = sum(_usual_width(band, other[np.newaxis], sampling_rate) < _NARROW * width for other in others)
+    follows = np.append(np.median(np.diff(peaks)) if len(peaks) > 1 else 1.0, np.diff(peaks))
+    shapes = _find_shapes(band, found, np.flatnonzero(~frequent), sampling_rate)
+    for shape in shapes:
+        later = float(np.median(follows[shape]) / np.median(follows[frequent]))
+        narrower = width / max(_usual_width(band, peaks[shape], sampling_rate), 1.0)
+        size = _usual_size(band, peaks[shape]) / _usual_size(band, peaks[frequent])
+        is_other = len(shape) >= _LEAST_SHARE * len(found) and np.median(match[shape]) < _UNLIKE and size > _LEAST_SIZE
+        if is_other and later * narrower > _LEAST_RATIO:
+            members = np.isin(np.arange(len(found)), shape)
+            peaks, match = _align(band, found, sampling_rate, members)
+            used, n_narrow = _are_alike(match, members), 0
+            break
+    note = f"{used.sum()} of {len(found)} beats have the shape that was measured"
+    if n_narrow:
+        note += f", {n_narrow} narrower"
+    return peaks, match, used, 1 + len(shapes), note if n_narrow or used.sum() < _DOMINANT * len(found) else ""
+
+
+def _are_alike(match: NDArray[np.float64], members: NDArray[np.bool_] | slice = slice(None)) -> NDArray[np.bool_]:
+    """Return which beats match the template hardly less well than most of `members` do."""
+    return match >= _LEAST_RELATIVE_MATCH * np.quantile(match[members], 0.75)
+
+
+def _find_shapes(
+    band: NDArray[np.float64], found: NDArray[np.intp], others: NDArray[np.intp], sampling_rate: float
+) -> list[NDArray[np.intp]]:
+    """Return the groups of beats, among `others`, that have one shape, the most frequent first."""
+    shapes = []
+    while len(others) >= _LEAST_BEATS:
+        match = _align(band, found[others], sampling_rate)[1]
+        alike = _are_alike(match) & (match >= _LEAST_RELATIVE_MATCH)
+        if alike.sum() < _LEAST_BEATS:
+            break
+        shapes.append(others[alike])
+        others = others[~alike]
+    return shapes
+
+
+def _usual_width(band: NDArray[np.float64], peaks: NDArray[np.intp], sampling_rate: float) -> float:
+    """Return in how many samples most of the energy of a QRS complex lies, in the median of beats."""
+    reach = round(_WIDTH_REACH * sampling_rate)
+    beats = _cut(band, peaks, reach, reach)
+    energy = np.cumsum(np.einsum("blt,blt->bt", beats, beats), axis=1)
+    energy /= np.maximum(energy[:, -1:], 1e-30)
+    inside = (energy > (1 - _ENERGY) / 2) & (energy < (1 + _ENERGY) / 2)
+    return float(np.median(inside.sum(axis=1)))
+
+
+def _usual_size(band: NDArray[np.float64], peaks: NDArray[np.intp]) -> float:
+    """Return the root mean square over leads at the peaks, in the median of beats."""
+    return float(np.median(np.linalg.norm(band[:, peaks], axis=0)))
+
+
+def _find_early(peaks: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return which beats come early, in a rhythm that is otherwise regular or in which every second one does."""
+    early = np.zeros(len(peaks), dtype=bool)
+    intervals = np.diff(peaks)
+    if len(intervals) < 4:
+        return early
+    usual = np.median(intervals)
+    ratios = intervals[:-1] / intervals[1:]
+    turns = np.where(ratios < _EARLY, 1, np.where(ratios > 1 / _EARLY, -1, 0))
+    if np.mean(np.abs(intervals - usual) <= _NEAR * usual) >= _MOST_USUAL:
+        early[1:] = intervals < _EARLY * usual
+    elif np.mean(turns[:-1] * turns[1:] < 0) >= _MOST_ALTERNATE:
+        early[1:-1] = turns > 0
+    return early
 
 
 def _without_missing_leads(record: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -240,9 +294,12 @@ def _without_missing_leads(record: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _align(
-    band: NDArray[np.floating[Any]], peaks: NDArray[np.intp], sampling_rate: float
+    band: NDArray[np.float64],
+    peaks: NDArray[np.intp],
+    sampling_rate: float,
+    members: NDArray[np.bool_] | slice = slice(None),
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Move `peaks` so that the QRS complexes of the largest family of beats coincide.
+    """Move `peaks` so that the QRS complexes of the largest family of beats, or among `members`, coincide.
 
     Returns
     -------
@@ -253,7 +310,7 @@ def _align(
     """
     half, reach = round(_MATCH_HALF_WIDTH * sampling_rate), round(_MAX_SHIFT * sampling_rate)
     beats = _cut(np.pad(band, ((0, 0), (half + reach, half + reach))), peaks + half + reach, half + reach, half + reach)
-    template = _most_typical(beats[:, :, reach : reach + 2 * half])
+    template = _most_typical(beats[members, :, reach : reach + 2 * half])
     # The signal ends near 40 Hz, so every few milliseconds of it tell all; shifts stay at full resolution.
     step = max(1, int(sampling_rate // 200))
     shifted = np.lib.stride_tricks.sliding_window_view(beats, 2 * half, axis=2)[..., ::step]
@@ -266,9 +323,9 @@ def _align(
         length = np.linalg.norm(template[:, ::step])
         match = np.divide(products, norms * length, out=np.zeros_like(products), where=norms * length > 0)
         best = np.argmax(match, axis=1)
-        alike = match[rows, best] >= _LEAST_RELATIVE_MATCH * np.quantile(match[rows, best], 0.75)
+        alike = _are_alike(match[rows, best], members)
         moved = _windows(beats, best, 2 * half)
-        template = np.median(moved[alike], axis=0)
+        template = sorted_median(moved[alike], axis=0)
     return peaks + best - reach, np.minimum(match[rows, best], 1.0)
 
 
@@ -301,13 +358,13 @@ def _cut(record: NDArray[np.float64], peaks: NDArray[np.intp], n_before: int, n_
 
 def _median_of_clean(beats: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the median of the beats without the noisy ones, and which were kept (at least half)."""
-    beats = beats - np.median(beats, axis=2, keepdims=True)
-    median = np.median(beats, axis=0)
+    beats = beats - sorted_median(beats, axis=2)[..., np.newaxis]
+    median = sorted_median(beats, axis=0)
     if len(beats) < 4:
         return median, np.ones(len(beats), dtype=bool)
     residual = np.sqrt(np.mean((beats - median) ** 2, axis=(1, 2)))
     kept = residual <= 2 * np.median(residual)
-    return (median if kept.all() else np.median(beats[kept], axis=0)), kept
+    return (median if kept.all() else sorted_median(beats[kept], axis=0)), kept
 
 
 def _main_peak(waveform: NDArray[np.float64], centre: int, reach: int) -> int:
@@ -332,3 +389,27 @@ def _pq_level(waveform: NDArray[np.float64], r_index: int, sampling_rate: float)
     quiet = np.flatnonzero(slowest < 0.06 * speed.max())
     start = int(quiet[-1]) if quiet.size else int(np.argmin(slowest))
     return np.mean(near[:, start : start + width], axis=1, keepdims=True)
+
+
+def warn_of_shapes(notes: Sequence[str]) -> None:
+    """Warn once about all records whose average beat stands for some of their beats only.
+
+    Parameters
+    ----------
+    notes : sequence of str, shape (n_records,)
+        Of `AverageBeat`; empty for a record of which nothing need be said.
+
+    Examples
+    --------
+    >>> from omi_estimators.preprocessing import warn_of_shapes
+    >>> warn_of_shapes(["", ""])
+    """
+    told = [f"{record} ({note})" for record, note in enumerate(notes) if note]
+    if told:
+        more = f" and {len(told) - 5} more" if len(told) > 5 else ""
+        warnings.warn(
+            f"{len(told)} of {len(notes)} records have beats of several shapes, of which one was measured: "
+            f"{', '.join(told[:5])}{more}. Look at what they show before using their measurements.",
+            BeatShapeWarning,
+            stacklevel=3,
+        )

@@ -14,7 +14,7 @@ from scipy.signal import resample_poly
 
 from omi_estimators._compat import Interval
 from omi_estimators.leads import LEADS
-from omi_estimators.preprocessing._average import AverageBeat, NoBeatError, average_beats
+from omi_estimators.preprocessing._average import AverageBeat, NoBeatError, average_beats, warn_of_shapes
 from omi_estimators.preprocessing._rate import rate_evidence, warn_of_rate
 from omi_estimators.preprocessing._records import (
     Measured,
@@ -39,15 +39,17 @@ def median_beat(
 ) -> NDArray[np.float64]:
     """Return one heartbeat that stands for a record.
 
-    The R peaks are found on all leads together (`find_r_peaks`). Beats are moved by up to 50 ms
-    to match a template in the 8-40 Hz band; ectopic and noisy beats are dropped; what is left is
-    averaged by a median in each lead. Zero is the level of the PQ segment. The R peak, where the root mean
+    What filters left of pacing spikes is taken out (`remove_pacing_spikes`; best done before any filter). The R peaks
+    are found on all leads together (`find_r_peaks`). Beats are moved by up to 50 ms to match a template in the 8-40 Hz
+    band; ectopic and noisy beats are dropped, in bigeminy too; what is left is averaged by a median in each lead
+    (`average_beats`). Zero is the level of the PQ segment. The R peak, where the root mean
     square over leads is largest, lies at ``before / (before + after)`` of the samples.
 
     Parameters
     ----------
     record : array-like of shape (n_leads, n_samples) or (n_samples,)
-        One record, filtered, in millivolts.
+        One record, filtered, in millivolts. Of more than ten minutes, each five are averaged by themselves, and the
+        beat is the median of these averages, without those of another shape.
     sampling_rate : float
         Samples per second, in Hz.
     before, after : float, default=0.3 and 0.5
@@ -86,15 +88,15 @@ def median_beat(
     >>> beat.shape, beat[:, 75].round(1).tolist()
     ((2, 200), [1.0, -2.0])
     """
-    record = np.atleast_2d(np.asarray(record, dtype=np.float64))
-    if record.ndim != 2 or record.shape[1] == 0:
+    leads = np.atleast_2d(np.asarray(record))
+    if leads.ndim != 2 or leads.shape[1] == 0:
         raise ValueError(
-            f"record must have shape (n_leads, n_samples) or (n_samples,); got {record.shape}. "
+            f"record must have shape (n_leads, n_samples) or (n_samples,); got {leads.shape}. "
             "Give one record at a time."
         )
     _check_window(sampling_rate, before, after, n_samples)
-    _check_avr(invert_avr, len(record))
-    average = average_beats(record, sampling_rate, before, after)
+    _check_avr(invert_avr, len(leads))
+    average = average_beats(leads, sampling_rate, before, after)
     return _finish(average, n_samples, invert_avr)
 
 
@@ -131,27 +133,28 @@ def _finish(average: AverageBeat, n_samples: int, invert_avr: bool) -> NDArray[n
 
 
 def _measure_beat(
-    record: NDArray[np.float64],
+    record: NDArray[np.floating[Any]],
     *,
     sampling_rate: float,
     before: float,
     after: float,
     n_samples: int,
     invert_avr: bool,
-) -> tuple[NDArray[np.float64] | None, NDArray[np.float64], str]:
-    """Return beat, evidence of the rate, and the reason why there is no beat. At module level, to be cached."""
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64], str, str]:
+    """Return beat, evidence of the rate, why there is no beat, and a note on it. At module level, to be cached."""
     try:
         average = average_beats(record, sampling_rate, before, after)
     except NoBeatError as error:
-        return None, rate_evidence(record, sampling_rate), str(error)
-    return _finish(average, n_samples, invert_avr), rate_evidence(record, sampling_rate, average), ""
+        return None, rate_evidence(record, sampling_rate), str(error), ""
+    return _finish(average, n_samples, invert_avr), rate_evidence(record, sampling_rate, average), "", average.note
 
 
 class MedianBeat(WaveformTransformer):
     """Reduce every record to one heartbeat: the median of its aligned beats.
 
     Every record gets a beat. One in which none can be found (all leads flat or missing, noise, ventricular
-    fibrillation, too short) gets a beat of zeros, and one warning per call names these records.
+    fibrillation, too short) gets a beat of zeros, and one warning per call names these records. A `BeatShapeWarning`
+    names those whose beat stands for some of their beats only, as in bigeminy.
 
     Parameters
     ----------
@@ -188,7 +191,9 @@ class MedianBeat(WaveformTransformer):
 
     Notes
     -----
-    Give it filtered records (`ECGFilter`). A lead that is flat or mostly missing gives a zero lead, since
+    Give it filtered records (`ECGFilter`, which takes out pacing spikes; what other filters leave of them is taken out
+    here). A record of more than ten minutes is measured five minutes at a time, in memory that does not grow with it.
+    A lead that is flat or mostly missing gives a zero lead, since
     networks need finite input.
 
     References
@@ -280,7 +285,7 @@ class MedianBeat(WaveformTransformer):
         records = as_3d(X)
         _check_avr(self.invert_avr, records.shape[1])
         beats = np.zeros((*records.shape[:2], self.n_samples), dtype=float_type(X))
-        evidence, reasons = np.empty((len(records), 3)), [""] * len(records)
+        evidence, reasons, notes = np.empty((len(records), 3)), [""] * len(records), [""] * len(records)
         measured = self._map(
             _measure_beat,
             X,
@@ -289,9 +294,10 @@ class MedianBeat(WaveformTransformer):
             n_samples=int(self.n_samples),
             invert_avr=bool(self.invert_avr),
         )
-        for index, (beat, of_rate, reason) in enumerate(measured):
-            evidence[index], reasons[index] = of_rate, reason
+        for index, (beat, of_rate, reason, note) in enumerate(measured):
+            evidence[index], reasons[index], notes[index] = of_rate, reason, note
             if beat is not None:
                 beats[index] = beat
         warn_of_rate(evidence, self.sampling_rate)
+        warn_of_shapes(notes)
         return Measured(beats if X.ndim == 3 else beats[:, 0], Usable.from_reasons(reasons))

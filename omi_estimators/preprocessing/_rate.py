@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import trim_mean
 
 from omi_estimators.preprocessing._average import AverageBeat, NoBeatError, average_beats
+from omi_estimators.preprocessing._resample import cut_windows
 
 # Where a beat is looked at after its R peak, which part of that is ST and T, and which is rest; and half the window
 # that holds the QRS complex. In parts of RR: what is measured must not assume the rate that is in question.
@@ -31,6 +33,7 @@ _LIMIT, _LIMIT_ROOT, _LIMIT_ONE = 0.05, 0.36, 0.3
 _AGREEMENT, _LEAST_AGREEMENT = np.array([0.35, 0.6]), 0.05
 # From QRS and T as they are measured here to QRS and QT as cardiologists do.
 _QRS_DURATION, _QT = 7.8, 1.47
+_MOST_BEATS = 1000
 # Rates that recorders have; those nearer than a tenth to each other cannot be told apart.
 _RATES = np.array([100, 125, 200, 250, 300, 360, 400, 500, 600, 1000, 2000])
 # Where no beats are found, they are looked for as if the rate were this many times as high, but not below 40 Hz.
@@ -42,14 +45,14 @@ class SamplingRateWarning(UserWarning):
 
 
 def rate_evidence(
-    record: NDArray[np.float64], sampling_rate: float, average: AverageBeat | None = None
+    record: NDArray[np.floating[Any]], sampling_rate: float, average: AverageBeat | None = None
 ) -> NDArray[np.float64]:
     """Measure what of a record tells of its sampling rate, without assuming it.
 
     Parameters
     ----------
     record : ndarray of shape (n_leads, n_samples)
-        One record, filtered or not.
+        One record, filtered or not; of a long one the first window (`cut_windows`) is enough.
     sampling_rate : float
         The rate that was given, in Hz.
     average : AverageBeat, optional
@@ -71,6 +74,8 @@ def rate_evidence(
     [1.0, 0.02, 0.31]
     """
     nothing = np.full(3, np.nan)
+    if average is None:
+        record = np.asarray(record[:, cut_windows(record.shape[1], sampling_rate)[0][1]], dtype=np.float64)
     average = average or _find_beats_elsewhere(record, sampling_rate)
     if average is None or len(average.peaks) < 2:
         return nothing
@@ -80,6 +85,8 @@ def rate_evidence(
     changes = np.sum(np.diff(qrs, axis=1) ** 2)
     samples = average.peaks[average.used, np.newaxis] + np.round(_GRID * rr).astype(np.intp)
     samples = samples[samples[:, -1] < record.shape[1]]
+    # So many beats, evenly chosen from a long record, tell as much as all.
+    samples = samples[:: 1 + len(samples) // _MOST_BEATS]
     if not (changes > 0 and len(samples)):
         return nothing
     beat = np.median(record[:, samples], axis=1)
@@ -91,7 +98,7 @@ def rate_evidence(
     return np.array([rr, np.sqrt(np.sum(qrs**2) / changes), t_time]) / sampling_rate
 
 
-def _find_beats_elsewhere(record: NDArray[np.float64], sampling_rate: float) -> AverageBeat | None:
+def _find_beats_elsewhere(record: NDArray[np.floating[Any]], sampling_rate: float) -> AverageBeat | None:
     """Return the beats of a record at a rate several times lower or higher than the one that was given."""
     for factor in _OTHER_RATES:
         with contextlib.suppress(NoBeatError):

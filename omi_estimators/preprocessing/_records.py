@@ -339,6 +339,8 @@ def check_usable(usable: Usable) -> None:
 _BLOCK = 32
 # Schedulers of clusters want tasks below 10 MB.
 _BLOCK_BYTES = 8_000_000
+# Values of a record that are not copied to become float64.
+_LARGEST_COPY = 4_000_000
 # Bytes that a process keeps for the arrays of its next record, see `_keep_memory`.
 _KEPT = 1 << 22
 
@@ -442,9 +444,16 @@ def map_records(
 
 
 def _map_block(function: Callable[..., Any], blocks: tuple[NDArray[Any]], params: dict[str, Any]) -> list[Any]:
-    """Return what a function gives for each record of a block: contiguous, and equal bytes for the cache."""
+    """Return what a function gives for each record of a block: contiguous, and equal bytes for the cache.
+
+    A long record stays of the type it has; functions take it window by window.
+    """
     _keep_memory()
-    return [function(np.array(record, dtype=np.float64), **params) for block in blocks for record in block]
+    return [
+        function(np.ascontiguousarray(record, dtype=None if record.size > _LARGEST_COPY else np.float64), **params)
+        for block in blocks
+        for record in block
+    ]
 
 
 def _keep_memory() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ def recorded_span(values: NDArray[np.floating[Any]]) -> slice:
     >>> recorded_span(np.array([[np.nan, 1.0, 2.0, np.nan]]))
     slice(1, 3, None)
     """
-    if np.isfinite(values[..., 0]).any() and np.isfinite(values[..., -1]).any():
+    if values.dtype.kind in "iu" or (np.isfinite(values[..., 0]).any() and np.isfinite(values[..., -1]).any()):
         return slice(0, values.shape[-1])
     there = np.flatnonzero(~np.isnan(values).all(axis=tuple(range(values.ndim - 1))))
     return slice(int(there[0]), int(there[-1]) + 1) if there.size else slice(0, values.shape[-1])
@@ -78,6 +79,44 @@ def cut_stretches(values: NDArray[np.floating[Any]], length: float) -> NDArray[n
     width = min(max(1, round(length)), values.shape[1])
     n_stretches = values.shape[1] // width
     return values[:, : n_stretches * width].reshape(len(values), n_stretches, width)
+
+
+# A record longer than the first (s) is taken window by window, each of the second and so much more at both ends.
+_LONGEST, _WINDOW, _MARGIN = 600.0, 300.0, 12.0
+
+
+def cut_windows(n_samples: int, sampling_rate: float) -> list[tuple[slice, slice]]:
+    """Return the windows in which a record is measured: one, but of five minutes each if it is longer than ten.
+
+    Parameters
+    ----------
+    n_samples : int
+        Of the record.
+    sampling_rate : float
+        In Hz.
+
+    Returns
+    -------
+    list of (slice, slice)
+        Each window with the 12 s on either side of it that filters need, where there are any, and the window itself.
+        Windows follow each other, without gaps; the last one has up to ten minutes.
+
+    Examples
+    --------
+    >>> from omi_estimators.preprocessing import cut_windows
+    >>> cut_windows(5000, 500)
+    [(slice(0, 5000, None), slice(0, 5000, None))]
+    >>> [core.stop for _, core in cut_windows(100_000, 100)]
+    [30000, 60000, 100000]
+    """
+    if n_samples <= _LONGEST * sampling_rate:
+        return [(slice(0, n_samples), slice(0, n_samples))]
+    width, margin = round(_WINDOW * sampling_rate), round(_MARGIN * sampling_rate)
+    starts = np.arange(n_samples // width) * width
+    return [
+        (slice(max(0, start - margin), min(n_samples, stop + margin)), slice(start, stop))
+        for start, stop in pairwise([*starts.tolist(), n_samples])
+    ]
 
 
 # No rate of an ECG recorder needs a larger denominator, and the filter's length grows with it.
