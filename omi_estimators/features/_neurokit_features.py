@@ -262,7 +262,7 @@ def _measure_beats(
 
 
 def _measure_by_neurokit(
-    raw: NDArray[np.float64], average: AverageBeat, sampling_rate: float, ways: Ways
+    raw: NDArray[np.floating[Any]], average: AverageBeat, sampling_rate: float, ways: Ways
 ) -> dict[str, float]:
     """Return NeuroKit2's own indices, where they are asked for."""
     asked = tuple(group for group in ways.include or () if group in NEUROKIT_GROUPS)

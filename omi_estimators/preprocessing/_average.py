@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omi_estimators.preprocessing._pacing import remove_pacing_spikes
-from omi_estimators.preprocessing._peaks import peaks_of_energy, qrs_signal, sorted_median
+from omi_estimators.preprocessing._peaks import peaks_of_energy, qrs_signal, sorted_median, sharpen_peaks
 from omi_estimators.preprocessing._records import find_fault
 from omi_estimators.preprocessing._resample import cut_windows, fill_gaps, recorded_span
 
@@ -182,7 +182,7 @@ def _average_window(
         found = peaks_of_energy(band, sampling_rate)
     else:
         inside = given[(given >= start) & (given < start + filled.shape[1])] - start
-        found = _sharpen(np.sqrt(np.mean(band**2, axis=0)), inside, round(_MOST_AWAY * sampling_rate))
+        found = sharpen_peaks(np.sqrt(np.mean(band**2, axis=0)), inside, round(_MOST_AWAY * sampling_rate))
     if found.size == 0:
         raise NoBeatError("nothing stands out as QRS complexes do")
     peaks, match, used, n_shapes, note = _choose_shape(band, found, sampling_rate)

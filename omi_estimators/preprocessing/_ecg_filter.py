@@ -60,8 +60,8 @@ class ECGFilter(WaveformTransformer):
     Notes
     -----
     Missing samples (NaN) stay missing, and disturb neither their neighbours nor other leads. Each lead
-    of each record is filtered by itself, so nothing is learned in ``fit``. A record of more than ten minutes is filtered
-    five minutes at a time, with 12 s more at both ends.
+    of each record is filtered by itself, so nothing is learned in ``fit``. A record of more than ten minutes is
+    filtered five minutes at a time, with 12 s more at both ends.
 
     References
     ----------

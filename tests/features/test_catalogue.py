@@ -74,5 +74,5 @@ def test_other_groups_measure_no_record_again(make_ecg, tmp_path, monkeypatch):
     def fail(*args):
         raise AssertionError("a record was measured twice")
 
-    monkeypatch.setattr(measure_module, "_find_beats", fail)
+    monkeypatch.setattr(measure_module, "_measure_window", fail)
     NeuroKitFeatures(include="pca", memory=joblib.Memory(tmp_path, verbose=0)).fit_transform(X)

@@ -241,7 +241,7 @@ def test_n_jobs_and_cache_change_nothing_and_measure_once(make_ecg, tmp_path, mo
     def fail(*args):
         raise AssertionError("a record was measured twice")
 
-    monkeypatch.setattr(measure_module, "_find_beats", fail)
+    monkeypatch.setattr(measure_module, "_measure_window", fail)
     np.testing.assert_array_equal(cached.fit_transform(X[::-1]), plain[::-1])
     with pytest.raises(AssertionError):
         cached.set_params(sampling_rate=250).fit_transform(X)
