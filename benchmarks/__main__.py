@@ -27,6 +27,7 @@ OTHERS = (
     "memory",
     "precision",
     "delineation",
+    "fibrillation",
     "quality",
     "pacing",
     "sampling_rate",

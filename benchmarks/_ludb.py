@@ -43,6 +43,27 @@ def read_signal(stem: str) -> np.ndarray:
     return wfdb.rdrecord(stem, physical=False).d_signal.T / 1000
 
 
+# Words of the diagnoses in the headers, and what they say of rhythm and conduction.
+_CLASSES = {
+    "fibrillation": ("atrial fibrillation",),
+    "flutter": ("atrial flutter",),
+    "paced": ("pacing", "pacemaker presence"),
+    "AV block": ("av block", "av-block"),
+    "right bundle": ("right bundle",),
+    "left bundle": ("left bundle",),
+    "fascicle or IVCD": ("hemiblock", "intravintricular"),
+    "extrasystoles": ("extrasystol",),
+    "slow": ("bradycardia",),
+    "fast": ("tachycardia",),
+}
+
+
+def read_classes(stem: str) -> set[str]:
+    """Return the classes of rhythm and conduction that a record's header names; "other" for none of them."""
+    text = " ".join(wfdb.rdheader(stem).comments).lower()
+    return {name for name, words in _CLASSES.items() if any(word in text for word in words)} or {"other"}
+
+
 def read_marks(stem: str, peaks: np.ndarray) -> Marks:
     """Return the marks of a record, those of points relative to R peaks (in samples)."""
     points = {f"{wave}_{side}": np.full((len(peaks), 12), np.nan) for wave in WAVE_OF.values() for side in _SIDES}

@@ -24,6 +24,8 @@ class Measure(NamedTuple):
         In words.
     scope : {"record", "standard", "lead"}
         One value for a record; one value that needs the twelve leads; one for each lead.
+    since : int
+        The first version of the catalogue that has it: a model fitted on an earlier one goes without.
     """
 
     name: str
@@ -31,6 +33,11 @@ class Measure(NamedTuple):
     unit: str
     meaning: str
     scope: str = "record"
+    since: int = 1
+
+
+# Raised whenever measures are added; these say the new number as `since`.
+CATALOGUE_VERSION = 2
 
 
 GROUPS = (
@@ -95,11 +102,13 @@ CATALOGUE: tuple[Measure, ...] = (
     *_record("rhythm", "1", rr_range_ratio="longest minus shortest RR interval, over the mean"),
     *_record("rhythm", "ms", hrv_sdnn="SD of RR intervals", hrv_rmssd="root mean square of successive RR differences"),
     *_record("rhythm", "1", paced="spikes of a pacemaker (0 or 1)"),
-    *_record(
-        "rhythm",
-        "1",
-        n_morphologies="shapes of QRS complexes that at least two beats have",
-        dominant_fraction="share of the beats that were averaged: of the heart's own shape, neither early nor noisy",
+    *(
+        Measure(name, "rhythm", "1", meaning, since=2)
+        for name, meaning in {
+            "atrial_fibrillation": "probability of atrial fibrillation or flutter",
+            "n_morphologies": "shapes of QRS complexes that at least two beats have",
+            "dominant_fraction": "share of the beats that were averaged: of the heart's own shape, neither early nor noisy",
+        }.items()
     ),
     *_record("rhythm", "%", hrv_pnn50="successive RR differences above 50 ms"),
     *_lead(
@@ -279,7 +288,9 @@ CATALOGUE: tuple[Measure, ...] = (
 )
 
 
-def catalogue(n_leads: int = len(LEADS), include: tuple[str, ...] | None = None) -> tuple[Measure, ...]:
+def catalogue(
+    n_leads: int = len(LEADS), include: tuple[str, ...] | None = None, version: int = CATALOGUE_VERSION
+) -> tuple[Measure, ...]:
     """Return the measurements of records of so many leads, in the order of their columns.
 
     Parameters
@@ -288,6 +299,8 @@ def catalogue(n_leads: int = len(LEADS), include: tuple[str, ...] | None = None)
         With another number than twelve, what needs the twelve leads is left out.
     include : tuple of str, optional
         Groups, of `GROUPS` and `NEUROKIT_GROUPS`; by default the former.
+    version : int, optional
+        Of the catalogue; by default the newest. An earlier one lacks what was added since.
 
     Returns
     -------
@@ -312,7 +325,9 @@ def catalogue(n_leads: int = len(LEADS), include: tuple[str, ...] | None = None)
         raise ValueError(f"there is no group of features {unknown[0]!r}; take any of {', '.join(known)}.")
     is_standard = n_leads == len(LEADS)
     return tuple(
-        measure for measure in CATALOGUE if measure.group in chosen and (is_standard or measure.scope != "standard")
+        measure
+        for measure in CATALOGUE
+        if measure.group in chosen and measure.since <= version and (is_standard or measure.scope != "standard")
     )
 
 
@@ -332,7 +347,9 @@ def lead_names(n_leads: int) -> tuple[str, ...]:
     return LEADS if n_leads == len(LEADS) else tuple(f"lead{number}" for number in range(n_leads))
 
 
-def feature_names(n_leads: int = len(LEADS), include: tuple[str, ...] | None = None) -> list[str]:
+def feature_names(
+    n_leads: int = len(LEADS), include: tuple[str, ...] | None = None, version: int = CATALOGUE_VERSION
+) -> list[str]:
     """Return the names of the features of `measure_record`, in order.
 
     Parameters
@@ -342,6 +359,8 @@ def feature_names(n_leads: int = len(LEADS), include: tuple[str, ...] | None = N
         what needs the twelve leads is left out.
     include : tuple of str, optional
         Groups, of `GROUPS` and `NEUROKIT_GROUPS`; by default the former.
+    version : int, optional
+        Of the catalogue; by default the newest.
 
     Returns
     -------
@@ -357,10 +376,10 @@ def feature_names(n_leads: int = len(LEADS), include: tuple[str, ...] | None = N
     --------
     >>> from omi_estimators.features import feature_names
     >>> len(feature_names()), feature_names(include=("axes",))[:2]
-    (560, ['p_axis', 'p_axis_horizontal'])
+    (561, ['p_axis', 'p_axis_horizontal'])
     """
     names: list[str] = []
-    for measure in catalogue(n_leads, include):
+    for measure in catalogue(n_leads, include, version):
         names += (
             [f"{measure.name}_{lead}" for lead in lead_names(n_leads)] if measure.scope == "lead" else [measure.name]
         )

@@ -7,32 +7,50 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import gaussian_filter1d, median_filter
-from scipy.signal import find_peaks
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import find_peaks, resample_poly
 
 from omi_estimators.leads import LEADS
 
+# Slower beats (Hz) are sampled more densely first: the shortest time below (s) is then three samples or more.
+_LEAST_DENSITY = 400
+# Smoothing (SD of a Gaussian, s) before slopes of the QRS complex are looked at, P, and the end of T.
+_FINE, _COARSE, _BLUNT = 0.007, 0.010, 0.018
+# What differs between the fine and the blunt is sharp: a deflection of the QRS complex has this share of the sharpest
+# one's speed, before R and after it, and stands out of the usual speed by this factor.
+_EARLY_SHARE, _LATE_SHARE, _CONTRAST = 0.12, 0.07, 4.0
+# The next deflection follows within these times (s), before R, where P is near, and after it, where R' may be late;
+# and none lies further from R than that.
+_EARLY_GAP, _LATE_GAP, _REACH = 0.06, 0.09, 0.2
 # A lead is at rest before its QRS complex while slower than this share of its largest speed, or than a slope that is
 # hardly seen on paper, 1 mV/s or 20 degrees at 25 mm/s and 10 mm/mV; for this long (s).
 _ONSET_SHARE, _SEEN_SLOPE, _QUIET_TIME = 0.02, 1.0, 0.012
-# After the complex the lead vector is at rest below this share of its largest speed.
-_OFFSET_SHARE = 0.07
-# Smoothing (SD of a Gaussian, s) before onset and offset of the QRS complex are sought, P, and the end of T.
-_ONSET_SCALE, _OFFSET_SCALE, _COARSE, _T_SCALE = 0.007, 0.005, 0.010, 0.018
+# How far (s) before its first sharp deflection the complex may begin, and after it in leads that join later; and how
+# far after the last it may end.
+_ONSET_REACH, _ONSET_DELAY, _OFFSET_REACH = 0.1, 0.02, 0.1
+# After the complex the lead vector is at rest below this share of its largest speed, or this factor of that in ST,
+# which lies at these times (s) after the last sharp deflection.
+_OFFSET_SHARE, _ST_FACTOR, _ST_TIMES = 0.11, 1.3, (0.06, 0.16)
 # A tangent at the steepest point of a flank does not meet the level before or after the wave just where the
 # eye sees it end; these factors on its length bring the ends of P to where cardiologists mark them.
-_P_ONSET_REACH, _P_OFFSET_REACH = 1.2, 0.7
+_P_ONSET_STRETCH, _P_OFFSET_STRETCH = 1.2, 0.7
 # The T wave has ended when the lead vector has lost all but this share of the speed at which T falls; and with the
 # second share, also in the leads where it ends late (nine of ten of LUDB's marks lie before it).
 _T_END_SHARE, _T_LATEST_SHARE = 0.3, 0.15
-# Of several humps in the T window, the last with this share of the largest prominence is the T wave.
+# Of several humps in the T window, the last with this share of the most likely one is the T wave.
 _T_SHARE = 0.35
 # The T wave peaks within this time after R (s): a constant and a share of RR, and never later than the limit.
 # A wider window takes the next P wave, or the next beat of an irregular rhythm, for T.
 _T_WITHIN, _T_WITHIN_RR, _T_LIMIT = 0.12, 0.42, 0.56
-# Less prominent humps (mV, root mean square over leads) than this are not P waves: those of atrial fibrillation,
-# which the median over beats leaves of its waves, are smaller, the smallest marked P waves are larger.
-_LEAST_P = 0.025
+# T usually peaks this long after J at 60 beats/min, and P before QRS (s). A hump as far from there as the third time
+# counts half.
+_USUAL_T, _USUAL_P, _HALF_AS_LIKELY = 0.24, 0.11, 0.1
+# P begins at most this long before QRS, not sooner than the second time after the last T has peaked, unless the last T
+# would leave it less than the third (s).
+_P_REACH, _P_AFTER_T, _P_ROOM = 0.43, 0.1, 0.16
+# Humps of P are looked for against a baseline as smooth as this (SD, s), and have this prominence (mV, root mean square
+# over leads). Its direction is that against the leads this long (s) before and after its peak.
+_P_BASELINE, _LEAST_P, _P_HALF_WIDTH = 0.07, 0.012, 0.1
 
 
 class Fiducials(NamedTuple):
@@ -62,10 +80,12 @@ class Fiducials(NamedTuple):
     t_latest: float = np.nan
 
 
-def delineate(beat: ArrayLike, sampling_rate: float, *, r_index: int, rr: float = 0.8) -> Fiducials:
+def delineate(
+    beat: ArrayLike, sampling_rate: float, *, r_index: int, rr: float = 0.8, p_wave: bool = True
+) -> Fiducials:
     """Find the fiducial points of a beat, common to all its leads.
 
-    All leads are taken together: the QRS complex lies where the lead vector moves fast, P and T are humps
+    All leads are taken together: the QRS complex lies where the lead vector moves sharply, P and T are humps
     of its root mean square, and their flanks are followed along the direction that the vector has at their
     peak. So an inverted T wave, which is the sign looked for, is found like an upright one, and one J
     point serves every lead.
@@ -73,13 +93,16 @@ def delineate(beat: ArrayLike, sampling_rate: float, *, r_index: int, rr: float 
     Parameters
     ----------
     beat : array-like of shape (n_leads, n_samples)
-        Median beat in millivolts, PQ level at zero, from at least 0.35 s before the R peak to 0.6 s after it.
+        Median beat in millivolts without pacing spikes, PQ level at zero, from at least 0.35 s before the R peak (0.5 s, to see P waves of
+        long PR intervals) to 0.6 s after it.
     sampling_rate : float
         Of the beat, in Hz.
     r_index : int
         Sample of the R peak.
     rr : float, default=0.8
         Typical RR interval in seconds, which bounds the search for P and T.
+    p_wave : bool, default=True
+        Whether there may be a P wave. In atrial fibrillation what looks like one is none.
 
     Returns
     -------
@@ -111,56 +134,91 @@ def delineate(beat: ArrayLike, sampling_rate: float, *, r_index: int, rr: float 
         raise ValueError(
             f"beat must have shape (n_leads, n_samples) with r_index inside; got {leads.shape}, {r_index}."
         )
-    leads, spike_end = remove_pacing_spike(leads, sampling_rate, r_index)
-    qrs_onset = _find_onset(leads, sampling_rate, r_index, spike_end)
-    qrs_offset = _find_offset(leads, sampling_rate, r_index)
-    smooth = gaussian_filter1d(leads, _COARSE * sampling_rate, axis=1)
-    t_peak = _find_t_peak(smooth, sampling_rate, r_index, qrs_offset, rr)
-    t_wave = (t_peak, *_find_t_end(leads, sampling_rate, t_peak, r_index, rr))
-    p_wave = _find_p(smooth, sampling_rate, r_index, qrs_onset, t_wave[1] - rr * sampling_rate)
-    return Fiducials(*p_wave, qrs_onset, float(r_index), qrs_offset, *t_wave)
+    density = int(np.ceil(_LEAST_DENSITY / sampling_rate)) if leads.shape[1] > 1 else 1
+    if density > 1:
+        leads = resample_poly(leads, density, 1, axis=1, padtype="line")
+    points = _find_points(leads, sampling_rate * density, r_index * density, rr, p_wave)
+    return points if density == 1 else Fiducials(*(point / density for point in points))
 
 
-def _find_onset(leads: NDArray[np.float64], sampling_rate: float, r_index: int, spike_end: int) -> float:
-    """Return the onset of the QRS complex: the median over leads of the end of the rest before R in each.
+def _find_points(leads: NDArray[np.float64], sampling_rate: float, r_index: int, rr: float, p_wave: bool) -> Fiducials:
+    """Return the fiducial points of a beat that is sampled densely enough."""
+    fine, coarse, blunt = (
+        gaussian_filter1d(leads, width * sampling_rate, axis=1) for width in (_FINE, _COARSE, _BLUNT)
+    )
+    slopes = np.gradient(fine, axis=1) if leads.shape[1] > 1 else np.zeros_like(leads)
+    first, last = _find_complex(fine - blunt, sampling_rate, r_index)
+    qrs_onset = min(_find_onset(slopes, sampling_rate, first, last), float(r_index))
+    qrs_offset = _find_offset(slopes, sampling_rate, first, last)
+    t_peak = _find_t_peak(coarse, sampling_rate, r_index, qrs_offset, rr)
+    p_points = (np.nan, np.nan, np.nan)
+    if p_wave:
+        p_points = _find_p(coarse, sampling_rate, qrs_onset, t_peak - rr * sampling_rate)
+    next_wave = np.fmin(p_points[0], qrs_onset - 0.02 * sampling_rate) + rr * sampling_rate
+    t_ends = _find_t_end(blunt, sampling_rate, t_peak, next_wave)
+    return Fiducials(*p_points, qrs_onset, float(r_index), qrs_offset, t_peak, *t_ends)
+
+
+def _find_complex(sharp: NDArray[np.float64], sampling_rate: float, r_index: int) -> tuple[int, int]:
+    """Return where the first and the last sharp deflection of the QRS complex are fastest.
+
+    From R, deflection by deflection, as long as the next is near and sharp enough: so a late R' after a rest belongs to
+    the complex, and P and T, which are blunt, do not.
+    """
+    if sharp.shape[1] < 2:
+        return r_index, r_index
+    speed = np.linalg.norm(np.gradient(sharp, axis=1), axis=0)
+    reach = round(_REACH * sampling_rate)
+    start = max(0, r_index - reach)
+    near = speed[start : r_index + reach + 1]
+    least = max(_LATE_SHARE * near.max(), _CONTRAST * float(np.median(speed)))
+    places, shape = find_peaks(np.pad(near, 1), height=least)
+    places += start - 1
+    places = places[(places > r_index) | (shape["peak_heights"] >= _EARLY_SHARE * near.max())]
+    if not places.size:
+        return r_index, r_index
+    at = int(np.argmin(np.abs(places - r_index)))
+    gaps = np.diff(places) / sampling_rate
+    before, after = np.flatnonzero(gaps[:at] > _EARLY_GAP), np.flatnonzero(gaps[at:] > _LATE_GAP)
+    first = places[before[-1] + 1] if before.size else places[0]
+    last = places[at + after[0]] if after.size else places[-1]
+    return min(int(first), r_index), max(int(last), r_index)
+
+
+def _find_onset(slopes: NDArray[np.float64], sampling_rate: float, first: int, last: int) -> float:
+    """Return the onset of the QRS complex: the median over leads of the end of the rest before it in each.
 
     The median, because cardiologists' marks of one beat differ between leads, and the common point is to lie in
     the middle of them. One vector's onset would be that of whichever lead moves first, or is noisy.
     """
-    present = np.ptp(leads, axis=1) > 0
-    if r_index < 1 or not present.any():
-        return float(r_index)
-    smooth = gaussian_filter1d(leads[present], _ONSET_SCALE * sampling_rate, axis=1)
-    speed = np.abs(np.gradient(smooth, axis=1)) * sampling_rate
-    near, far = round(0.06 * sampling_rate), round(0.16 * sampling_rate)
-    first = max(0, r_index - far)
-    fastest = speed[:, max(0, r_index - near) : r_index + near + 1].max(axis=1)
-    width = max(1, round(_QUIET_TIME * sampling_rate))
+    speed = np.abs(slopes) * sampling_rate
+    speed = speed[speed.any(axis=1)]
+    if first < 1 or not len(speed):
+        return float(first)
+    start = max(0, first - round(_ONSET_REACH * sampling_rate))
+    fastest = speed[:, first : last + 1].max(axis=1)
+    width = round(_QUIET_TIME * sampling_rate)
     onsets = []
     for before, threshold in zip(
-        speed[:, first : r_index + 1], np.maximum(_SEEN_SLOPE, _ONSET_SHARE * fastest), strict=True
+        speed[:, start : first + round(_ONSET_DELAY * sampling_rate) + 1],
+        np.maximum(_SEEN_SLOPE, _ONSET_SHARE * fastest),
+        strict=True,
     ):
         resting = _runs(before < threshold, width)
-        onsets.append(first + (resting[-1] + width - 1 if resting.size else int(np.argmin(before))))
-    return max(float(np.median(onsets)), float(spike_end))
+        onsets.append(start + (resting[-1] + width - 1 if resting.size else int(np.argmin(before))))
+    return float(np.median(onsets))
 
 
-def _find_offset(leads: NDArray[np.float64], sampling_rate: float, r_index: int) -> float:
-    """Return the offset of the QRS complex: the nearest rest of the lead vector after R."""
-    if leads.shape[1] < 2:
-        return float(r_index)
-    smooth = gaussian_filter1d(leads, _OFFSET_SCALE * sampling_rate, axis=1)
-    speed = np.linalg.norm(np.gradient(smooth, axis=1), axis=0)
-    near, far = round(0.06 * sampling_rate), round(0.16 * sampling_rate)
-    fastest = speed[max(0, r_index - near) : r_index + near + 1].max()
-    width = max(1, round(_QUIET_TIME * sampling_rate))
+def _find_offset(slopes: NDArray[np.float64], sampling_rate: float, first: int, last: int) -> float:
+    """Return the offset of the QRS complex: the nearest rest of the lead vector after its last deflection."""
+    speed = np.linalg.norm(slopes, axis=0)
     # ST itself moves; a complex has ended when the vector is hardly faster than it is later in ST.
-    later = speed[r_index + round(0.1 * sampling_rate) : r_index + round(0.2 * sampling_rate)]
-    st_speed = np.median(later) if later.size else 0.0
-    after = speed[r_index : r_index + far + 1]
-    resting = _runs(after < max(_OFFSET_SHARE * fastest, 1.3 * st_speed), width)
-    skipped = min(round(0.04 * sampling_rate), len(after) - 1)
-    return float(r_index + (resting[0] if resting.size else skipped + int(np.argmin(after[skipped:]))))
+    begin, end = (last + round(time * sampling_rate) for time in _ST_TIMES)
+    st_speed = float(np.median(speed[begin:end])) if begin < len(speed) else 0.0
+    after = speed[last : last + round(_OFFSET_REACH * sampling_rate) + 1]
+    threshold = max(_OFFSET_SHARE * speed[first : last + 1].max(), _ST_FACTOR * st_speed)
+    resting = _runs(after < threshold, round(_QUIET_TIME * sampling_rate))
+    return float(last + (resting[0] if resting.size else int(np.argmin(after))))
 
 
 def _find_t_peak(
@@ -175,23 +233,27 @@ def _find_t_peak(
     humps, shape = find_peaks(rms, prominence=0)
     if not humps.size:
         return np.nan
-    large = shape["prominences"] >= _T_SHARE * shape["prominences"].max()
-    return float(first + humps[np.flatnonzero(large)[-1]])
+    after_j = (first + humps - qrs_offset) / sampling_rate
+    weight = shape["prominences"] * _likelihood(after_j, _USUAL_T * np.cbrt(rr))
+    return float(first + humps[np.flatnonzero(weight >= _T_SHARE * weight.max())[-1]])
+
+
+def _likelihood(times: NDArray[np.float64], usual: float) -> NDArray[np.float64]:
+    """Return what humps at these times (s) count against one at the usual time."""
+    return 1 / (1 + ((times - usual) / _HALF_AS_LIKELY) ** 2)
 
 
 def _find_t_end(
-    leads: NDArray[np.float64], sampling_rate: float, t_peak: float, r_index: int, rr: float
+    smooth: NDArray[np.float64], sampling_rate: float, t_peak: float, next_wave: float
 ) -> tuple[float, float]:
-    """Return where T ends, and where it has ended in all leads: the lead vector comes to rest, before the next P."""
+    """Return where T ends, and where it has ended in all leads: the lead vector comes to rest, before the next wave."""
     if np.isnan(t_peak):
         return np.nan, np.nan
     peak = int(t_peak)
-    next_p = r_index + round((rr - 0.16) * sampling_rate)
-    end = min(leads.shape[1] - 1, peak + round(0.24 * sampling_rate))
-    end = min(end, max(next_p, peak + round(0.08 * sampling_rate)))
+    end = min(smooth.shape[1] - 1, peak + round(0.24 * sampling_rate))
+    end = min(end, max(round(next_wave), peak + round(0.08 * sampling_rate)))
     if end - peak < round(0.02 * sampling_rate):
         return np.nan, np.nan
-    smooth = gaussian_filter1d(leads, _T_SCALE * sampling_rate, axis=1)
     speed = np.linalg.norm(np.gradient(smooth, axis=1), axis=0)
     falling = peak + int(np.argmax(speed[peak : min(end, peak + round(0.1 * sampling_rate))]))
     after = speed[falling:end]
@@ -203,33 +265,35 @@ def _find_t_end(
 
 
 def _find_p(
-    smooth: NDArray[np.float64], sampling_rate: float, r_index: int, qrs_onset: float, last_t: float
+    smooth: NDArray[np.float64], sampling_rate: float, qrs_onset: float, last_t: float
 ) -> tuple[float, float, float]:
-    """Return onset, peak and offset of the P wave: the most prominent hump between the last T and QRS."""
-    first = r_index - round(0.34 * sampling_rate)
-    if last_t > first:
-        # At a fast rate the last T wave reaches into the search; at the fastest P rides on it.
-        first = int(min(last_t, qrs_onset - 0.16 * sampling_rate))
-    first = max(0, first)
+    """Return onset, peak and offset of the P wave: the likeliest hump between the last T (NaN if unknown) and QRS."""
+    nothing = (np.nan, np.nan, np.nan)
+    # At a fast rate the last T wave reaches into the search; at the fastest P rides on it.
+    after_t = min(last_t + _P_AFTER_T * sampling_rate, qrs_onset - _P_ROOM * sampling_rate)
+    first = round(np.fmax(max(0.0, qrs_onset - _P_REACH * sampling_rate), after_t))
     last = int(qrs_onset) - round(0.01 * sampling_rate)
     if last - first < round(0.06 * sampling_rate):
-        return np.nan, np.nan, np.nan
+        return nothing
     window = smooth[:, first:last]
-    chord = window[:, :1] + (window[:, -1:] - window[:, :1]) * np.linspace(0, 1, last - first)
-    humps, shape = find_peaks(np.sqrt(np.mean((window - chord) ** 2, axis=0)), prominence=0)
-    if not humps.size or shape["prominences"].max() < _LEAST_P:
-        return np.nan, np.nan, np.nan
-    hump = int(humps[np.argmax(shape["prominences"])])
+    local = window - gaussian_filter1d(window, _P_BASELINE * sampling_rate, axis=1, mode="nearest")
+    humps, shape = find_peaks(np.sqrt(np.mean(local**2, axis=0)), prominence=_LEAST_P)
+    if not humps.size:
+        return nothing
+    weight = shape["prominences"] * _likelihood((first + humps - last) / sampling_rate, -_USUAL_P)
+    hump = int(humps[np.argmax(weight)])
+    reach = round(_P_HALF_WIDTH * sampling_rate)
+    ends = window[:, [max(0, hump - reach), min(last - first - 1, hump + reach)]]
     peak = first + hump
-    along = _project(smooth, window[:, hump] - chord[:, hump])
+    along = _project(smooth, window[:, hump] - ends.mean(axis=1))
     slope = np.gradient(along)
     start = max(0, peak - round(0.1 * sampling_rate))
     rising = start + int(np.argmax(slope[start : peak + 1]))
     falling = peak + int(np.argmin(slope[peak:last]))
     before = along[max(0, rising - round(0.06 * sampling_rate)) : max(1, rising - round(0.03 * sampling_rate))]
     after = along[last - max(1, round(0.01 * sampling_rate)) : last]
-    onset = _follow(along, slope, rising, float(np.median(before)), _P_ONSET_REACH, 0, peak)
-    offset = _follow(along, slope, falling, float(np.median(after)), _P_OFFSET_REACH, peak, qrs_onset)
+    onset = _follow(along, slope, rising, float(np.median(before)), _P_ONSET_STRETCH, 0, peak)
+    offset = _follow(along, slope, falling, float(np.median(after)), _P_OFFSET_STRETCH, peak, qrs_onset)
     return onset, float(peak), offset
 
 
@@ -261,6 +325,10 @@ def _runs(quiet: NDArray[np.bool_], width: int) -> NDArray[np.intp]:
     return np.flatnonzero(np.convolve(quiet, np.ones(width), mode="valid") > width - 0.5)
 
 
+# What is measured of the whole beat begins this long (s) before R; the beat itself may reach further back, to P.
+_BEAT_BEFORE = 0.45
+
+
 @dataclass(frozen=True)
 class DelineatedBeat:
     """The average beat of a record with its fiducial points.
@@ -277,6 +345,8 @@ class DelineatedBeat:
         In Hz.
     rr : float
         Median RR interval in seconds; NaN for a single beat.
+    atrial_fibrillation : float
+        Probability that the atria fibrillate or flutter; NaN for fewer than four beats.
     """
 
     leads: NDArray[np.float64]
@@ -284,6 +354,7 @@ class DelineatedBeat:
     points: Fiducials
     sampling_rate: float
     rr: float
+    atrial_fibrillation: float = np.nan
 
     @property
     def is_standard(self) -> bool:
@@ -326,7 +397,8 @@ class DelineatedBeat:
     def parts(self) -> dict[str, tuple[int, int]]:
         """Return first and last-but-one sample of the parts of the beat; empty where a wave was not found.
 
-        ``t`` begins half-way from the J point to the T peak, where ``st`` ends; ``j`` is 20 ms on either side of J.
+        ``beat`` begins 0.45 s before R; ``t`` begins half-way from the J point to the T peak, where ``st`` ends; ``j``
+        is 20 ms on either side of J.
         """
         n_samples = self.leads.shape[1]
         onset, j = int(self.points.qrs_onset), int(self.points.qrs_offset)
@@ -334,84 +406,10 @@ class DelineatedBeat:
         peak, end = (int(self.points.t_peak), int(self.points.t_offset) + 1) if self.has_t else (j, j)
         middle = (j + peak) // 2
         return {
-            "beat": (0, n_samples),
+            "beat": (max(0, int(self.points.r_peak - _BEAT_BEFORE * self.sampling_rate)), n_samples),
             "qrs": (onset, j + 1),
             "j": (max(0, j - near), min(n_samples, j + near + 1)),
             "st": (j, middle),
             "stt": (j, end),
             "t": (middle, end),
         }
-
-
-# A pacemaker's pulse of at most 2 ms comes out of a 100 Hz low-pass as bursts of speed this short (half width, s).
-_BURST = 0.006
-# They are faster than this (mV/s, root mean square over leads), and than half of the fastest in the beat.
-_LEAST_SPEED, _LEAST_SHARE = 30.0, 0.5
-# They come at least this long before the R peak (s), where a beat of the heart's own has not yet such speed, and
-# at most that long before it; two chambers, or the two edges of a pulse that the recorder drew out, follow each
-# other within the first of these times as well.
-_LEAST_LEAD, _MOST_LEAD = 0.04, 0.2
-# The filter's ringing on either side of a spike (s).
-_RINGING = 0.006
-# Below this rate (Hz) a spike is as wide as the heart's own deflections.
-_LEAST_RATE = 200
-
-
-def can_tell_spikes(sampling_rate: float) -> bool:
-    """Return whether a spike differs from the heart's own deflections at this sampling rate.
-
-    Parameters
-    ----------
-    sampling_rate : float
-        In Hz.
-
-    Returns
-    -------
-    bool
-        False below 200 Hz.
-    """
-    return sampling_rate >= _LEAST_RATE
-
-
-def remove_pacing_spike(
-    leads: NDArray[np.float64], sampling_rate: float, r_index: int
-) -> tuple[NDArray[np.float64], int]:
-    """Replace a ventricular pacing spike by straight lines.
-
-    What is left of the speed of the leads after a median filter over time are bursts too short to be the
-    heart's. Where such a burst comes well before the R peak and the QRS complex has none much faster, it is a
-    spike. Spikes too small to be found so are too small to be taken for the QRS complex.
-
-    Parameters
-    ----------
-    leads : ndarray of shape (n_leads, n_samples)
-        Average beat in millivolts, low-pass filtered at about 100 Hz.
-    sampling_rate : float
-        In Hz.
-    r_index : int
-        Sample of the R peak.
-
-    Returns
-    -------
-    leads : ndarray of shape (n_leads, n_samples)
-        The beat without the spike; `leads` itself if there is none.
-    end : int
-        First sample after the spike, before which the QRS complex cannot begin; 0 if there is none.
-    """
-    first = max(0, r_index - round(_MOST_LEAD * sampling_rate))
-    near = leads[:, first : r_index + round(_MOST_LEAD * sampling_rate)]
-    if not can_tell_spikes(sampling_rate) or near.shape[1] < 2:
-        return leads, 0
-    velocity = np.diff(near, axis=1) * sampling_rate
-    short = velocity - median_filter(velocity, size=(1, 2 * round(_BURST * sampling_rate) + 1))
-    burst = np.sqrt(np.mean(short**2, axis=0))
-    found = first + np.flatnonzero(burst > max(_LEAST_SPEED, _LEAST_SHARE * burst.max()))
-    apart = round(_LEAST_LEAD * sampling_rate)
-    if not found.size or found[0] > r_index - apart:
-        return leads, 0
-    ringing = round(_RINGING * sampling_rate)
-    start = max(0, int(found[0]) - ringing)
-    end = min(int(found[found <= found[0] + apart][-1]) + 1 + ringing, r_index)
-    cleaned = leads.copy()
-    cleaned[:, start : end + 1] = np.linspace(leads[:, start], leads[:, end], end - start + 1, axis=1)
-    return cleaned, end

@@ -422,7 +422,7 @@ def measure_components(beat: DelineatedBeat) -> dict[str, float]:
         the course of the beat.
     """
     leads = beat.leads[beat.present]
-    over_leads = np.sqrt(np.mean(leads**2, axis=0))
+    over_leads = np.sqrt(np.mean(leads[:, slice(*beat.parts()["beat"])] ** 2, axis=0))
     measured = {"rms_minimum": float(over_leads.min()), "rms_variance": float(over_leads.var())}
     for part, (start, stop) in beat.parts().items():
         signal = leads[:, start:stop]

@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from omi_estimators._compat import Interval, StrOptions, num_samples
-from omi_estimators.features._catalogue import GROUPS, NEUROKIT_GROUPS, catalogue, feature_names
+from omi_estimators.features._atrial import atrial_evidence, fibrillation_probability
+from omi_estimators.features._catalogue import CATALOGUE_VERSION, GROUPS, NEUROKIT_GROUPS, catalogue, feature_names
 from omi_estimators.features._delineate import DelineatedBeat, delineate
 from omi_estimators.features._measures import (
     measure_components,
@@ -144,7 +145,7 @@ def match_covariates(covariates: ArrayLike | Any, names: tuple[str, ...], n_reco
 
 
 # The beat reaches from before the P wave to after the T wave (s).
-_BEFORE, _AFTER = 0.45, 0.7
+_BEFORE, _AFTER = 0.55, 0.7
 
 
 def measure_record(
@@ -247,6 +248,7 @@ def _measure_beats(
         points = find_points(choose_signal(fill_gaps(raw)[0], ways.lead), average, sampling_rate, ways.delineator)
         beat = replace(beat, points=points)
     measured: dict[str, Any] = measure_rhythm(average, sampling_rate)
+    measured["atrial_fibrillation"] = beat.atrial_fibrillation
     measured["paced"] = float(is_paced) if sampling_rate >= LEAST_PACING_RATE else np.nan
     measured |= {"n_morphologies": average.n_shapes, "dominant_fraction": average.used.mean()}
     if np.isfinite(beat.points.qrs_onset):
@@ -291,7 +293,7 @@ def delineate_average(average: AverageBeat, sampling_rate: float) -> DelineatedB
     Parameters
     ----------
     average : AverageBeat
-        From 0.45 s before to 0.7 s after R.
+        From at least 0.45 s before to 0.7 s after R.
     sampling_rate : float
         In Hz.
 
@@ -304,9 +306,13 @@ def delineate_average(average: AverageBeat, sampling_rate: float) -> DelineatedB
     # A short RR bounds the search for P and T safely; an early beat must not.
     typical_rr = float(np.quantile(rr, 0.2)) if rr.size else 0.8
     present = np.ptp(average.waveform, axis=1) > 0
-    points = delineate(average.waveform[present], sampling_rate, r_index=average.r_index, rr=typical_rr)
+    leads = average.waveform[present]
+    points = delineate(leads, sampling_rate, r_index=average.r_index, rr=typical_rr)
+    fibrillation = fibrillation_probability(atrial_evidence(leads, points, sampling_rate, rr))
+    if fibrillation > 0.5:
+        points = delineate(leads, sampling_rate, r_index=average.r_index, rr=typical_rr, p_wave=False)
     usual_rr = float(np.median(rr)) if rr.size else np.nan
-    return DelineatedBeat(average.waveform, present, points, sampling_rate, usual_rr)
+    return DelineatedBeat(average.waveform, present, points, sampling_rate, usual_rr, fibrillation)
 
 
 def _to_row(
@@ -403,6 +409,8 @@ class NeuroKitFeatures(RecordTransformer):
         Number of samples of a record seen in ``fit``.
     groups_ : tuple of str or None
         Groups of features that ``fit`` chose; a later ``set_params(include=...)`` changes them in the next fit only.
+    catalogue_version_ : int
+        Of the catalogue in ``fit``: a model that was saved before measures were added goes on without them.
     covariate_names_ : tuple of str
         Columns of the covariates seen in ``fit``; empty without any.
 
@@ -422,7 +430,7 @@ class NeuroKitFeatures(RecordTransformer):
     measure with group, unit and meaning; so does ``docs/features.md``. The groups:
 
     ========== =====================================================================================
-    rhythm     heart rate, its variability, differences from beat to beat
+    rhythm     heart rate, its variability, atrial fibrillation, differences from beat to beat
     intervals  P, PR, QRS, QT, JT, T peak to T end; ventricular activation time
     axes       of P, QRS, ST and T in the frontal and horizontal plane, QRS-T angles
     amplitudes P wave and QRS complex in each lead: heights, durations, areas
@@ -461,7 +469,7 @@ class NeuroKitFeatures(RecordTransformer):
     >>> ecgs = make_omi_ecgs(n_patients=3, random_state=0)
     >>> features = NeuroKitFeatures(sampling_rate=500).set_output(transform="pandas").fit_transform(ecgs.X)
     >>> features.shape[1]
-    560
+    561
     >>> bool(features["qrs_duration"].between(50, 200).all())
     True
     """
@@ -537,6 +545,7 @@ class NeuroKitFeatures(RecordTransformer):
                     f"lead={lead!r} is none of the {self._n_leads} leads of X; give a position below that, or 'pca'."
                 )
         self.groups_ = self._groups()
+        self.catalogue_version_ = CATALOGUE_VERSION
         self.covariate_names_ = () if covariates is None else read_covariates(covariates, num_samples(X))[0]
         return self
 
@@ -612,7 +621,7 @@ class NeuroKitFeatures(RecordTransformer):
             features[index], evidence[index], reasons[index], notes[index] = row, of_rate, reason, note
         warn_of_rate(evidence, self.sampling_rate)
         warn_of_shapes(notes)
-        chosen = set(feature_names(self._n_leads, groups))
+        chosen = set(self._fitted_names())
         values = np.hstack([features[:, [name in chosen for name in names]], beside])
         return Measured(values, Usable.from_reasons(reasons))
 
@@ -629,6 +638,10 @@ class NeuroKitFeatures(RecordTransformer):
     def _fitted_groups(self) -> tuple[str, ...] | None:
         """Return the groups that `fit` saw; of a model that version 0.1.0 saved, those of its parameter."""
         return vars(self).get("groups_", self._groups())
+
+    def _fitted_names(self) -> list[str]:
+        """Return the features that `fit` chose, of the catalogue as it was then; version 0.1.0 did not number it."""
+        return feature_names(self._n_leads, self._fitted_groups(), vars(self).get("catalogue_version_", 1))
 
     def _groups(self) -> tuple[str, ...] | None:
         """Return the groups to include as a tuple, None for all."""
@@ -666,4 +679,4 @@ class NeuroKitFeatures(RecordTransformer):
             Names, in the order of the columns of ``transform``.
         """
         check_is_fitted(self)
-        return np.array([*feature_names(self._n_leads, self._fitted_groups()), *self.covariate_names_], dtype=object)
+        return np.array([*self._fitted_names(), *self.covariate_names_], dtype=object)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omi_estimators.preprocessing._pacing import remove_pacing_spikes
-from omi_estimators.preprocessing._peaks import peaks_of_energy, qrs_signal, sorted_median, sharpen_peaks
+from omi_estimators.preprocessing._peaks import peaks_of_energy, qrs_signal, sharpen_peaks, sorted_median
 from omi_estimators.preprocessing._records import find_fault
 from omi_estimators.preprocessing._resample import cut_windows, fill_gaps, recorded_span
 

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omi_estimators.features import delineate
-from omi_estimators.features._delineate import can_tell_spikes, remove_pacing_spike
 
 TIMES = np.arange(-0.45, 0.7, 0.002)
 R = 225
@@ -22,15 +21,6 @@ def _beat():
     """Return two leads with P, QRS and T."""
     one = _gauss(0.15, -0.16, 0.03) + _gauss(1.2, 0, 0.015) + _gauss(-0.4, 0.03, 0.012) + _gauss(0.3, 0.3, 0.06)
     return np.stack([one, 0.7 * one])
-
-
-def _spike(at, height):
-    """Return a pacing spike of one millisecond as a low-pass at 100 Hz leaves it."""
-    fine = np.arange(-0.45, 0.7, 0.0001)
-    pulse = np.where(np.abs(fine - at) <= 0.0005, height, 0.0)
-    spectrum = np.fft.rfft(pulse)
-    spectrum *= 1 / (1 + (np.fft.rfftfreq(len(fine), 0.0001) / 100) ** 4)
-    return np.fft.irfft(spectrum, len(fine))[::20][: len(TIMES)]
 
 
 def test_waves_end_where_their_gaussians_vanish():
@@ -51,28 +41,6 @@ def test_a_noisy_lead_does_not_move_the_common_onset():
     leads[0] += np.random.default_rng(0).normal(scale=0.1, size=len(TIMES))
     noisy = delineate(leads, 500, r_index=R)
     assert noisy.qrs_onset == pytest.approx(clean.qrs_onset, abs=2)
-
-
-def test_a_pacing_spike_is_taken_out_and_is_no_part_of_qrs():
-    beat = _beat()
-    paced = beat + np.array([[1.0], [0.6]]) * _spike(-0.07, 10.0)
-    cleaned, end = remove_pacing_spike(paced, 500, R)
-    assert R - 40 < end < R - 25
-    assert np.abs(cleaned - beat).max() < 0.1 < np.abs(paced - beat).max()
-    assert delineate(paced, 500, r_index=R).qrs_onset == pytest.approx(delineate(beat, 500, r_index=R).qrs_onset, abs=3)
-
-
-@pytest.mark.parametrize("factor", [1, 2, 4])
-def test_a_tall_beat_of_its_own_is_no_spike(factor):
-    beat = factor * _beat()
-    same, end = remove_pacing_spike(beat, 500, R)
-    assert end == 0
-    assert same is beat
-
-
-def test_slow_sampling_cannot_tell_spikes():
-    assert not can_tell_spikes(100)
-    assert remove_pacing_spike(_beat(), 100, R)[1] == 0
 
 
 @settings(max_examples=150, deadline=None)
