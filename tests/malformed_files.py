@@ -24,6 +24,7 @@ from readers.writers import (
     write_muse,
     write_npy,
     write_philips,
+    write_scp,
     write_wfdb,
 )
 
@@ -69,6 +70,8 @@ KINDS = {
     "Mortara": Kind(write_mortara, "a.xml", {}, {}),
     "DICOM": Kind(write_dicom, "a.dcm", {}, {}),
     "EDF": Kind(write_edf, "a.edf", {"plus": True}, {}),
+    "SCP": Kind(write_scp, "a.scp", {}, {}),
+    "SCP, reference beat": Kind(write_scp, "a.scp", {"huffman": "own", "subtract": True, "decimate": 4}, {}),
     "WFDB": Kind(write_wfdb, "a.hea", {}, {}),
     "WFDB, 212": Kind(write_wfdb, "a.hea", {"storage": "212", "gain": 200}, {}),
     "CSV": Kind(write_csv, "a.csv", {}, _PLAIN),

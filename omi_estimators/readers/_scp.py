@@ -78,7 +78,7 @@ def read_scp(source: Source) -> ECGRecord:
     return make_record(
         named,
         rate,
-        f"SCP-ECG {version / 10:g}" if 10 <= version < 100 else "SCP-ECG",
+        f"SCP-ECG {version / 10:.1f}" if 10 <= version < 100 else "SCP-ECG",
         age=about.age,
         sex=about.sex,
         patient_id=about.patient_id,
@@ -192,7 +192,7 @@ def _read_signal(
         raise ECGFileError("it has reference beats, section 5, but no rhythm, section 6; export the whole recording")
     tables = _read_tables(_need(sections, 2, "the Huffman tables")) if 2 in sections else []
     section = _need(sections, 6, "the rhythm")
-    is_subtracted, leads = _read_leads(_need(sections, 3, "the leads"), section)
+    is_subtracted, leads = _read_leads(_need(sections, 3, "the leads"), section, notes)
     rhythm = _read_block(section, len(leads), "the rhythm")
     if not rhythm.step and unit is None:
         raise ECGFileError("it does not say what one count is (0 nV); give unit= of one count if you know")
@@ -249,13 +249,12 @@ def _read_tables(section: bytes) -> list[_Table]:
         return [_DEFAULT]
     tables = []
     for _ in range(count):
-        n_codes = struct.unpack_from("<H", section, at)[0]
-        at += 2
-        rows = list(struct.iter_unpack("<BBBhI", section[at : at + 9 * n_codes]))
-        at += 9 * n_codes
-        if len(rows) < n_codes or not rows:
-            raise ECGFileError("its section 2, the Huffman tables, is cut")
-        tables.append(rows)
+        n_codes = int.from_bytes(section[at : at + 2], "little")
+        codes = section[at + 2 : at + 2 + 9 * n_codes]
+        if not codes or len(codes) < 9 * n_codes:
+            raise ECGFileError(f"its section 2 names {count} Huffman tables, but is cut")
+        tables.append(list(struct.iter_unpack("<BBBhI", codes)))
+        at += 2 + len(codes)
     if not tables or (len(tables) == 1 and len(tables[0]) == 1):
         return []
     return [_make_table(rows, len(tables)) for rows in tables]
@@ -332,17 +331,19 @@ def _look_up(windows: NDArray[np.int64], n_bits: int, table: _Table) -> tuple[li
     return following.tolist(), (table.values[row] + originals).tolist(), table.switches[row].tolist()
 
 
-def _read_leads(section: bytes, rhythm: bytes) -> tuple[bool, list[_Lead]]:
+def _read_leads(section: bytes, rhythm: bytes, notes: list[str]) -> tuple[bool, list[_Lead]]:
     """Return whether reference beats were subtracted, and the leads."""
     stated, flags = section[0], section[1]
     rows = list(struct.iter_unpack("<IIB", section[2 : 2 + (len(section) - 2) // 9 * 9]))
-    # Some devices state fewer leads than they have; the lengths of the streams tell.
-    fits = [n for n in (stated, len(rows)) if 0 < n <= len(rows) and 6 + 2 * n + sum(_sizes(rhythm, n)) <= len(rhythm)]
-    exact = [n for n in fits if len(rhythm) - 6 - 2 * n - sum(_sizes(rhythm, n)) <= 1]
-    if not fits:
+    left = {n: len(rhythm) - 6 - 2 * n - sum(_sizes(rhythm, n)) for n in (stated, len(rows))}
+    if not 0 < stated <= len(rows) or left[stated] < 0:
         raise ECGFileError(f"it says that it has {stated} leads, but names {len(rows)}, or their samples are cut")
+    # Some devices state fewer leads than they have; then their streams fill the section.
+    n_leads = len(rows) if left[len(rows)] in (0, 1) and left[stated] > 1 else stated
     leads = [_Lead(_NAMES.get(code, f"lead code {code}"), first, last) for first, last, code in rows]
-    leads = leads[: (exact or fits)[0]]
+    if n_leads != stated:
+        notes.append(f"The file says that it has {stated} leads, but has {n_leads}.")
+    leads = leads[:n_leads]
     for lead in leads:
         if lead.n_samples < 1:
             raise ECGFileError(f"its lead {lead.name} is said to go from sample {lead.first} to {lead.last}")
@@ -530,7 +531,7 @@ def _read_patient(sections: dict[int, bytes | None], notes: list[str]) -> _About
     stated = number if unit in _AGE_UNITS else None
     age, age_notes = to_age(stated, _AGE_UNITS.get(unit, ""), birth=born and born.isoformat(), when=noon)
     if unit not in _AGE_UNITS:
-        note_unread("age", f"{number} of unit {unit}" if number or unit else None, age, notes)
+        note_unread("age", f"{number} of unit {unit}" if number or unit else None, None, notes)
     notes += age_notes
     sexes = tags.get(8, b"\0")[:1]
     sex = {b"\1": "male", b"\2": "female"}.get(sexes)
