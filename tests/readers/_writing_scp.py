@@ -71,7 +71,6 @@ def write_scp(
     """
     check_leads(signal, leads)
     reference_step = reference_step or step
-    counts = to_counts(signal, step / 1e6)
     n_samples = signal.shape[1]
     there = ~np.isnan(signal)
     bounds = [(int(row.argmax()) + 1, n_samples - int(row[::-1].argmax())) for row in there]
@@ -80,8 +79,8 @@ def write_scp(
     reference = to_counts(make_decoy(len(leads), sampling_rate, duration / 1000), reference_step / 1e6)
     reference = reference[:, : int(duration * sampling_rate / 1000)] * np.arange(1, len(leads) + 1)[:, np.newaxis] // 4
     fiducial = reference.shape[1] // 2
-    if subtract:
-        subtract_beats(counts, reference * reference_step // step, beats, fiducial)
+    added = add_beats(reference * reference_step / 1e6, beats, fiducial, n_samples) if subtract else 0
+    counts = to_counts(signal - added, step / 1e6)
     streams, references = [], []
     for row, beat, (first, last) in zip(counts, reference, bounds, strict=True):
         stored = row[first - 1 : last]
@@ -125,13 +124,15 @@ def make_beats(n_samples: int, sampling_rate: float) -> list[Beat]:
     ]
 
 
-def subtract_beats(counts: NDArray[np.int64], reference: NDArray[np.int64], beats: list[Beat], fiducial: int) -> None:
-    """Subtract the reference beat where there is a beat of type 0."""
+def add_beats(reference: NDArray[np.float64], beats: list[Beat], fiducial: int, n_samples: int) -> NDArray[np.float64]:
+    """Return leads of nothing but the reference beat, where there is a beat of type 0."""
+    leads = np.zeros((len(reference), n_samples))
     for kind, (first, peak, last), _ in beats:
         for sample in range(first, last + 1) if kind == 0 else ():
             place = sample - peak + fiducial
             if 1 <= place <= reference.shape[1]:
-                counts[:, sample - 1] -= reference[:, place - 1]
+                leads[:, sample - 1] += reference[:, place - 1]
+    return leads
 
 
 def leave_out(
