@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from omi_estimators._validation import naming_package
 from omi_estimators.readers._record import DAMAGE, ECGFileError
 
-# Both signs that look like a Greek mu, and the names of HL7 and DICOM.
-_MICROVOLTS = ("uv", "\N{MICRO SIGN}v", "\N{GREEK SMALL LETTER MU}v", "microv", "microvolt", "microvolts")
-_MILLIVOLTS = {"v": 1e3, "volt": 1e3, "volts": 1e3, "mv": 1.0, "millivolt": 1.0, "millivolts": 1.0}
+# Both signs that look like a Greek mu; what their bytes in UTF-8, the code page 437 and ISO 8859-7 are in Latin-1;
+# the names of HL7 and DICOM.
+_MICROVOLTS = {f"{sign}v" for sign in ("u", "\xb5", "\u03bc", "\xe2\xb5", "\xee\xbc", "\xe6", "\xec", "micro")}
+_MICROVOLTS |= {"microvolt", "microvolts", "uvolt", "uvolts"}
+_MILLIVOLTS = {"v": 1e3, "volt": 1e3, "volts": 1e3, "mv": 1.0, "millivolt": 1.0, "millivolts": 1.0, "mvolt": 1.0}
 _MILLIVOLTS |= dict.fromkeys(_MICROVOLTS, 1e-3) | dict.fromkeys(("nv", "nanovolt", "nanovolts"), 1e-6)
 _MOST_YEARS = 120.0
 _YEARS = {"": 1.0, "y": 1.0, "yr": 1.0, "year": 1.0, "a": 1.0, "m": 1 / 12, "mo": 1 / 12, "month": 1 / 12}
@@ -30,6 +32,23 @@ _SEXES |= {"woman": "female"}
 _STAMP = re.compile(
     r"^(\d{4})-?(\d\d)-?(\d\d)(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?)?\s*(Z|[+-]\d\d:?\d\d)?$"
 )
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DATE = re.compile(r"^(\d{1,4})[-/. :](\d{1,2}|[A-Za-z]{3})[-/. :](\d{1,4})$")
+# What is written for a name or a number that nobody wanted to write.
+_NOTHING = {
+    "anonym",
+    "anonymised",
+    "anonymized",
+    "anonymous",
+    "n/a",
+    "na",
+    "nan",
+    "nil",
+    "no name",
+    "none",
+    "not available",
+}
+_NOTHING |= {"not known", "null", "undefined", "unknown", "unnamed", "unspecified"}
 # Beyond these a device's number means that it could not measure.
 _RANGES = {"heart_rate": (1, 500), "p_axis": (-360, 360), "qrs_axis": (-360, 360), "t_axis": (-360, 360)}
 _INTERVAL = (1, 3000)
@@ -90,6 +109,48 @@ def to_millivolts(unit: object) -> float:
         raise ECGFileError(f"its values are in {str(unit)[:40]!r}, not in one of V, mV, uV, nV") from None
 
 
+def choose_unit(
+    stated: str | None, asked: str | None, name: str, notes: dict[str, None], default: str | None = None
+) -> float:
+    """Return the factor to millivolts of a signal, by its file or else by the caller.
+
+    Parameters
+    ----------
+    stated : str or None
+        What the file says.
+    asked : str or None
+        What the caller says, which must not contradict it, and counts where the file's cannot be read.
+    name : str
+        The signal.
+    notes : dict
+        Gets a key if the file's cannot be read.
+    default : str or None
+        What the format means by none.
+
+    Returns
+    -------
+    float
+        What a value is multiplied by.
+
+    Raises
+    ------
+    ECGFileError
+        If there is neither, or the one contradicts the other.
+    """
+    said = " ".join((stated or "").split())
+    try:
+        factor = to_millivolts(said or (default if asked is None else asked))
+    except ECGFileError:
+        if asked is None:
+            what = f"is in {said[:40]!r}, no unit of voltage that is known" if said else "states no unit"
+            raise ECGFileError(f"its signal {name} {what}; give unit='uV' or 'mV' if you know it") from None
+        notes[f"The unit {said[:20]!r} cannot be read; {asked} was given."] = None
+        return to_millivolts(asked)
+    if asked is not None and abs(to_millivolts(asked) / factor - 1) > 1e-9:
+        raise ECGFileError(f"its signal {name} is in {said}, but unit={asked!r} was given; leave that out")
+    return factor
+
+
 def to_age(
     value: object, unit: object = "years", *, birth: object = None, when: datetime | None = None
 ) -> tuple[float | None, tuple[str, ...]]:
@@ -143,6 +204,45 @@ def to_time(text: object) -> datetime | None:
         return time if zone is None else datetime.strptime(f"{time:%Y%m%d%H%M%S.%f}{zone}", "%Y%m%d%H%M%S.%f%z")
     except (OverflowError, ValueError):
         return None
+
+
+def to_date(text: object) -> date | None:
+    """Return a day such as 31/12/2023, 31.12.2023, 31-Dec-2023 or 2023-12-31; None for any other text."""
+    found = _DATE.match(str(text).strip())
+    if found is None:
+        return None
+    first, middle, last = found.groups()
+    year, day = (first, last) if len(first) == 4 else (last, first)
+    month = middle.lower()
+    try:
+        return date(
+            int(year) if len(year) == 4 else 0, int(month) if month.isdecimal() else _MONTHS.index(month) + 1, int(day)
+        )
+    except ValueError:
+        return None
+
+
+def is_stated(text: object) -> bool:
+    """Return whether a text says something, and is no placeholder such as "X", "0", "---" or "anonymous"."""
+    said = " ".join(str(text if text is not None else "").split()).lower().strip("<>()[]")
+    return bool(said.strip("0x-?._*# ")) and said not in _NOTHING
+
+
+def decode_text(data: bytes) -> str:
+    """Return a text in UTF-8 or UTF-16, else in Latin-1, of which every sequence of bytes is some."""
+    head = data[:1000]
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
+    elif b"\0" in head:
+        # Every other byte of a Western text in UTF-16 is 0.
+        encoding = "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
+    else:
+        encoding = "utf-8-sig"
+    try:
+        # A cut may leave half a character at the end.
+        return data[: len(data) // 2 * 2].decode(encoding) if "16" in encoding else data.decode(encoding)
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def keep_measured(found: Iterable[tuple[str | None, float | None]]) -> dict[str, float]:

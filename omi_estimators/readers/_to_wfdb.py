@@ -62,6 +62,8 @@ def write_wfdb(record: ECGRecord, path: str | os.PathLike[str], *, include_patie
     there = [file.name for file in files if file.exists()]
     if there and not overwrite:
         raise FileExistsError(f"{' and '.join(there)} would be overwritten; choose another name, or overwrite=True.")
+    if np.isinf(record.signal).any() or np.isnan(record.signal).all():
+        raise ValueError("The record has infinite values, or none at all, which WFDB cannot store.")
     leads = {
         lead: _store(row) for lead, row in zip(LEADS, record.signal, strict=True) if lead not in record.missing_leads
     }
@@ -96,22 +98,29 @@ def _store(row: NDArray[np.float64]) -> _Stored:
     if step is None:
         gain = 10.0 ** np.floor(np.log10(_FORMATS["32"] / values[-1]))
         return _Stored(np.rint(row * gain), float(gain), "mV")
-    candidates = []
+    counts = np.rint(row / step)
+    stored = []
     for unit, factor in _UNITS.items():
-        nice = Fraction(step / factor).limit_denominator(10**6)
-        # Counts of a whole multiple of a gain that is a whole number are divided without an error of their own.
-        for counts, gain in ((1, 1 / float(nice)), (nice.numerator, float(nice.denominator))):
-            candidates.append((counts, gain, unit, None))
-        steps = [float(nice), float(f"{step / factor:.12g}"), step / factor]
-        candidates += [(1, 1 / float(nice), unit, near) for near in steps]
-    stored = [
-        _Stored(multiple * np.rint(row / step), gain, unit, exact)
-        for multiple, gain, unit, exact in candidates
-        if multiple * np.rint(values[-1] / step) <= _FORMATS["32"]
-    ]
-    # Of those that give the last digit the first, of 16 bits if there is one; they are few, and sorting keeps order.
-    exact = [each for each in stored if np.array_equal(each.millivolts, row, equal_nan=True)]
-    return min(exact or stored[:1], key=lambda each: np.nanmax(np.abs(each.counts)) > _FORMATS["16"])
+        near = Fraction(step / factor).limit_denominator(10**6)
+        nice = near if abs(near / Fraction(step / factor) - 1) < 1e-9 else Fraction(step / factor)
+        gain = float(1 / nice)
+        stored += [_Stored(counts, each, unit) for each in _surround(gain)]
+        # A multiple of the counts by a whole number is divided without an error of its own.
+        stored.append(_Stored(counts * float(nice.numerator), float(nice.denominator), unit))
+        stored += [_Stored(counts, gain, unit, exact) for exact in _surround(float(nice))]
+    fits = [each for each in stored if np.nanmax(np.abs(each.counts)) <= _FORMATS["32"]]
+    # Of those that give the last digit one of 16 bits, if there is one, the first.
+    exact = [each for each in fits if np.array_equal(each.millivolts, row, equal_nan=True)]
+    return min(exact or fits[:1], key=lambda each: bool(np.nanmax(np.abs(each.counts)) > _FORMATS["16"]))
+
+
+def _surround(number: float) -> list[float]:
+    """Return a number, and the four nearest to it that a computer has."""
+    numbers = [number]
+    for side in (0.0, np.inf):
+        numbers.append(float(np.nextafter(number, side)))
+        numbers.append(float(np.nextafter(numbers[-1], side)))
+    return numbers
 
 
 def _find_step(values: NDArray[np.float64]) -> float | None:
@@ -147,9 +156,8 @@ def _comment(record: ECGRecord, leads: dict[str, _Stored], include_patient_id: b
         comments.append(f"Time zone: {record.recording_time:%z}")
     if record.derived_leads:
         comments.append(f"Derived leads: {' '.join(record.derived_leads)}")
-    steps = [f"{lead} {stored.step!r}" for lead, stored in leads.items() if stored.step is not None]
-    if steps:
-        comments.append(f"Exact counts: {' '.join(steps)}")
+    exact = [(lead, stored.step) for lead, stored in leads.items() if stored.step is not None]
+    comments += [f"Exact count of {lead}: {step!r}" for lead, step in exact]
     if include_patient_id and record.patient_id is not None:
         comments.append(f"Patient id: {record.patient_id}")
     comments.append(f"Source: {record.source_format}")

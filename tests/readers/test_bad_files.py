@@ -170,7 +170,7 @@ def test_a_changed_sample_of_wfdb_is_noted(tmp_path, ecg):
         ("1000.0(0)/mV", "1000.0(0)/mmHg", "'mmHg'"),
         ("ecg.dat", "../secret.dat", "outside its folder|invalid syntax"),
         ("ecg.dat", "other.dat", "other.dat is absent"),
-        ("ecg 12 500 1000", "ecg 12 500 4000", "it is damaged"),
+        ("ecg 12 500 1000", "ecg 12 500 4000", "it is cut short"),
         ("ecg 12 500 1000", "ecg 12 5 1000", "sampling rate is 5 Hz"),
     ],
 )
@@ -264,7 +264,7 @@ def test_archives(tmp_path, ecg):
         buffer = io.BytesIO()
         np.lib.format.write_array_header_1_0(buffer, {"descr": "<f8", "fortran_order": False, "shape": (12, 10**9)})
         file.write(buffer.getvalue() + bytes(10**6))
-    with pytest.raises(ECGFileError, match="it is cut"):
+    with pytest.raises(ECGFileError, match=r"would take 89\.4 GiB"):
         read_ecg(tmp_path / "c.npz", **PLAIN)
 
 
