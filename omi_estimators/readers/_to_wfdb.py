@@ -102,7 +102,7 @@ def _store(row: NDArray[np.float64]) -> _Stored:
     stored = []
     for unit, factor in _UNITS.items():
         near = Fraction(step / factor).limit_denominator(10**6)
-        nice = near if abs(near / Fraction(step / factor) - 1) < 1e-9 else Fraction(step / factor)
+        nice = near if abs(near / Fraction(step / factor) - 1) < 1e-14 else Fraction(step / factor)
         gain = float(1 / nice)
         stored += [_Stored(counts, each, unit) for each in _surround(gain)]
         # A multiple of the counts by a whole number is divided without an error of its own.
