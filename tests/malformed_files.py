@@ -24,6 +24,7 @@ from readers.writers import (
     write_muse,
     write_npy,
     write_philips,
+    write_scp,
     write_wfdb,
 )
 
@@ -86,6 +87,8 @@ KINDS = {
     "DICOM": Kind(write_dicom, "a.dcm", {}, {}),
     "EDF": Kind(write_edf, "a.edf", {"plus": True}, {}),
     "EDF, with a unit": Kind(write_edf, "a.edf", {}, {"unit": "uV", "start": 0.5, "duration": 1}),
+    "SCP": Kind(write_scp, "a.scp", {}, {}),
+    "SCP, reference beat": Kind(write_scp, "a.scp", {"huffman": "own", "subtract": True, "decimate": 4}, {}),
     "WFDB": Kind(write_wfdb, "a.hea", {}, {}),
     "WFDB, 212": Kind(write_wfdb, "a.hea", {"storage": "212", "gain": 200}, {}),
     "WFDB, FLAC": Kind(write_wfdb, "a.hea", {"storage": "516", "file_per_lead": True}, {"start": 0.5, "duration": 1}),

@@ -18,6 +18,7 @@ from readers.writers import (
     write_muse,
     write_npy,
     write_philips,
+    write_scp,
     write_wfdb,
 )
 
@@ -32,6 +33,7 @@ _WRITERS = {
     "mortara.xml": write_mortara,
     "ecg.dcm": write_dicom,
     "ecg.edf": write_edf,
+    "ecg.scp": write_scp,
     "ecg.csv": write_csv,
     "ecg.npy": write_npy,
     "ecg.mat": write_mat,

@@ -14,6 +14,7 @@ from omi_estimators.readers._fields import decode_text, parse_xml
 from omi_estimators.readers._hl7 import read_hl7
 from omi_estimators.readers._plain import read_plain
 from omi_estimators.readers._record import MOST_BYTES, ECGFileError, ECGRecord, Source, naming_file
+from omi_estimators.readers._scp import is_scp, read_scp
 from omi_estimators.readers._signals import parse_wfdb_signal, read_edf, read_wfdb, split_wfdb_header
 from omi_estimators.readers._vendors import read_mortara, read_muse, read_philips
 
@@ -25,6 +26,7 @@ FORMATS = {
     "wfdb": "WFDB",
     "dicom": "DICOM waveform",
     "edf": "EDF",
+    "scp": "SCP-ECG",
     "csv": "CSV",
     "npy": "NPY",
     "npz": "NPZ",
@@ -40,6 +42,7 @@ _READERS: dict[str, Callable[[Source], ECGRecord]] = {
     "wfdb": read_wfdb,
     "dicom": read_dicom,
     "edf": read_edf,
+    "scp": read_scp,
 }
 _HEAD = 65_536
 
@@ -73,8 +76,8 @@ def read_ecg(
     """Read one ECG from a file of any known format.
 
     The format is found by content, not by suffix: WFDB, Philips SierraECG XML, GE MUSE XML, HL7 aECG XML, Mortara XML,
-    DICOM waveform, EDF and BDF, and plain numbers in CSV, NPY, NPZ or MAT files. Limb leads that a file lacks are
-    derived from two others where it has two.
+    DICOM waveform, EDF and BDF, SCP-ECG, and plain numbers in CSV, NPY, NPZ or MAT files. Limb leads that a file lacks
+    are derived from two others where it has two.
 
     Parameters
     ----------
@@ -208,7 +211,7 @@ def _detect_binary_format(head: bytes) -> str | None:
     Returns
     -------
     str or None
-        "npy", "npz", "mat", "dicom", "edf", "xml", or None.
+        "scp", "npy", "npz", "mat", "dicom", "edf", "xml", or None.
 
     Raises
     ------
@@ -218,10 +221,8 @@ def _detect_binary_format(head: bytes) -> str | None:
     for magic, reason in _REFUSED.items():
         if head.startswith(magic):
             raise ECGFileError(reason)
-    if head[16:22] == b"SCPECG":
-        raise ECGFileError(
-            "it is an SCP-ECG file, which no maintained Python library reads; export it as DICOM, HL7 aECG or XML"
-        )
+    if is_scp(head):
+        return "scp"
     if head.startswith(b"\x93NUMPY"):
         return "npy"
     if head.startswith(b"PK\x03\x04"):

@@ -32,12 +32,18 @@ from omi_estimators.readers._record import ECGFileError, ECGRecord, Source, chec
 
 _Named = list[tuple[str, NDArray[np.float64]]]
 
-_AGE = re.compile(r"\bage\b>?\s{0,8}[:=]?\s{0,8}(\d{1,6}(?:\.\d{1,6})?)[ \t]{0,4}(month|week|day|hour)?", re.IGNORECASE)
+_AGE = re.compile(
+    r"\bage\b>?\s{0,8}[:=]?\s{0,8}(\d{1,6}(?:\.\d{1,20})?)[ \t]{0,4}(month|week|day|hour)?", re.IGNORECASE
+)
 _SAID_AGE = re.compile(r"\bage\b>?[ \t]{0,8}[:=][ \t]{0,8}(\S{1,40})", re.IGNORECASE)
 _SEX = re.compile(r"\b(?:sex|gender)\b>?\s{0,8}[:=]?\s{0,8}(\w{1,40})", re.IGNORECASE)
 _DIAGNOSIS = re.compile(
     r"\b(?:dx|diagnos[ei]s|reason for admission)\b>?\s{0,8}[:=]?\s{0,8}([^\n]{1,10000})", re.IGNORECASE
 )
+# What `ECGRecord.to_wfdb` writes.
+_DERIVED = re.compile(r"^Derived leads: ([^\n]{1,100})$", re.MULTILINE)
+_EXACT = re.compile(r"^Exact count of (\S{1,10}): ([\d.e-]{1,30})$", re.MULTILINE)
+_ZONE = re.compile(r"^Time zone: ([+-]\d{4})$", re.MULTILINE)
 # Bytes of a sample in each format of signals; in the last three, which are FLAC, it depends on the signal.
 _WFDB_BYTES = {"8": 1, "16": 2, "24": 3, "32": 4, "61": 2, "80": 1, "160": 2, "212": 1.5, "310": 4 / 3, "311": 4 / 3}
 _WFDB_BYTES |= {"508": 0, "516": 0, "524": 0}
@@ -110,6 +116,9 @@ def read_wfdb(source: Source) -> ECGRecord:
     """
     notes: dict[str, None] = {}
     named, rate, total, about = _read_record(source, notes)
+    # Those of a converted record are derived again, to be what they were.
+    derived = about.pop("derived")
+    named = [(name, row) for name, row in named if name not in derived]
     return make_record(named, rate, "WFDB", total_duration=total, late_notes=tuple(notes), **about)
 
 
@@ -209,8 +218,9 @@ def _read_record(source: Source, notes: dict[str, None]) -> tuple[_Named, float,
     if leads:
         stated, when = _split_record_line(first[3:])
         rows, n_samples = _read_leads([signals[column] for column in leads], signals, stated, rate, source, notes)
+        exact = dict(_EXACT.findall("\n".join(comments)))
         for column, row in zip(leads, rows, strict=True):
-            named[column] = (names[column], row)
+            named[column] = (names[column], _multiply(row, signals[column], exact.get(names[column])))
         total = n_samples / rate
     return named, rate, total, _read_about(when if leads else [], comments, notes)
 
@@ -344,15 +354,27 @@ def _read_counts(
     return record.e_p_signal, checksums
 
 
+def _multiply(row: NDArray[np.float64], signal: _WFDBSignal, step: str | None) -> NDArray[np.float64]:
+    """Return a lead as it was before `ECGRecord.to_wfdb`: counts times what it wrote, which rounds unlike the gain."""
+    gain, _, unit = signal.gain.partition("(0)/")
+    if step is None or abs(float(step) * (to_number(gain) or 0.0) - 1) > 1e-9:
+        return row
+    factor = to_millivolts(unit)
+    return np.rint(row / factor * float(gain)) * float(step) * factor
+
+
 def _read_about(words: list[str], comments: list[str], notes: dict[str, None]) -> dict[str, Any]:
     """Return age, sex, time of the recording and statements, from the header's first line and its comments."""
     days = [day for day in map(to_date, words) if day is not None]
     clocks = [clock for clock in map(_to_clock, words) if clock is not None]
+    text = "\n".join(comments)
+    zone = _first(_ZONE, text)
     moment = datetime.combine(days[0], clocks[0]) if days and clocks else None
+    if moment is not None and zone is not None:
+        moment = moment.replace(tzinfo=datetime.strptime(zone, "%z").tzinfo)
     broken: list[str] = []
     if len(days) + len(clocks) < len(words):
         note_unread("recording time", " ".join(words), moment, broken)
-    text = "\n".join(comments)
     found = _AGE.search(text)
     age, age_notes = to_age(found[1], found[2] or "years") if found is not None else (None, ())
     said_age, said_sex = _first(_SAID_AGE, text), _first(_SEX, text)
@@ -363,7 +385,8 @@ def _read_about(words: list[str], comments: list[str], notes: dict[str, None]) -
         note_unread("sex", said_sex, sex, broken)
     notes |= dict.fromkeys((*age_notes, *broken))
     statements = tuple(said.strip() for said in _DIAGNOSIS.findall(text))
-    return {"age": age, "sex": sex, "recording_time": moment, "statements": statements}
+    derived = (_first(_DERIVED, text) or "").split()
+    return {"age": age, "sex": sex, "recording_time": moment, "statements": statements, "derived": derived}
 
 
 def _to_clock(text: str) -> time | None:

@@ -64,7 +64,7 @@ MUSE = {"leads": INDEPENDENT, "encoding": "latin-1"}
         (b"%PDF-1.7 ...", "PDF, a picture"),
         (b"\x89PNG\r\n\x1a\n....", "it is a picture"),
         (b"\x1f\x8b\x08....", "compressed by gzip"),
-        (b"\x00" * 16 + b"SCPECG" + b"\x00" * 50, "SCP-ECG file"),
+        (b"\x00" * 16 + b"SCPECG" + b"\x00" * 50, "the rhythm, is absent"),
         (b"ISHNE1.0" + b"\x00" * 500, "ISHNE Holter"),
         (b"\x89HDF\r\n\x1a\n" + b"\x00" * 50, "save it as -v7"),
         (b"\x00\x01\x02\x03" * 100, "no known format"),

@@ -26,6 +26,7 @@ from readers.writers import (
     write_muse,
     write_npy,
     write_philips,
+    write_scp,
     write_wfdb,
 )
 
@@ -65,6 +66,7 @@ def _case(write: Callable[..., float], suffix: str, knows: frozenset[str]) -> Ca
 hl7, philips = _case(write_hl7, ".xml", ALL), _case(write_philips, ".xml", ALL)
 muse, mortara = _case(write_muse, ".xml", ALL), _case(write_mortara, ".xml", ALL)
 dicom, edf = _case(write_dicom, ".dcm", ALL), _case(write_edf, ".edf", CHART)
+scp = _case(write_scp, ".scp", ALL)
 wfdb_record = _case(write_wfdb, ".hea", frozenset({"age", "sex", "recording_time"}))
 csv, mat, npy = (
     _case(write, suffix, frozenset())
@@ -109,6 +111,10 @@ CASES = {
     "edf one limb lead": edf(leads=ONE_LIMB_LEAD),
     "bdf": edf(bits=24, physical=(-262144, 262143), digital=(-8388608, 8388607)),
     "bdf+": edf(bits=24, physical=(-262144, 262143), digital=(-8388608, 8388607), plus=True),
+    "scp": scp(),
+    "scp reference beat": scp(subtract=True, step=4880, reference_step=1220, rate=1000),
+    "scp own tables": scp(huffman="own", order=1, leads=INDEPENDENT),
+    "scp not compressed": scp(huffman="none", order=0, step=1000, letters=False),
     "wfdb 16": wfdb_record(),
     "wfdb 212": wfdb_record(storage="212", gain=200, baseline=512),
     "wfdb 24": wfdb_record(storage="24", gain=24_000, baseline=-70_000),

@@ -4,6 +4,7 @@ from readers._writing import ABOUT, INDEPENDENT, About
 from readers._writing_dicom import write_dicom
 from readers._writing_hl7 import write_hl7
 from readers._writing_mortara import write_mortara
+from readers._writing_scp import write_scp
 from readers._writing_signals import write_csv, write_edf, write_mat, write_npy, write_wfdb
 from readers._writing_vendors import write_muse, write_philips
 
@@ -20,5 +21,6 @@ __all__ = [
     "write_muse",
     "write_npy",
     "write_philips",
+    "write_scp",
     "write_wfdb",
 ]
