@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from omi_estimators.leads import LEADS, LIMB_LEADS, derive_limb_leads
 from omi_estimators.readers._fields import keep_measured
+from omi_estimators.readers._pieces import cut_calibration
 from omi_estimators.readers._record import ECGFileError, ECGRecord
 
 _NAMES = {lead.upper(): lead for lead in LEADS}
@@ -102,6 +103,7 @@ def make_record(
         )
     if np.isinf(signal).any():
         raise ECGFileError("it has infinite values")
+    signal, pulse = cut_calibration(signal, sampling_rate)
     empty = np.array([np.isnan(lead).all() for lead in signal])
     if empty.all():
         raise ECGFileError("it has no valid sample in any of the twelve leads")
@@ -118,14 +120,15 @@ def make_record(
             f"Lead III is not II - I, by {miss:.2f} mV: limb leads of different gain or time, or mislabelled. "
             "No lead was changed.",
         )
+    measurements, odd = keep_measured(measured)
     return ECGRecord(
         signal=signal,
         sampling_rate=sampling_rate,
         source_format=source_format,
-        measurements=keep_measured(measured),
+        measurements=measurements,
         derived_leads=derived,
         missing_leads=tuple(LEADS[i] for i in np.flatnonzero(np.isnan(signal).all(axis=1))),
-        notes=notes + late_notes,
+        notes=pulse + notes + odd + late_notes,
         **about,
     )
 
