@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from omi_estimators._validation import naming_package
 from omi_estimators.readers._fields import (
     choose_unit,
+    note_unread,
     read_aside,
     read_sex,
     read_time,
@@ -87,7 +88,12 @@ _LEAST_PADDING = 0.05  # s
 class _Elements(io.BytesIO):
     """The bytes of a data set, of which no more elements are read than an ECG can have."""
 
-    n_reads = 0
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.n_reads = 0
+        n_items = data.count(b"\xfe\xff\x00\xe0") + data.count(b"\xff\xfe\xe0\x00")
+        if n_items > _MOST_ITEMS:
+            raise ECGFileError(f"it has {n_items} items in its sequences; an ECG has far fewer than {_MOST_ITEMS}")
 
     def read(self, size: int | None = -1, /) -> bytes:
         self.n_reads += 1
@@ -118,9 +124,6 @@ def read_dicom(source: Source) -> ECGRecord:
     with naming_package("pydicom", "io", "Reading DICOM files"):
         import pydicom
     data = source.data
-    n_items = data.count(b"\xfe\xff\x00\xe0") + data.count(b"\xff\xfe\xe0\x00")
-    if n_items > _MOST_ITEMS:
-        raise ECGFileError(f"it has {n_items} items in its sequences; an ECG has far fewer than {_MOST_ITEMS}")
     try:
         dataset = _read_deflated(data)
         if dataset is None:
@@ -215,7 +218,8 @@ def _read_group(group: Any, little_endian: bool, unit: str | None, notes: list[s
             padded = _mask_padding(stored, group.get("WaveformPaddingValue"), rate)
             leads[lead[0]] = lead[1] * _calibrate(channel, padded, unit, notes)
     offset = read_aside("time of a group", lambda: group.get("MultiplexGroupTimeOffset"), notes)
-    start = to_number(str(offset)) if offset not in (None, "") else None
+    start = to_number(str(offset))
+    note_unread("time of a group", offset, start, notes)
     return Group(rate, None if start is None else start / 1000.0, leads), others
 
 

@@ -94,7 +94,8 @@ def read_hl7(source: Source) -> ECGRecord:
         "HL7 aECG XML",
         age=age,
         sex=read_sex(find_attribute(root, ".//administrativeGenderCode", "code"), notes),
-        patient_id=(identity.get("extension") or identity.get("root")) if identity is not None else None,
+        # Alone the root is a unique name; with an extension it is that of who gave it, the same for all.
+        patient_id=identity.get("extension", identity.get("root")) or None if identity is not None else None,
         recording_time=time,
         measured=_find_measured(root),
         statements=tuple(text.strip() for text in texts if text and text.strip()),
