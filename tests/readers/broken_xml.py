@@ -131,12 +131,6 @@ MORTARA = Format(
 )
 TEXTS = (PHILIPS, MUSE, CARDIOSOFT, HL7, MORTARA)
 DICOM = "DICOM waveform"
-KEYWORDS = {
-    "recording time": "AcquisitionDateTime",
-    "age": "PatientAge",
-    "sex": "PatientSex",
-    "patient id": "PatientID",
-}
 
 
 @cache
