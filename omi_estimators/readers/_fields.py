@@ -40,7 +40,7 @@ _RANGES = {"heart_rate": (1, 500), "p_axis": (-360, 360), "qrs_axis": (-360, 360
 _INTERVAL = (1, 3000)
 # XML beyond these is none of an ECG, and made to exhaust memory: a Holter recording in text has fewer bytes.
 _MOST_XML = 2**28
-_MOST_ELEMENTS, _MOST_DEPTH = 1_000_000, 200
+_MOST_ELEMENTS, _MOST_DEPTH = 300_000, 200
 _PIECE = 2**20
 _BLANK = re.compile(r"\s")
 
