@@ -48,6 +48,16 @@ _WORDS = [
     b"\xff\xfe",
     b"I",
     b"<!ENTITY a 'b'>",
+    # Claims of more than there is, and of more than there can be.
+    b"16x999999999:1000000000+999999999",
+    b"508x99",
+    b"999999999/9(9)",
+    b"31-Feb-2024",
+    b"X X X X",
+    b"_" * 20_000,
+    b" " * 20_000,
+    b"\xb5V",
+    b"[?]",
 ]
 _WORD = re.compile(rb"[A-Za-z0-9_.+-]+")
 
@@ -62,6 +72,12 @@ class Kind:
     reading: dict[str, Any]
 
 
+def _write_npz(path: Path, signal: np.ndarray, sampling_rate: float, *, leads: Any = LEADS) -> float:
+    """Write a packed archive of one array in mV."""
+    np.savez_compressed(path, signal=signal.astype("float32"))
+    return 1e-5
+
+
 KINDS = {
     "Philips": Kind(write_philips, "a.xml", {}, {}),
     "Philips, base64": Kind(write_philips, "a.xml", {"encoding": "Base64"}, {}),
@@ -72,11 +88,14 @@ KINDS = {
     "Mortara": Kind(write_mortara, "a.xml", {}, {}),
     "DICOM": Kind(write_dicom, "a.dcm", {}, {}),
     "EDF": Kind(write_edf, "a.edf", {"plus": True}, {}),
+    "EDF, with a unit": Kind(write_edf, "a.edf", {}, {"unit": "uV", "start": 0.5, "duration": 1}),
     "WFDB": Kind(write_wfdb, "a.hea", {}, {}),
     "WFDB, 212": Kind(write_wfdb, "a.hea", {"storage": "212", "gain": 200}, {}),
-    "CSV": Kind(write_csv, "a.csv", {}, _PLAIN),
+    "WFDB, FLAC": Kind(write_wfdb, "a.hea", {"storage": "516", "file_per_lead": True}, {"start": 0.5, "duration": 1}),
+    "CSV": Kind(write_csv, "a.csv", {"time": True}, _PLAIN),
     "MAT": Kind(write_mat, "a.mat", {}, _PLAIN | {"unit": "uV"}),
     "NPY": Kind(write_npy, "a.npy", {}, _PLAIN),
+    "NPZ": Kind(_write_npz, "a.npz", {}, _PLAIN),
 }
 
 

@@ -166,8 +166,8 @@ def _warnings(quality: Any, row: Any) -> Iterator[str]:
         leads = [LEADS[i] for i in np.flatnonzero(getattr(quality, flag))]
         if leads:
             yield f"{flag}: {' '.join(leads)}"
-    if quality.limb_lead_reversal != "none":
-        yield f"limb electrodes swapped? {quality.limb_lead_reversal}"
+    if row["limb_leads"]:
+        yield row["limb_leads"]
     if row["missing_duration"] > 0:
         yield f"{row['missing_duration']:.1f} s short"
 

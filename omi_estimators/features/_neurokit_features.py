@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from dataclasses import replace
+from numbers import Integral
+from typing import Any, NamedTuple, Self
 
 import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from omi_estimators._compat import num_samples
-from omi_estimators.features._catalogue import catalogue, feature_names
+from omi_estimators._compat import Interval, StrOptions, num_samples
+from omi_estimators.features._catalogue import GROUPS, NEUROKIT_GROUPS, catalogue, feature_names
 from omi_estimators.features._delineate import DelineatedBeat, can_tell_spikes, delineate, remove_pacing_spike
 from omi_estimators.features._measures import (
     measure_components,
@@ -26,8 +28,18 @@ from omi_estimators.features._measures import (
     measure_t,
     measure_variability,
 )
+from omi_estimators.features._neurokit import (
+    DELINEATORS,
+    PEAK_DETECTORS,
+    choose_signal,
+    find_peaks,
+    find_points,
+    measure_hrv,
+    measure_rate_and_quality,
+)
 from omi_estimators.features._scores import measure_scores
 from omi_estimators.features._vectors import measure_axes, measure_vectorcardiogram
+from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing import (
     LEAST_QUALITY_RATE,
     AverageBeat,
@@ -131,7 +143,15 @@ def match_covariates(covariates: ArrayLike | Any, names: tuple[str, ...], n_reco
 _BEFORE, _AFTER = 0.45, 0.7
 
 
-def measure_record(record: ArrayLike, sampling_rate: float) -> NDArray[np.float64]:
+def measure_record(
+    record: ArrayLike,
+    sampling_rate: float,
+    *,
+    delineator: str = "median",
+    peak_detector: str = "energy",
+    lead: str | int = "II",
+    include: tuple[str, ...] | None = None,
+) -> NDArray[np.float64]:
     """Measure one record.
 
     The record is filtered (`filter_ecg`), its beats are found and averaged (`median_beat`), the average is
@@ -144,12 +164,16 @@ def measure_record(record: ArrayLike, sampling_rate: float) -> NDArray[np.float6
         One raw record in millivolts.
     sampling_rate : float
         In Hz.
+    delineator, peak_detector, lead : str
+        As in `NeuroKitFeatures`.
+    include : tuple of str, optional
+        Groups, of `GROUPS` and `NEUROKIT_GROUPS`; by default the former.
 
     Returns
     -------
     ndarray of shape (n_features,)
-        In the order of `feature_names`; NaN where something cannot be measured, never infinite. Flat or
-        missing leads are NaN in their own features and left out of the common ones.
+        In the order of `feature_names`, of the groups to include; NaN where something cannot be measured, never
+        infinite. Flat or missing leads are NaN in their own features and left out of the common ones.
 
     Raises
     ------
@@ -166,11 +190,21 @@ def measure_record(record: ArrayLike, sampling_rate: float) -> NDArray[np.float6
     >>> round(row["heart_rate"]), round(float(row["t_amplitude_lead0"]), 1)
     (60, -0.2)
     """
-    return _measure_beats(*_find_beats(record, sampling_rate), sampling_rate)
+    ways = _Ways(delineator, peak_detector, lead, include)
+    return _measure_beats(*_find_beats(record, sampling_rate, ways), sampling_rate, ways)
+
+
+class _Ways(NamedTuple):
+    """How a record is to be measured: the parameters of `NeuroKitFeatures` that say so."""
+
+    delineator: str
+    peak_detector: str
+    lead: str | int
+    include: tuple[str, ...] | None
 
 
 def _find_beats(
-    record: ArrayLike, sampling_rate: float
+    record: ArrayLike, sampling_rate: float, ways: _Ways
 ) -> tuple[NDArray[np.float64], NDArray[np.floating[Any]], AverageBeat]:
     """Return a record where it was recorded, raw and filtered, and its average beat, or raise NoBeatError."""
     raw = np.atleast_2d(np.asarray(record, dtype=np.float64))
@@ -179,26 +213,53 @@ def _find_beats(
     if fault:
         raise NoBeatError(fault)
     filtered = filter_ecg(raw, sampling_rate)
-    return raw, filtered, average_beats(filtered, sampling_rate, _BEFORE, _AFTER)
+    peaks = None
+    if ways.peak_detector != "energy":
+        signal = choose_signal(fill_gaps(raw)[0], ways.lead)
+        peaks = find_peaks(signal, sampling_rate, ways.peak_detector)
+    return raw, filtered, average_beats(filtered, sampling_rate, _BEFORE, _AFTER, peaks=peaks)
 
 
 def _measure_beats(
-    raw: NDArray[np.float64], filtered: NDArray[np.floating[Any]], average: AverageBeat, sampling_rate: float
+    raw: NDArray[np.float64],
+    filtered: NDArray[np.floating[Any]],
+    average: AverageBeat,
+    sampling_rate: float,
+    ways: _Ways,
 ) -> NDArray[np.float64]:
     """Return the row of features of a record whose beats have been found."""
-    beat = delineate_average(average, sampling_rate)
     filled = fill_gaps(filtered)[0]
+    beat = delineate_average(average, sampling_rate)
+    if ways.delineator != "median":
+        points = find_points(choose_signal(fill_gaps(raw)[0], ways.lead), average, sampling_rate, ways.delineator)
+        beat = replace(beat, points=points)
     measured: dict[str, Any] = measure_rhythm(average, sampling_rate)
     spike_end = remove_pacing_spike(average.waveform[beat.present], sampling_rate, average.r_index)[1]
     measured["paced"] = float(spike_end > 0) if can_tell_spikes(sampling_rate) else np.nan
-    measured |= measure_variability(filled, average, beat)
-    measured |= measure_intervals(beat) | measure_p(beat) | measure_qrs(beat) | measure_st(beat)
-    measured |= measure_t(beat, measured["qrs_amplitude"])
-    measured |= measure_components(beat)
+    if np.isfinite(beat.points.qrs_onset):
+        measured |= measure_variability(filled, average, beat)
+        measured |= measure_intervals(beat) | measure_p(beat) | measure_qrs(beat) | measure_st(beat)
+        measured |= measure_t(beat, measured["qrs_amplitude"])
+        measured |= measure_components(beat)
+        if beat.is_standard:
+            measured |= measure_axes(beat) | measure_vectorcardiogram(beat) | measure_scores(measured, beat)
     measured |= measure_spectrum(filled, sampling_rate)
-    if beat.is_standard:
-        measured |= measure_axes(beat) | measure_vectorcardiogram(beat) | measure_scores(measured, beat)
-    return _to_row(measured | _measure_quality(raw, sampling_rate), beat.present)
+    measured |= _measure_by_neurokit(raw, average, sampling_rate, ways)
+    return _to_row(measured | _measure_quality(raw, sampling_rate), beat.present, ways.include)
+
+
+def _measure_by_neurokit(
+    raw: NDArray[np.float64], average: AverageBeat, sampling_rate: float, ways: _Ways
+) -> dict[str, float]:
+    """Return NeuroKit2's own indices, where they are asked for."""
+    asked = tuple(group for group in ways.include or () if group in NEUROKIT_GROUPS)
+    if not asked:
+        return {}
+    wanted = feature_names(include=asked)
+    measured = measure_hrv(average.peaks, sampling_rate, [name for name in wanted if name.startswith("HRV_")])
+    if "neurokit" in asked:
+        measured |= measure_rate_and_quality(choose_signal(fill_gaps(raw)[0], ways.lead), average.peaks, sampling_rate)
+    return measured
 
 
 def _measure_quality(raw: NDArray[np.float64], sampling_rate: float) -> dict[str, Any]:
@@ -235,11 +296,13 @@ def delineate_average(average: AverageBeat, sampling_rate: float) -> DelineatedB
     return DelineatedBeat(average.waveform, present, points, sampling_rate, usual_rr)
 
 
-def _to_row(measured: Mapping[str, Any], present: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _to_row(
+    measured: Mapping[str, Any], present: NDArray[np.bool_], include: tuple[str, ...] | None
+) -> NDArray[np.float64]:
     """Return measurements as one row in the order of the catalogue, NaN for what there is not."""
     n_leads = len(present)
     columns = []
-    for measure in catalogue(n_leads):
+    for measure in catalogue(n_leads, include):
         value = measured.get(measure.name, np.nan)
         columns.append(np.where(present, value, np.nan) if measure.scope == "lead" else [value])
     row = np.concatenate(columns).astype(np.float64)
@@ -248,27 +311,29 @@ def _to_row(measured: Mapping[str, Any], present: NDArray[np.bool_]) -> NDArray[
 
 
 def measure_or_reason(
-    record: NDArray[np.float64], *, sampling_rate: float
+    record: NDArray[np.float64], *, sampling_rate: float, ways: tuple[Any, ...]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
     """Return features, evidence of the rate, and why there are no features, if so. At module level, to be cached."""
+    chosen = _Ways(*ways)
     try:
-        raw, filtered, average = _find_beats(record, sampling_rate)
+        raw, filtered, average = _find_beats(record, sampling_rate, chosen)
+        row = _measure_beats(raw, filtered, average, sampling_rate, chosen)
     except NoBeatError as error:
-        nothing = np.full(len(feature_names(len(record))), np.nan)
+        nothing = np.full(len(feature_names(len(record), chosen.include)), np.nan)
         return nothing, rate_evidence(record, sampling_rate), str(error)
-    row = _measure_beats(raw, filtered, average, sampling_rate)
     return row, rate_evidence(filtered, sampling_rate, average), ""
 
 
 class NeuroKitFeatures(RecordTransformer):
-    """Measure ECGs: rhythm, intervals, axes, and the waves of every lead.
+    """Measure ECGs: beats and waves by this package or by NeuroKit2, heart-rate variability by NeuroKit2.
 
-    Each record is filtered, reduced to its median beat and delineated once, on all leads together. Every lead
-    is then measured from the one J point, with its sign: an inverted or hyperacute T wave, a depressed or
-    raised ST are what the forest is to see, and delineation lead by lead misreads them. Heart-rate
-    variability is NeuroKit2's [1]_; R peaks and waves are found by functions of this package, which find more of
-    the points that cardiologists mark than NeuroKit2's delineators do, and each of them more closely
-    (``python -m benchmarks delineation``).
+    By default R peaks, the median beat, and the ends of its waves, found once for all leads together, are by functions
+    of this package; three columns of heart-rate variability are NeuroKit2's [1]_. With another `delineator` or
+    `peak_detector` these are NeuroKit2's; and so are the indices of the groups "hrv_time", "hrv_other" and "neurokit".
+    Every lead is measured from the one J point, with its sign: an inverted or hyperacute T wave, a depressed or raised
+    ST are what the forest is to see, and delineation lead by lead misreads them. Which delineator comes closer to
+    cardiologists' marks is measured by ``python -m benchmarks delineation``, what forests make of each by
+    ``python -m benchmarks features``.
 
     Parameters
     ----------
@@ -276,7 +341,17 @@ class NeuroKitFeatures(RecordTransformer):
         Of the records, in Hz. A wrong value makes a `SamplingRateWarning` where no hearts have the intervals that
         follow from it.
     include : str, sequence of str or None, default=None
-        Group or groups of features, of those below; all if None.
+        Group or groups of features, of those below; if None, all but the last three.
+    delineator : {"median", "dwt", "cwt", "prominence", "peak"}, default="median"
+        What finds the waves: "median" is `delineate` on the median beat of all leads; the others are methods of
+        ``neurokit2.ecg_delineate`` on the signal that `lead` names, of which the median over the beats is taken, and
+        from which the same table is measured. A point that fewer than half of the beats have is not found; "peak" finds
+        no ends of QRS, for which its Q and S peaks stand.
+    peak_detector : str, default="energy"
+        What finds the R peaks: "energy" is `find_r_peaks`, on all leads; the others are methods of
+        ``neurokit2.ecg_peaks``, on the signal that `lead` names: "neurokit", "pantompkins1985", "hamilton2002", …
+    lead : str or int, default="II"
+        What NeuroKit2 looks at: a name of `LEADS`, the position of a lead, or "pca" for the first principal component.
     n_jobs : int or None, default=None
         Number of records measured in parallel, as in joblib. It never changes the result.
     memory : str, path, joblib.Memory or None, default=None
@@ -294,7 +369,7 @@ class NeuroKitFeatures(RecordTransformer):
     n_samples_in_ : int
         Number of samples of a record seen in ``fit``.
     groups_ : tuple of str or None
-        Groups of features that `fit` chose; a later ``set_params(include=...)`` changes them in the next fit only.
+        Groups of features that ``fit`` chose; a later ``set_params(include=...)`` changes them in the next fit only.
     covariate_names_ : tuple of str
         Columns of the covariates seen in ``fit``; empty without any.
 
@@ -321,10 +396,13 @@ class NeuroKitFeatures(RecordTransformer):
     spectrum   power in three bands
     scores     Selvester, Aldrich, bundle branch block, STEMI criteria, four-variable formula, voltages
     quality    of the raw signal: noise, bad leads, swapped limb electrodes
+    hrv_time   NeuroKit2's indices of heart-rate variability in the time domain
+    hrv_other  those of the frequency domain and the nonlinear ones, which ten seconds hardly allow
+    neurokit   NeuroKit2's rate and quality
     ========== =====================================================================================
 
-    All groups are measured, and cached, together; `include` only chooses among them, so that a grid search over
-    groups measures no record twice.
+    All groups but the last three are measured, and cached, together; `include` only chooses among them, so that a grid
+    search over groups measures no record twice.
 
     Age and sex, or any other number known of a patient, come by ``covariates=`` in ``fit`` and ``transform``. In a
     pipeline they arrive by metadata routing (``sklearn.set_config(enable_metadata_routing=True)``).
@@ -350,13 +428,21 @@ class NeuroKitFeatures(RecordTransformer):
     True
     """
 
-    _parameter_constraints = RecordTransformer._parameter_constraints | {"include": [str, "array-like", None]}
+    _parameter_constraints = RecordTransformer._parameter_constraints | {
+        "include": [str, "array-like", None],
+        "delineator": [StrOptions(set(DELINEATORS))],
+        "peak_detector": [StrOptions(set(PEAK_DETECTORS))],
+        "lead": [StrOptions({*LEADS, "pca"}), Interval(Integral, 0, None, closed="left")],
+    }
 
     def __init__(
         self,
         *,
         sampling_rate: float = 500,
         include: str | Sequence[str] | None = None,
+        delineator: str = "median",
+        peak_detector: str = "energy",
+        lead: str | int = "II",
         n_jobs: int | None = None,
         memory: str | os.PathLike[str] | joblib.Memory | None = None,
         on_error: str = "warn",
@@ -364,6 +450,9 @@ class NeuroKitFeatures(RecordTransformer):
     ):
         self.sampling_rate = sampling_rate
         self.include = include
+        self.delineator = delineator
+        self.peak_detector = peak_detector
+        self.lead = lead
         self.n_jobs = n_jobs
         self.memory = memory
         self.on_error = on_error
@@ -398,6 +487,17 @@ class NeuroKitFeatures(RecordTransformer):
         """
         feature_names(include=self._groups())
         super().fit(X)
+        lead = self._get_ways()[2]
+        if (
+            self._n_leads not in (1, len(LEADS))
+            and lead != "pca"
+            and not (isinstance(lead, int) and lead < self._n_leads)
+        ):
+            needed = self._get_ways()[:2] != ("median", "energy") or "neurokit" in (self._groups() or ())
+            if needed:
+                raise ValueError(
+                    f"lead={lead!r} is none of the {self._n_leads} leads of X; give a position below that, or 'pca'."
+                )
         self.groups_ = self._groups()
         self.covariate_names_ = () if covariates is None else read_covariates(covariates, num_samples(X))[0]
         return self
@@ -463,15 +563,29 @@ class NeuroKitFeatures(RecordTransformer):
         """
         records = self._validate(X)
         beside = self._match_covariates(covariates, len(records))
-        names = feature_names(self._n_leads)
+        groups = self._fitted_groups()
+        own = tuple(group for group in groups or () if group in NEUROKIT_GROUPS)
+        measured = (*GROUPS, *own) if own else None
+        names = feature_names(self._n_leads, measured)
+        ways = (*self._get_ways(), measured)
         features, reasons = np.full((len(records), len(names)), np.nan), [""] * len(records)
         evidence = np.empty((len(records), 3))
-        for index, (row, of_rate, reason) in enumerate(self._map(measure_or_reason, records)):
+        for index, (row, of_rate, reason) in enumerate(self._map(measure_or_reason, records, ways=ways)):
             features[index], evidence[index], reasons[index] = row, of_rate, reason
         warn_of_rate(evidence, self.sampling_rate)
-        chosen = set(feature_names(self._n_leads, self._fitted_groups()))
+        chosen = set(feature_names(self._n_leads, groups))
         values = np.hstack([features[:, [name in chosen for name in names]], beside])
         return Measured(values, Usable.from_reasons(reasons))
+
+    def _get_ways(self) -> tuple[str, str, str | int]:
+        """Return delineator, peak detector, and the lead for NeuroKit2, "II" where it looks at none.
+
+        What version 0.1.0 saved has none of the three.
+        """
+        params = {"delineator": "median", "peak_detector": "energy", "lead": "II"} | vars(self)
+        looks = params["delineator"] != "median" or params["peak_detector"] != "energy"
+        lead = params["lead"] if looks or "neurokit" in (self._groups() or ()) else "II"
+        return params["delineator"], params["peak_detector"], lead
 
     def _fitted_groups(self) -> tuple[str, ...] | None:
         """Return the groups that `fit` saw; of a model that version 0.1.0 saved, those of its parameter."""

@@ -125,6 +125,8 @@ _MAX_SHIFT = 0.05
 _LEAST_RELATIVE_MATCH = 0.85
 # Noise, aligned to its own best match, correlates about as well as this.
 _LEAST_MATCH = 0.5
+# Detectors put an R peak at most so far away from it (s).
+_MOST_AWAY = 0.1
 # A lead with more of it missing than this is treated as absent.
 _MOST_MISSING = 0.5
 
@@ -158,7 +160,14 @@ class AverageBeat:
     match: float
 
 
-def average_beats(record: NDArray[np.float64], sampling_rate: float, before: float, after: float) -> AverageBeat:
+def average_beats(
+    record: NDArray[np.float64],
+    sampling_rate: float,
+    before: float,
+    after: float,
+    *,
+    peaks: NDArray[np.intp] | None = None,
+) -> AverageBeat:
     """Return the average beat of a record, from `before` to `after` seconds around its R peak.
 
     Parameters
@@ -169,6 +178,8 @@ def average_beats(record: NDArray[np.float64], sampling_rate: float, before: flo
         Samples per second, in Hz.
     before, after : float
         Length of the beat before and after the R peak, in seconds.
+    peaks : ndarray of shape (n_peaks,), optional
+        R peaks in samples, within 100 ms, as detectors differ; by default those of `find_r_peaks`.
 
     Returns
     -------
@@ -195,7 +206,11 @@ def average_beats(record: NDArray[np.float64], sampling_rate: float, before: flo
     if fault:
         raise NoBeatError(fault)
     band = qrs_signal(filled, sampling_rate)
-    peaks = peaks_of_energy(band, sampling_rate)
+    if peaks is None:
+        peaks = peaks_of_energy(band, sampling_rate)
+    else:
+        inside = peaks[(peaks >= span.start) & (peaks < span.stop)] - span.start
+        peaks = _sharpen(np.sqrt(np.mean(band**2, axis=0)), inside, round(_MOST_AWAY * sampling_rate))
     if peaks.size == 0:
         raise NoBeatError("nothing stands out as QRS complexes do")
     peaks, match = _align(band, peaks, sampling_rate)

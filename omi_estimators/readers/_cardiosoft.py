@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omi_estimators.readers._fields import (
-    choose_unit,
+    count_in,
     find_measured,
     find_number,
     find_text,
     parse_integers,
     read_sex,
     read_time,
+    read_unit,
     to_age,
-    to_millivolts,
 )
 from omi_estimators.readers._leads import check_rate, make_record
 from omi_estimators.readers._record import ECGFileError, ECGRecord, Source
@@ -177,11 +177,8 @@ def _find_factor(block: Element, about: Element, unit: str | None, notes: list[s
         resolution, element = find_number(each, "Resolution"), each.find("Resolution")
         if resolution is not None and element is not None and resolution > 0:
             stated = (element.get("units") or "").strip().lower().partition("per")[0]
-            return resolution * choose_unit(stated, unit, "its resolution", notes)
-    if unit is None:
-        raise ECGFileError("it does not say its resolution (Resolution); give unit= of one count if you know it")
-    notes.append(f"Its resolution cannot be read; unit={unit!r} of one count was taken.")
-    return to_millivolts(unit)
+            return resolution * read_unit(stated, unit, "strip", notes)
+    return count_in(unit, "resolution (Resolution)", notes)
 
 
 def _join_time(element: Element | None) -> str | None:

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from omi_estimators._validation import naming_package
 from omi_estimators.readers._fields import (
-    choose_unit,
+    count_in,
     note_unread,
     read_aside,
     read_sex,
     read_time,
+    read_unit,
     to_age,
     to_measured,
-    to_millivolts,
     to_number,
 )
 from omi_estimators.readers._leads import check_rate, find_lead, make_record
@@ -298,11 +298,9 @@ def _calibrate(channel: Any, counts: NDArray[np.float64], unit: str | None, note
     """Return the millivolts of a channel."""
     sensitivity = channel.get("ChannelSensitivity")
     if sensitivity is None:
-        if unit is None:
-            raise ECGFileError(f"its channel {_name(channel)} has no sensitivity; give unit= of one count if known")
-        return counts * to_millivolts(unit)
+        return counts * count_in(unit, "sensitivity of its channels", notes)
     units = list(channel.get("ChannelSensitivityUnitsSequence") or ())
-    factor = choose_unit(str(units[0].get("CodeValue", "")) if units else "", unit, "its channels' sensitivity", notes)
+    factor = read_unit(str(units[0].get("CodeValue", "")) if units else "", unit, _name(channel), notes)
     scale = float(sensitivity) * float(_or(channel.get("ChannelSensitivityCorrectionFactor"), 1.0))
     return (counts * scale + float(_or(channel.get("ChannelBaseline"), 0.0))) * factor
 

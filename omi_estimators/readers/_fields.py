@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, NoReturn
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from omi_estimators.readers._record import DAMAGE, ECGFileError, check_size
 
-# Both signs that look like a Greek mu, and the names of HL7 and DICOM.
-_MICROVOLTS = ("uv", "\N{MICRO SIGN}v", "\N{GREEK SMALL LETTER MU}v", "microv", "microvolt", "microvolts")
-_MILLIVOLTS = {"v": 1e3, "volt": 1e3, "volts": 1e3, "mv": 1.0, "millivolt": 1.0, "millivolts": 1.0}
+# Both signs that look like a Greek mu; what their bytes in UTF-8, the code page 437 and ISO 8859-7 are in Latin-1;
+# the names of HL7 and DICOM.
+_MICROVOLTS = {f"{sign}v" for sign in ("u", "\xb5", "\u03bc", "\xe2\xb5", "\xee\xbc", "\xe6", "\xec", "micro")}
+_MICROVOLTS |= {"microvolt", "microvolts", "uvolt", "uvolts"}
+_MILLIVOLTS = {"v": 1e3, "volt": 1e3, "volts": 1e3, "mv": 1.0, "millivolt": 1.0, "millivolts": 1.0, "mvolt": 1.0}
 _MILLIVOLTS |= dict.fromkeys(_MICROVOLTS, 1e-3) | dict.fromkeys(("nv", "nanovolt", "nanovolts"), 1e-6)
 _MOST_YEARS = 120.0
 _YEARS = {"": 1.0, "y": 1.0, "yr": 1.0, "year": 1.0, "a": 1.0, "m": 1 / 12, "mo": 1 / 12, "month": 1 / 12}
@@ -33,8 +35,24 @@ _STAMP = re.compile(
 # A number, and the unit that some write behind it.
 _AGE = re.compile(r"^\+?(\d{1,9}(?:\.\d{0,9})?)\+?\s*([a-z]*)$")
 # What stands for "not known", which is no mistake of a file.
-_UNKNOWN = {"", "u", "un", "unk", "unknown", "undetermined", "unspecified", "not specified", "indeterminate", "other"}
-_UNKNOWN |= {"o", "n", "na", "n/a", "nan", "none", "null", "?", "-", "--"}
+_UNKNOWN = {"u", "un", "unk", "undetermined", "not specified", "indeterminate", "other", "o", "n"}
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DATE = re.compile(r"^(\d{1,4})[-/. :](\d{1,2}|[A-Za-z]{3})[-/. :](\d{1,4})$")
+# What is written for a name or a number that nobody wanted to write.
+_NOTHING = {
+    "anonym",
+    "anonymised",
+    "anonymized",
+    "anonymous",
+    "n/a",
+    "na",
+    "nan",
+    "nil",
+    "no name",
+    "none",
+    "not available",
+}
+_NOTHING |= {"not known", "null", "undefined", "unknown", "unnamed", "unspecified"}
 # Beyond these a device's number means that it could not measure.
 _RANGES = {"heart_rate": (1, 500), "p_axis": (-360, 360), "qrs_axis": (-360, 360), "t_axis": (-360, 360)}
 _INTERVAL = (1, 3000)
@@ -73,7 +91,7 @@ def read_aside(what: str, read: Callable[[], Any], notes: list[str]) -> Any:
 def note_unread(what: str, text: object, value: object, notes: list[str]) -> None:
     """Note a field that is there, `text`, and of which nothing could be made, so that `value` is None."""
     said = " ".join(str(text)[:200].split()) if text is not None else ""
-    if value is None and said.lower() not in _UNKNOWN:
+    if value is None and is_stated(said) and said.lower() not in _UNKNOWN:
         notes.append(f"The {what} cannot be read: {said[:40]!r}.")
 
 
@@ -101,19 +119,23 @@ def to_millivolts(unit: object) -> float:
         raise ECGFileError(f"its values are in {str(unit)[:40]!r}, not in one of V, mV, uV, nV") from None
 
 
-def choose_unit(stated: object, given: str | None, what: str, notes: list[str]) -> float:
-    """Return the factor to millivolts of the unit that a file states, or of the caller's where that cannot be read.
+def choose_unit(
+    stated: str | None, asked: str | None, name: str, notes: dict[str, None], default: str | None = None
+) -> float:
+    """Return the factor to millivolts of a signal, by its file or else by the caller.
 
     Parameters
     ----------
     stated : str or None
-        The unit in the file.
-    given : str or None
-        The caller's `unit`.
-    what : str
-        Whose unit, such as "its leads".
-    notes : list of str
-        Gets one more if the caller's had to serve.
+        What the file says.
+    asked : str or None
+        What the caller says, which must not contradict it, and counts where the file's cannot be read.
+    name : str
+        The signal.
+    notes : dict
+        Gets a key if the file's cannot be read.
+    default : str or None
+        What the format means by none.
 
     Returns
     -------
@@ -123,19 +145,37 @@ def choose_unit(stated: object, given: str | None, what: str, notes: list[str]) 
     Raises
     ------
     ECGFileError
-        If neither is a unit of voltage, or the two are different ones.
+        If there is neither, or the one contradicts the other.
     """
+    said = " ".join((stated or "").split())
     try:
-        factor = to_millivolts(stated)
-    except ECGFileError as error:
-        if given is None:
-            raise ECGFileError(f"{error} (the unit of {what}); give unit= if you know it") from None
-        note = f"The unit of {what} cannot be read ({str(stated or '')[:40]!r}); unit={given!r} was taken."
-        notes += [note] if note not in notes else []
-        return to_millivolts(given)
-    if given is not None and to_millivolts(given) != factor:
-        raise ECGFileError(f"the unit of {what} is {str(stated)[:40]!r}, but unit={given!r} was given; leave that out")
+        factor = to_millivolts(said or (default if asked is None else asked))
+    except ECGFileError:
+        if asked is None:
+            what = f"is in {said[:40]!r}, no unit of voltage that is known" if said else "states no unit"
+            raise ECGFileError(f"its signal {name} {what}; give unit='uV' or 'mV' if you know it") from None
+        notes[f"The unit {said[:20]!r} cannot be read; {asked} was given."] = None
+        return to_millivolts(asked)
+    if asked is not None and abs(to_millivolts(asked) / factor - 1) > 1e-9:
+        raise ECGFileError(f"its signal {name} is in {said}, but unit={asked!r} was given; leave that out")
     return factor
+
+
+def read_unit(stated: str | None, asked: str | None, name: str, notes: list[str]) -> float:
+    """Return what `choose_unit` does for formats that state a unit, so that none is one that cannot be read."""
+    more: dict[str, None] = {}
+    factor = choose_unit(stated or "none", asked, name, more)
+    notes += [note for note in more if note not in notes]
+    return factor
+
+
+def count_in(asked: str | None, what: str, notes: list[str]) -> float:
+    """Return the millivolts of one count by the caller's unit, where the file does not say them; `what` is absent."""
+    if asked is None:
+        raise ECGFileError(f"it does not say its {what}; give unit= of one count if you know it")
+    note = f"The {what} cannot be read; counts of {asked} were given."
+    notes += [note] if note not in notes else []
+    return to_millivolts(asked)
 
 
 def to_age(
@@ -207,6 +247,45 @@ def to_time(text: object) -> datetime | None:
         return time if zone is None else datetime.strptime(f"{time:%Y%m%d%H%M%S.%f}{zone}", "%Y%m%d%H%M%S.%f%z")
     except (OverflowError, ValueError):
         return None
+
+
+def to_date(text: object) -> date | None:
+    """Return a day such as 31/12/2023, 31.12.2023, 31-Dec-2023 or 2023-12-31; None for any other text."""
+    found = _DATE.match(str(text).strip())
+    if found is None:
+        return None
+    first, middle, last = found.groups()
+    year, day = (first, last) if len(first) == 4 else (last, first)
+    month = middle.lower()
+    try:
+        return date(
+            int(year) if len(year) == 4 else 0, int(month) if month.isdecimal() else _MONTHS.index(month) + 1, int(day)
+        )
+    except ValueError:
+        return None
+
+
+def is_stated(text: object) -> bool:
+    """Return whether a text says something, and is no placeholder such as "X", "0", "---" or "anonymous"."""
+    said = " ".join(str(text if text is not None else "").split()).lower().strip("<>()[]")
+    return bool(said.strip("0x-?._*# ")) and said not in _NOTHING
+
+
+def decode_text(data: bytes) -> str:
+    """Return a text in UTF-8 or UTF-16, else in Latin-1, of which every sequence of bytes is some."""
+    head = data[:1000]
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
+    elif b"\0" in head:
+        # Every other byte of a Western text in UTF-16 is 0.
+        encoding = "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
+    else:
+        encoding = "utf-8-sig"
+    try:
+        # A cut may leave half a character at the end.
+        return data[: len(data) // 2 * 2].decode(encoding) if "16" in encoding else data.decode(encoding)
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def keep_measured(found: Iterable[tuple[str | None, float | None]]) -> tuple[dict[str, float], tuple[str, ...]]:
@@ -301,14 +380,12 @@ def parse_xml(data: bytes) -> Element:
     except ECGFileError:
         raise
     except (expat.ExpatError, ValueError, LookupError) as error:
-        for encoding in ("utf-16",) if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8", "latin-1"):
-            try:
-                return _build_tree(data.decode(encoding).encode(), "utf-8")
-            except (expat.ExpatError, UnicodeError):
-                continue
-        raise ECGFileError(
-            f"it is not well-formed XML ({error}); it may be cut short or in another encoding"
-        ) from error
+        try:
+            return _build_tree(decode_text(data).encode(), "utf-8")
+        except (expat.ExpatError, UnicodeError):
+            raise ECGFileError(
+                f"it is not well-formed XML ({error}); it may be cut short or in another encoding"
+            ) from error
 
 
 def _build_tree(data: bytes, encoding: str | None) -> Element:

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omi_estimators.readers._fields import (
-    choose_unit,
     find_attribute,
     parse_integers,
     read_sex,
     read_time,
+    read_unit,
     to_age,
     to_measured,
     to_number,
@@ -184,7 +184,7 @@ def _find_scale(value: Element, tag: str, name: str, unit: str | None, notes: li
         raise ECGFileError(f"{name} does not say its {tag}")
     if tag == "origin" and number == 0 and not element.get("unit"):
         return 0.0
-    return number * choose_unit(element.get("unit"), unit, f"its {tag}", notes)
+    return number * read_unit(element.get("unit"), unit, name, notes)
 
 
 def _find_age(root: Element, time: datetime | None) -> tuple[float | None, tuple[str, ...]]:

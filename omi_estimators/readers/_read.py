@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,11 +11,11 @@ from typing import Any
 
 from omi_estimators.readers._cardiosoft import read_cardiosoft
 from omi_estimators.readers._dicom import read_dicom
-from omi_estimators.readers._fields import parse_xml
+from omi_estimators.readers._fields import decode_text, parse_xml
 from omi_estimators.readers._hl7 import read_hl7
 from omi_estimators.readers._plain import read_plain
-from omi_estimators.readers._record import ECGFileError, ECGRecord, Source, naming_file
-from omi_estimators.readers._signals import read_edf, read_wfdb
+from omi_estimators.readers._record import MOST_BYTES, ECGFileError, ECGRecord, Source, naming_file
+from omi_estimators.readers._signals import parse_wfdb_signal, read_edf, read_wfdb, split_wfdb_header
 from omi_estimators.readers._vendors import read_mortara, read_muse, read_philips
 
 FORMATS = {
@@ -45,8 +44,7 @@ _READERS: dict[str, Callable[[Source], ECGRecord]] = {
     "dicom": read_dicom,
     "edf": read_edf,
 }
-_HEAD = 4096
-_LARGEST = 2**30
+_HEAD = 65_536
 
 # What is recognised and not read, with what to do about it.
 _REFUSED = {
@@ -65,8 +63,6 @@ _XML_ROOTS = {
     "AnnotatedECG": "hl7",
     "ECG": "mortara",
 }
-_HEADER_FIRST = re.compile(r"^(\S+?)(/\d+)?[ \t]+(\d+)([ \t]+[\d.eE+/()-]+){0,4}([ \t]+\S+){0,2}[ \t]*$")
-_HEADER_SIGNAL = re.compile(r"^\S+[ \t]+\d+(x\d+)?(:\d+)?(\+\d+)?([ \t].*)?$")
 
 
 def read_ecg(
@@ -168,11 +164,24 @@ def _open(path: Path) -> tuple[str, Source]:
     size = path.stat().st_size
     if size == 0:
         raise ECGFileError("it is empty; export or copy it again")
-    if size > _LARGEST:
-        raise ECGFileError(f"it has {size / 2**30:.1f} GiB; an ECG of minutes has far less than 1 GiB")
-    data = path.read_bytes()
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    beside = _find_wfdb_header(path)
+    # A signal file may begin with any bytes, also with those of another format.
+    if beside is not None and _names_file(_read_whole(beside), path.name):
+        return "wfdb", Source(beside, _read_whole(beside))
+    name = _detect_binary_format(head)
+    if name == "edf":
+        # Which may be longer than memory.
+        return name, Source(path, b"")
+    if name is None and path.suffix.lower() != ".hea" and not _is_wfdb_header(head):
+        if beside is not None and path.suffix != ".csv":
+            return "wfdb", Source(beside, _read_whole(beside))
+        if any(ord(sign) < 32 and sign not in "\t\r\n\f" for sign in decode_text(head)):
+            raise ECGFileError(f"it is of no known format; read are {', '.join(FORMATS.values())}")
+        name = "csv"
+    data = _read_whole(path)
     source = Source(path, data)
-    name = _detect_binary_format(data[:_HEAD])
     if name == "xml":
         root = parse_xml(data)
         if root.tag not in _XML_ROOTS:
@@ -181,16 +190,15 @@ def _open(path: Path) -> tuple[str, Source]:
                 "(Philips SierraECG, GE MUSE, GE CardioSoft, HL7 aECG, Mortara)"
             )
         return _XML_ROOTS[root.tag], replace(source, root=root)
-    if name is not None:
-        return name, source
-    if _is_wfdb_header(data[:65_536]):
-        return "wfdb", source
-    header = _find_wfdb_header(path)
-    if header is not None and path.suffix != ".csv":
-        return "wfdb", Source(header, header.read_bytes())
-    if not any(byte < 32 and byte not in b"\t\r\n\f" for byte in data[:_HEAD]):
-        return "csv", source
-    raise ECGFileError(f"it is of no known format; read are {', '.join(FORMATS.values())}")
+    return name or "wfdb", source
+
+
+def _read_whole(path: Path) -> bytes:
+    """Return the content of a file, if it is not too long for one that is read as a whole."""
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise ECGFileError(f"it has {size / 2**30:.1f} GiB; an ECG of minutes has far less than 1 GiB")
+    return path.read_bytes()
 
 
 def _detect_binary_format(head: bytes) -> str | None:
@@ -199,7 +207,7 @@ def _detect_binary_format(head: bytes) -> str | None:
     Parameters
     ----------
     head : bytes
-        The first 4096 bytes, or all of a shorter file.
+        The first bytes, or all of a shorter file.
 
     Returns
     -------
@@ -240,16 +248,19 @@ def _is_dicom_without_preamble(head: bytes) -> bool:
 
 def _is_wfdb_header(head: bytes) -> bool:
     """Return whether a text is the header of a WFDB record: a record line, then a line for each signal."""
-    try:
-        text = head.decode("utf-8")
-    except UnicodeDecodeError:
+    lines, _ = split_wfdb_header(decode_text(head))
+    if len(lines) < 2 or len(lines[0]) < 2 or not lines[0][1].isdecimal():
         return False
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    first = _HEADER_FIRST.match(lines[0]) if lines else None
-    if first is None or (first[1].replace(".", "").isdecimal() and not re.fullmatch(r"\d+", first[1])):
-        return False
-    signals = lines[1 : 1 + min(int(first[3][:4]), len(lines) - 1)]
-    return bool(signals) and all(_HEADER_SIGNAL.match(line) for line in signals)
+    if "/" in lines[0][0]:
+        return True
+    # The last line may be cut by the end of the head.
+    signals = lines[1 : 1 + min(int(lines[0][1][:4]), max(len(lines) - 2, 1))]
+    return bool(signals) and all(parse_wfdb_signal(words) is not None for words in signals)
+
+
+def _names_file(header: bytes, name: str) -> bool:
+    """Return whether a WFDB header has a signal in the file of this name."""
+    return any(words[0] == name for words in split_wfdb_header(decode_text(header))[0][1:])
 
 
 def _find_wfdb_header(path: Path) -> Path | None:

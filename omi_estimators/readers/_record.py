@@ -150,6 +150,9 @@ class ECGRecord:
         Limb leads that the file lacks and that follow from two others (Einthoven, Goldberger).
     missing_leads : tuple of str
         Leads that are NaN in `signal`.
+    limb_leads : str
+        What is odd about the limb leads, in words, also in `notes`: they contradict each other (which one is inverted,
+        which are exchanged or in another order), or their electrodes look swapped. Empty where nothing is.
     notes : tuple of str
         What reading changed or found odd.
     total_duration : float or None
@@ -167,6 +170,7 @@ class ECGRecord:
     statements: tuple[str, ...] = ()
     derived_leads: tuple[str, ...] = ()
     missing_leads: tuple[str, ...] = ()
+    limb_leads: str = ""
     notes: tuple[str, ...] = ()
     total_duration: float | None = None
 

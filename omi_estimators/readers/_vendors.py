@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from omi_estimators._validation import naming_package
 from omi_estimators.leads import LEADS
 from omi_estimators.readers._fields import (
-    choose_unit,
+    count_in,
     decode_base64,
     decode_int16,
     find_attribute,
@@ -25,6 +25,7 @@ from omi_estimators.readers._fields import (
     parse_integers,
     read_sex,
     read_time,
+    read_unit,
     to_age,
     to_measured,
     to_number,
@@ -113,11 +114,9 @@ def read_philips(source: Source) -> ECGRecord:
     resolution = _choose_stated("resolution", stated, notes)
     if not sampling_rate:
         raise ECGFileError("it does not say its sampling rate (samplespersecond, samplingrate)")
-    if not resolution and source.unit is None:
-        raise ECGFileError("it does not say its resolution; give unit= of one count if you know it")
     check_rate(sampling_rate)
     counts, labels = _read_philips_counts(waveform, about, sampling_rate, notes)
-    scale = resolution / 1000.0 if resolution else choose_unit(None, source.unit, "one count", notes)
+    scale = resolution / 1000.0 if resolution else count_in(source.unit, "resolution", notes)
     moments = [_find_philips_time(root, place) for place in ("dataacquisition", "reportinfo")]
     time = read_time(moments, notes)
     age, age_notes = _find_philips_age(root.find("patient/generalpatientdata/age"), time)
@@ -357,13 +356,11 @@ def _read_muse_lead(lead: Element, unit: str | None, notes: list[str]) -> tuple[
     checksum = find_text(lead, "LeadDataCRC32")
     if checksum is not None and checksum.lstrip("0") != str(zlib.crc32(data)):
         notes.append(f"The checksum of {name} is not that of its samples: {checksum[:20]!r}. Damaged or edited?")
-    resolution: float | None = find_number(lead, "LeadAmplitudeUnitsPerBit")
-    stated_unit = find_text(lead, "LeadAmplitudeUnits")
-    if resolution is None and unit is not None:
-        resolution, stated_unit = 1.0, None
+    counts = np.frombuffer(data, dtype="<i2").astype(np.float64)
+    resolution = find_number(lead, "LeadAmplitudeUnitsPerBit")
     if not resolution or resolution < 0:
-        raise ECGFileError(f"{name} does not say what one bit is (LeadAmplitudeUnitsPerBit); give unit= if you know it")
-    return name, np.frombuffer(data, dtype="<i2") * (resolution * choose_unit(stated_unit, unit, "its leads", notes))
+        return name, counts * count_in(unit, "size of one bit (LeadAmplitudeUnitsPerBit)", notes)
+    return name, counts * (resolution * read_unit(find_text(lead, "LeadAmplitudeUnits"), unit, name, notes))
 
 
 def _to_muse_time(day: str | None, time: str) -> datetime | None:
@@ -460,10 +457,8 @@ def _read_mortara_channel(channel: Element, unit: str | None, notes: list[str]) 
         if found != expected:
             raise ECGFileError(f"{name} has {attribute} {found!r}; {expected} is read")
     units = to_number(channel.get("UNITS_PER_MV"))
-    if units is None and unit is not None:
-        units = 1 / choose_unit(None, unit, "one count", notes)
     if not units or units < 0:
-        raise ECGFileError(f"{name} does not say how many units are 1 mV (UNITS_PER_MV); give unit= if you know it")
+        units = 1 / count_in(unit, "number of units in 1 mV (UNITS_PER_MV)", notes)
     values = decode_int16(channel.get("DATA") or channel.text, name)
     stated = to_number(channel.get("DURATION"))
     if stated is not None and stated != values.size:

@@ -347,13 +347,19 @@ def rows_of_dicom() -> Iterator[Broken]:
         "start of a group",
         "a word",
         "read, with a note",
-        in_group("MultiplexGroupTimeOffset", b"x"),
+        in_group("MultiplexGroupTimeOffset", b"late"),
         reads("time of a group"),
     )
     empty = in_channels("unit", "")
     yield Broken(DICOM, "unit", "empty", "an error", empty, "give unit=")
     yield Broken(
-        DICOM, "unit", "empty, unit= given", "read, with a note", empty, reads("unit='uV' was taken"), {"unit": "uV"}
+        DICOM,
+        "unit",
+        "empty, unit= given",
+        "read, with a note",
+        empty,
+        reads("cannot be read; (counts of )?uV"),
+        {"unit": "uV"},
     )
     yield Broken(
         DICOM, "unit", "another than unit=", "an error", in_channels("unit", "uV"), "leave that out", {"unit": "mV"}
@@ -448,7 +454,7 @@ ROWS: list[Broken] = [
             "unit",
             "unreadable, unit= given",
             "read, with a note",
-            reads("unit='uV' was taken"),
+            reads("cannot be read; (counts of )?uV"),
             edit,
             unit="uV",
             **more,
