@@ -15,6 +15,7 @@ import numpy as np
 from hypothesis import strategies as st
 from readers.writers import (
     INDEPENDENT,
+    write_cardiosoft,
     write_csv,
     write_dicom,
     write_edf,
@@ -82,6 +83,8 @@ KINDS = {
     "Philips": Kind(write_philips, "a.xml", {}, {}),
     "Philips, base64": Kind(write_philips, "a.xml", {"encoding": "Base64"}, {}),
     "MUSE": Kind(write_muse, "a.xml", {"leads": INDEPENDENT}, {}),
+    "CardioSoft": Kind(write_cardiosoft, "a.xml", {}, {}),
+    "CardioSoft, full disclosure": Kind(write_cardiosoft, "a.xml", {"layout": "seconds"}, {}),
     "HL7": Kind(write_hl7, "a.xml", {}, {}),
     "Mortara": Kind(write_mortara, "a.xml", {}, {}),
     "DICOM": Kind(write_dicom, "a.dcm", {}, {}),

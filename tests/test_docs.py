@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from readers.writers import (
     INDEPENDENT,
+    write_cardiosoft,
     write_csv,
     write_dicom,
     write_edf,
@@ -29,6 +30,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 _WRITERS = {
     "record.hea": write_wfdb,
     "philips.xml": write_philips,
+    "cardiosoft.xml": write_cardiosoft,
     "aecg.xml": write_hl7,
     "mortara.xml": write_mortara,
     "ecg.dcm": write_dicom,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from omi_estimators.leads import LEADS, LIMB_LEADS, derive_limb_leads
 from omi_estimators.readers._fields import keep_measured
 from omi_estimators.readers._limb_leads import find_limb_lead_fault
+from omi_estimators.readers._pieces import cut_calibration
 from omi_estimators.readers._record import ECGFileError, ECGRecord
 
 _NAMES = {lead.upper(): lead for lead in LEADS}
@@ -164,6 +165,7 @@ def make_record(
         )
     if np.isinf(signal).any():
         raise ECGFileError("it has infinite values")
+    signal, pulse = cut_calibration(signal, sampling_rate)
     empty = np.array([np.isnan(lead).all() for lead in signal])
     if empty.all():
         raise ECGFileError("it has no valid sample in any of the twelve leads")
@@ -175,17 +177,18 @@ def make_record(
         derived = tuple(LEADS[i] for i in np.flatnonzero(empty & ~np.isnan(signal).all(axis=1)))
     if others:
         notes += (f"Left out, being none of the twelve leads: {', '.join(others)}.",)
+    measurements, odd = keep_measured(measured)
     if limb_leads:
         notes += (limb_leads,)
     return ECGRecord(
         signal=signal,
         sampling_rate=sampling_rate,
         source_format=source_format,
-        measurements=keep_measured(measured),
+        measurements=measurements,
         derived_leads=derived,
         missing_leads=tuple(LEADS[i] for i in np.flatnonzero(np.isnan(signal).all(axis=1))),
         limb_leads=limb_leads,
-        notes=notes + late_notes,
+        notes=pulse + notes + odd + late_notes,
         **about,
     )
 

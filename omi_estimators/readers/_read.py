@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from omi_estimators.readers._cardiosoft import read_cardiosoft
 from omi_estimators.readers._dicom import read_dicom
 from omi_estimators.readers._fields import decode_text, parse_xml
 from omi_estimators.readers._hl7 import read_hl7
@@ -21,6 +22,7 @@ from omi_estimators.readers._vendors import read_mortara, read_muse, read_philip
 FORMATS = {
     "philips": "Philips SierraECG XML",
     "muse": "GE MUSE XML",
+    "cardiosoft": "GE CardioSoft XML",
     "hl7": "HL7 aECG XML",
     "mortara": "Mortara XML",
     "wfdb": "WFDB",
@@ -37,6 +39,7 @@ FORMATS = {
 _READERS: dict[str, Callable[[Source], ECGRecord]] = {
     "philips": read_philips,
     "muse": read_muse,
+    "cardiosoft": read_cardiosoft,
     "hl7": read_hl7,
     "mortara": read_mortara,
     "wfdb": read_wfdb,
@@ -59,6 +62,7 @@ _REFUSED = {
 _XML_ROOTS = {
     "restingecgdata": "philips",
     "RestingECG": "muse",
+    "CardiologyXML": "cardiosoft",
     "AnnotatedECG": "hl7",
     "ECG": "mortara",
 }
@@ -75,9 +79,9 @@ def read_ecg(
 ) -> ECGRecord:
     """Read one ECG from a file of any known format.
 
-    The format is found by content, not by suffix: WFDB, Philips SierraECG XML, GE MUSE XML, HL7 aECG XML, Mortara XML,
-    DICOM waveform, EDF and BDF, SCP-ECG, and plain numbers in CSV, NPY, NPZ or MAT files. Limb leads that a file lacks
-    are derived from two others where it has two.
+    The format is found by content, not by suffix: WFDB, Philips SierraECG XML, GE MUSE XML, GE CardioSoft XML, HL7 aECG
+    XML, Mortara XML, DICOM waveform, EDF and BDF, SCP-ECG, and plain numbers in CSV, NPY, NPZ or MAT files. Limb leads
+    that a file lacks are derived from two others where it has two.
 
     Parameters
     ----------
@@ -186,7 +190,7 @@ def _open(path: Path) -> tuple[str, Source]:
         if root.tag not in _XML_ROOTS:
             raise ECGFileError(
                 f"it is XML with the root {root.tag[:40]!r}; read are {', '.join(map(repr, _XML_ROOTS))} "
-                "(Philips SierraECG, GE MUSE, HL7 aECG, Mortara)"
+                "(Philips SierraECG, GE MUSE, GE CardioSoft, HL7 aECG, Mortara)"
             )
         return _XML_ROOTS[root.tag], replace(source, root=root)
     return name or "wfdb", source

@@ -17,6 +17,7 @@ import wfdb
 from readers.writers import (
     ABOUT,
     INDEPENDENT,
+    write_cardiosoft,
     write_csv,
     write_dicom,
     write_edf,
@@ -65,6 +66,7 @@ def _case(write: Callable[..., float], suffix: str, knows: frozenset[str]) -> Ca
 
 hl7, philips = _case(write_hl7, ".xml", ALL), _case(write_philips, ".xml", ALL)
 muse, mortara = _case(write_muse, ".xml", ALL), _case(write_mortara, ".xml", ALL)
+cardiosoft = _case(write_cardiosoft, ".xml", ALL)
 dicom, edf = _case(write_dicom, ".dcm", ALL), _case(write_edf, ".edf", CHART)
 scp = _case(write_scp, ".scp", ALL)
 wfdb_record = _case(write_wfdb, ".hea", frozenset({"age", "sex", "recording_time"}))
@@ -96,6 +98,12 @@ CASES = {
     "muse": muse(leads=INDEPENDENT),
     "muse no median": muse(leads=INDEPENDENT, median=False, rate=250),
     "muse twelve leads": muse(units_per_bit=2.5),
+    "cardiosoft": cardiosoft(),
+    "cardiosoft age": cardiosoft(birth=False, resolution=2.5, rate=1000),
+    "cardiosoft strips": cardiosoft(layout="strips"),
+    "cardiosoft seconds": cardiosoft(layout="seconds"),
+    "cardiosoft samples": cardiosoft(layout="samples", rate=100),
+    "cardiosoft exercise": cardiosoft(layout="seconds", leads=("I", "II", "III")),
     "dicom": dicom(),
     "dicom mdc": dicom(coding="MDC", rate=1000),
     "dicom implicit": dicom(implicit=True),

@@ -1,6 +1,7 @@
 """ECG files of every format, written to its published description by other hands than the readers."""
 
 from readers._writing import ABOUT, INDEPENDENT, About
+from readers._writing_cardiosoft import write_cardiosoft
 from readers._writing_dicom import write_dicom
 from readers._writing_hl7 import write_hl7
 from readers._writing_mortara import write_mortara
@@ -12,6 +13,7 @@ __all__ = [
     "ABOUT",
     "INDEPENDENT",
     "About",
+    "write_cardiosoft",
     "write_csv",
     "write_dicom",
     "write_edf",
