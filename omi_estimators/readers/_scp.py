@@ -24,6 +24,8 @@ _NAMES = {1: "I", 2: "II", 61: "III", 62: "aVR", 63: "aVL", 64: "aVF", 65: "-aVR
 _NAMES |= {i + 2: f"V{i}" for i in range(1, 7)} | {i + 8: f"V{i}R" for i in range(2, 8)} | {16: "X", 17: "Y", 18: "Z"}
 _HEADER = 16
 _DEFAULT_TABLE = 19999
+# Each is looked up for all bits of a lead.
+_MOST_TABLES = 8
 # Samples that the zeros at the end of a stream may look like.
 _PADDING = 16
 # Of a lead, what its stream may lack at its end: some devices round the length that they state.
@@ -226,12 +228,12 @@ def _read_signal(
         if factor > 1 and not is_thinned and counts.size < (1 - _MOST_LACKING) * lead.n_samples:
             # Samples are numbered as if there were as many as of the reference beat.
             lead = _Lead(lead.name, (lead.first - 1) // factor + 1, lead.last // factor)
-        stored.append((row, lead, counts))
+        stored.append((row, lead, counts if is_thinned else _fit(counts, lead.n_samples, lead.name)))
     if is_thinned:
         notes.append(f"Between QRS complexes one sample was stored for each {factor}; the others were interpolated.")
         restored = _restore(stored, beats.protected, factor)
     else:
-        restored = [_fit(counts, lead.n_samples, lead.name) for _, lead, counts in stored]
+        restored = [counts for *_, counts in stored]
     signals = []
     for (row, lead, _), values in zip(stored, restored, strict=True):
         nanovolts = values * step
@@ -247,6 +249,8 @@ def _read_tables(section: bytes) -> list[_Table]:
     count, at = struct.unpack_from("<H", section)[0], 2
     if count == _DEFAULT_TABLE:
         return [_DEFAULT]
+    if count > _MOST_TABLES:
+        raise ECGFileError(f"it names {count} Huffman tables; at most {_MOST_TABLES} are read")
     tables = []
     for _ in range(count):
         n_codes = int.from_bytes(section[at : at + 2], "little")
@@ -299,8 +303,8 @@ def _decode_huffman(data: bytes, most: int, tables: list[_Table]) -> NDArray[np.
         words |= padded[byte : byte + words.size] << np.uint64(56 - 8 * byte)
     bits = np.arange(n_bits + 32)
     windows = ((words[bits // 8] << (bits % 8).astype(np.uint64)) >> np.uint64(32)).astype(np.int64)
-    looked_up: dict[int, tuple[list[int], list[int], list[int]]] = {}
-    found: list[int] = []
+    looked_up: dict[int, tuple[list[int], NDArray[np.int64], list[int]]] = {}
+    found: list[np.int64] = []
     table = at = 0
     while len(found) < most and at < n_bits:
         if table not in looked_up:
@@ -318,7 +322,7 @@ def _decode_huffman(data: bytes, most: int, tables: list[_Table]) -> NDArray[np.
     return np.array(found, dtype=np.int64)
 
 
-def _look_up(windows: NDArray[np.int64], n_bits: int, table: _Table) -> tuple[list[int], list[int], list[int]]:
+def _look_up(windows: NDArray[np.int64], n_bits: int, table: _Table) -> tuple[list[int], NDArray[np.int64], list[int]]:
     """Return for the code at each bit the bit after it (-1 if there is no such code), its value, and its switch."""
     bits = np.arange(n_bits)
     row = np.searchsorted(table.codes, windows[:n_bits], side="right") - 1
@@ -328,7 +332,7 @@ def _look_up(windows: NDArray[np.int64], n_bits: int, table: _Table) -> tuple[li
     originals = windows[bits + prefixes] >> (32 - extra)
     originals -= np.where((extra > 0) & (originals >> np.maximum(extra - 1, 0) == 1), 1 << extra, 0)
     following = np.where(is_code, bits + table.lengths[row], -1)
-    return following.tolist(), (table.values[row] + originals).tolist(), table.switches[row].tolist()
+    return following.tolist(), table.values[row] + originals, table.switches[row].tolist()
 
 
 def _read_leads(section: bytes, rhythm: bytes, notes: list[str]) -> tuple[bool, list[_Lead]]:
@@ -602,8 +606,7 @@ def _read_measurements(sections: dict[int, bytes | None], version: int) -> list[
             "qt": _minus(t_off, qrs_on),
         } | dict(zip(("p_axis", "qrs_axis", "t_axis"), map(float, values[5:]), strict=True))
         if (found["p_duration"] or 0) > (found["pr"] or np.inf):
-            # One of the two is wrong.
-            found["p_duration"] = found["pr"] = None
+            found["p_duration"] = None
     at += 16 * n_beats + 10 * n_spikes
     if (version == 0 or version >= 13) and len(section) >= at + 2:
         at += 2 + struct.unpack_from("<H", section, at)[0]

@@ -128,7 +128,7 @@ ROWS = [
         _expect("The measurements", measurements={}),
     ),
     _row("measurements", "not computed (29999)", "left out", _measure(6, NOT_COMPUTED), _lacks("pr", "p_duration")),
-    _row("measurements", "P longer than PR", "both left out", _measure(8, 390), _lacks("pr", "p_duration")),
+    _row("measurements", "P longer than PR", "left out", _measure(8, 390), _lacks("p_duration")),
     _row(
         "statements", "cut", "none, note", lambda s: s.update({8: s[8][:20]}), _expect("The statements", statements=())
     ),

@@ -174,6 +174,7 @@ def shorten(share: float) -> Callable[[dict[int, bytes]], None]:
         (change(3, 6, struct.pack("<I", 2**32 - 1)), {}, "GiB"),
         (change(3, 6, struct.pack("<I", 0)), {}, "from sample 1 to 0"),
         (change(3, 6, struct.pack("<I", 900)), {}, "lead I has 7.. samples, not 900"),
+        (change(2, 0, b"\x11\0"), {"huffman": "own"}, "17 Huffman tables; at most 8"),
         (change(2, 0, b"\x09\0"), {"huffman": "own"}, "Huffman tables"),
         (change(2, 4, b"\x28"), {"huffman": "own"}, "40 are the prefix"),
         (change(2, 4 + 4 * 9 + 3, b"\x07"), {"huffman": "own"}, "switches to table 7 of 2"),
