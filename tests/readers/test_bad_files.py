@@ -67,6 +67,7 @@ MUSE = {"leads": INDEPENDENT, "encoding": "latin-1"}
         (b"\x00" * 16 + b"SCPECG" + b"\x00" * 50, "SCP-ECG file"),
         (b"ISHNE1.0" + b"\x00" * 500, "ISHNE Holter"),
         (b"\x89HDF\r\n\x1a\n" + b"\x00" * 50, "save it as -v7"),
+        (b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF\r\n\x1a\n", "save it as -v7"),
         (b"\x00\x01\x02\x03" * 100, "no known format"),
         (b"<html><body>Login</body></html>", "root 'html'"),
         (b"<?xml version='1.0'?><ECG></ECG>", "no CHANNEL"),
