@@ -12,6 +12,7 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,19 +144,22 @@ def _read_npz(data: bytes) -> NDArray[Any]:
     """Return the array of an .npz file that is the ECG."""
     if data.count(b"PK\x01\x02") > _MOST_MEMBERS:
         raise ECGFileError(f"it is a zip archive of more than {_MOST_MEMBERS} files; save the ECG alone")
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        members = {info.filename[:-4]: info for info in archive.infolist() if info.filename.endswith(".npy")}
-        if not members:
-            raise ECGFileError("it is a zip archive without arrays; unpack it, and give an ECG in it")
-        info = members[_choose(list(members))]
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ECGFileError("its array is packed in a way that NumPy does not write; save it by np.savez")
-        with archive.open(info) as member:
-            shape, _, dtype, start = _read_npy_header(member.read(_NPY_HEADER))
-        # The size in the archive's list is only a claim; that of the array counts, and no more is unpacked.
-        check_size(math.prod(shape) * max(dtype.itemsize, 8), "its array")
-        with archive.open(info) as member:
-            return _read_npy(member.read(start + math.prod(shape) * dtype.itemsize))
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = {info.filename[:-4]: info for info in archive.infolist() if info.filename.endswith(".npy")}
+            if not members:
+                raise ECGFileError("it is a zip archive without arrays; unpack it, and give an ECG in it")
+            info = members[_choose(list(members))]
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ECGFileError("its array is packed in a way that NumPy does not write; save it by np.savez")
+            with archive.open(info) as member:
+                shape, _, dtype, start = _read_npy_header(member.read(_NPY_HEADER))
+            # The size in the archive's list is only a claim; that of the array counts, and no more is unpacked.
+            check_size(math.prod(shape) * max(dtype.itemsize, 8), "its array")
+            with archive.open(info) as member:
+                return _read_npy(member.read(start + math.prod(shape) * dtype.itemsize))
+    except zipfile.BadZipFile as error:
+        raise ECGFileError(f"it is damaged ({error}); copy or save it again") from error
 
 
 def _read_mat(data: bytes) -> NDArray[Any]:
@@ -320,7 +324,8 @@ def _find_separator(lines: list[str]) -> tuple[str | None, bool]:
 
 def _split(line: str, separator: str | None) -> list[str]:
     if separator is not None and '"' in line and len(line) < _MOST_NAMES * 100:
-        return next(csv.reader([line], delimiter=separator, skipinitialspace=True))
+        with suppress(csv.Error, StopIteration):
+            return next(csv.reader([line], delimiter=separator, skipinitialspace=True))
     return line.split(separator)
 
 

@@ -258,6 +258,10 @@ def test_arrays_that_are_no_ecg(array, message, tmp_path):
 def test_archives(tmp_path, ecg):
     np.savez(tmp_path / "a.npz", signal=ecg, other=np.zeros(3))
     assert np.array_equal(read_ecg(tmp_path / "a.npz", **PLAIN).signal, ecg)
+    data = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "a.npz").write_bytes(data.replace(ecg[0].tobytes(), ecg[1].tobytes()))
+    with pytest.raises(ECGFileError, match="it is damaged"):
+        read_ecg(tmp_path / "a.npz", **PLAIN)
     np.savez(tmp_path / "b.npz", one=ecg, two=ecg)
     with pytest.raises(ECGFileError, match="several arrays"):
         read_ecg(tmp_path / "b.npz", **PLAIN)
