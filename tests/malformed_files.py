@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from readers._writing_zeros import pack_zeros, write_zeros_mat, write_zeros_npz
 from readers.writers import (
     INDEPENDENT,
     write_cardiosoft,
@@ -97,6 +98,7 @@ KINDS = {
     "WFDB, FLAC": Kind(write_wfdb, "a.hea", {"storage": "516", "file_per_lead": True}, {"start": 0.5, "duration": 1}),
     "CSV": Kind(write_csv, "a.csv", {"time": True}, _PLAIN),
     "MAT": Kind(write_mat, "a.mat", {}, _PLAIN | {"unit": "uV"}),
+    "MAT, 4": Kind(write_mat, "a.mat", {"version": "4"}, _PLAIN | {"unit": "uV"}),
     "NPY": Kind(write_npy, "a.npy", {}, _PLAIN),
     "NPZ": Kind(_write_npz, "a.npz", {}, _PLAIN),
 }
@@ -124,6 +126,18 @@ def _words(kind: str, name: str) -> list[tuple[int, int]]:
     return found[:400] + found[400::step]
 
 
+@cache
+def _zeros() -> list[bytes]:
+    """Return files of 200 kB that would be 200 MB once they are unpacked, and 1.6 GB as numbers."""
+    n = 2**24
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a")
+        write_zeros_npz(path, "<u1", (12, n), 12 * n)
+        files = [path.read_bytes()]
+        write_zeros_mat(path, pack_zeros("val", (12, n), 12 * n))
+        return [*files, path.read_bytes()]
+
+
 @st.composite
 def spoilt_files(draw: Any, kind: str) -> dict[str, bytes]:
     """Draw the files of a record of which one is spoilt."""
@@ -148,9 +162,8 @@ def spoilt_files(draw: Any, kind: str) -> dict[str, bytes]:
             first, last = sorted((draw(place), draw(place)))
             content = content[:first] + content[min(last, first + 5000) :]
         else:
-            content = draw(
-                st.sampled_from([b"", b"\0" * 300, content[::-1], content.decode("latin-1").encode("utf-16")])
-            )
+            utf_16 = content.decode("latin-1").encode("utf-16")
+            content = draw(st.sampled_from([b"", b"\0" * 300, content[::-1], utf_16, *_zeros()]))
     files[name] = content
     return files
 

@@ -12,6 +12,7 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,7 @@ _MOST_AXES = 32
 _MATRIX, _COMPRESSED = 14, 15
 # Numbers of the kinds of elements of a MAT file that hold values.
 _MAT_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+_MAT_4_TYPES = ("<f8", "<f4", "<i4", "<i2", "<u2", "u1")
 _NUMERIC_CLASSES = range(6, 16)  # double, single, and integers of all widths
 _COMPLEX = 0x0800
 _NO_ELEMENT = (0, memoryview(b""))
@@ -61,7 +63,7 @@ def read_plain(source: Source, name: str) -> ECGRecord:
     source : Source
         The file; `sampling_rate` is needed, `unit` too but for tables whose columns state theirs; `leads` may be.
     name : {"npy", "npz", "mat", "csv"}
-        Its format; of MAT files up to version 7.
+        Its format; of MAT files versions 4 to 7.
 
     Returns
     -------
@@ -142,19 +144,22 @@ def _read_npz(data: bytes) -> NDArray[Any]:
     """Return the array of an .npz file that is the ECG."""
     if data.count(b"PK\x01\x02") > _MOST_MEMBERS:
         raise ECGFileError(f"it is a zip archive of more than {_MOST_MEMBERS} files; save the ECG alone")
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        members = {info.filename[:-4]: info for info in archive.infolist() if info.filename.endswith(".npy")}
-        if not members:
-            raise ECGFileError("it is a zip archive without arrays; unpack it, and give an ECG in it")
-        info = members[_choose(list(members))]
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ECGFileError("its array is packed in a way that NumPy does not write; save it by np.savez")
-        with archive.open(info) as member:
-            shape, _, dtype, start = _read_npy_header(member.read(_NPY_HEADER))
-        # The size in the archive's list is only a claim; that of the array counts, and no more is unpacked.
-        check_size(math.prod(shape) * max(dtype.itemsize, 8), "its array")
-        with archive.open(info) as member:
-            return _read_npy(member.read(start + math.prod(shape) * dtype.itemsize))
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = {info.filename[:-4]: info for info in archive.infolist() if info.filename.endswith(".npy")}
+            if not members:
+                raise ECGFileError("it is a zip archive without arrays; unpack it, and give an ECG in it")
+            info = members[_choose(list(members))]
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ECGFileError("its array is packed in a way that NumPy does not write; save it by np.savez")
+            with archive.open(info) as member:
+                shape, _, dtype, start = _read_npy_header(member.read(_NPY_HEADER))
+            # The size in the archive's list is only a claim; that of the array counts, and no more is unpacked.
+            check_size(math.prod(shape) * max(dtype.itemsize, 8), "its array")
+            with archive.open(info) as member:
+                return _read_npy(member.read(start + math.prod(shape) * dtype.itemsize))
+    except zipfile.BadZipFile as error:
+        raise ECGFileError(f"it is damaged ({error}); copy or save it again") from error
 
 
 def _read_mat(data: bytes) -> NDArray[Any]:
@@ -319,7 +324,8 @@ def _find_separator(lines: list[str]) -> tuple[str | None, bool]:
 
 def _split(line: str, separator: str | None) -> list[str]:
     if separator is not None and '"' in line and len(line) < _MOST_NAMES * 100:
-        return next(csv.reader([line], delimiter=separator, skipinitialspace=True))
+        with suppress(csv.Error, StopIteration):
+            return next(csv.reader([line], delimiter=separator, skipinitialspace=True))
     return line.split(separator)
 
 
@@ -429,6 +435,8 @@ def read_mat_arrays(data: bytes) -> dict[str, NDArray[Any]]:
     ----------
     MathWorks, "MAT-File Format", R2023a: https://www.mathworks.com/help/pdf_doc/matlab/matfile_format.pdf
     """
+    if is_mat_4(data[:_MAT_HEADER]):
+        return _read_mat_4(data)
     order = ">" if data[126:128] == b"MI" else "<"
     arrays: dict[str, NDArray[Any]] = {}
     n_bytes = 0
@@ -447,6 +455,31 @@ def read_mat_arrays(data: bytes) -> dict[str, NDArray[Any]]:
             kind, content = next(_iterate_mat(content, 0, order), _NO_ELEMENT)
         if kind == _MATRIX:
             arrays.update(_read_mat_matrix(content, order))
+    return arrays
+
+
+def is_mat_4(head: bytes) -> bool:
+    """Return whether a file begins as a MAT file of version 4 does: with kind, sizes and name of a variable."""
+    if len(head) < 21:
+        return False
+    kind, n_rows, n_columns, imaginary, length = struct.unpack_from("<5i", head)
+    is_known = kind in range(0, 60, 10) and imaginary == 0 and n_rows > 0 and n_columns > 0 and 1 < length <= 64
+    return is_known and head[20 : 19 + length].isascii() and head[20:21].isalpha()
+
+
+def _read_mat_4(data: bytes) -> dict[str, NDArray[Any]]:
+    """Return the matrices of a MAT file of version 4."""
+    arrays: dict[str, NDArray[Any]] = {}
+    position = 0
+    while is_mat_4(data[position : position + _MAT_HEADER]):
+        kind, n_rows, n_columns, _, length = struct.unpack_from("<5i", data, position)
+        dtype = np.dtype(_MAT_4_TYPES[kind // 10])
+        start, count = position + 20 + length, n_rows * n_columns
+        if count * dtype.itemsize > len(data) - start:
+            raise ECGFileError(f"its variable of shape {n_rows} x {n_columns} is cut short; the file is damaged")
+        values = np.frombuffer(data, dtype, count, start).reshape((n_rows, n_columns), order="F")
+        arrays[data[position + 20 : start - 1].decode("latin-1")] = values
+        position = start + count * dtype.itemsize
     return arrays
 
 

@@ -13,7 +13,7 @@ from omi_estimators.readers._cardiosoft import read_cardiosoft
 from omi_estimators.readers._dicom import read_dicom
 from omi_estimators.readers._fields import decode_text, parse_xml
 from omi_estimators.readers._hl7 import read_hl7
-from omi_estimators.readers._plain import read_plain
+from omi_estimators.readers._plain import is_mat_4, read_plain
 from omi_estimators.readers._record import MOST_BYTES, ECGFileError, ECGRecord, Source, naming_file
 from omi_estimators.readers._scp import is_scp, read_scp
 from omi_estimators.readers._signals import parse_wfdb_signal, read_edf, read_wfdb, split_wfdb_header
@@ -57,6 +57,7 @@ _REFUSED = {
     b"\x1f\x8b": "it is compressed by gzip; unpack it first",
     b"7z\xbc\xaf": "it is a 7z archive; unpack it first",
     b"ISHNE1.0": "it is an ISHNE Holter recording, which is not read here; convert it to WFDB or EDF",
+    b"MATLAB 7.3": "it is an HDF5 file, as MATLAB's -v7.3; save it as -v7, or as an .npy file",
     b"\x89HDF\r\n\x1a\n": "it is an HDF5 file, as MATLAB's -v7.3; save it as -v7, or as an .npy file",
 }
 _XML_ROOTS = {
@@ -88,9 +89,11 @@ def read_ecg(
     path : path-like
         The file. For WFDB the header, the signal file, or the record's name without suffix.
     sampling_rate : float, optional
-        Hz. Needed for plain numbers, which do not say it. For other formats it is compared with what the file says.
+        Hz. Needed for plain numbers, which do not say it. For other formats it is compared with what the file says, and
+        counts where that cannot be read.
     unit : {"mV", "uV", "V", "nV"}, optional
-        Of the values. Needed for plain numbers, and for files of other formats that leave it open.
+        Of the values. Needed for plain numbers whose columns state none, and for files of other formats that leave it
+        open or have one that cannot be read; one that contradicts the file is an error.
     leads : sequence of str, optional
         The lead of each row or column of plain numbers; by default the names in the file.
     start : float, default=0
@@ -231,7 +234,7 @@ def _detect_binary_format(head: bytes) -> str | None:
         return "npy"
     if head.startswith(b"PK\x03\x04"):
         return "npz"
-    if head.startswith(b"MATLAB 5.0"):
+    if head[124:128] in (b"\x00\x01IM", b"\x01\x00MI") or head.startswith(b"MATLAB 5.0") or is_mat_4(head):
         return "mat"
     if head[128:132] == b"DICM" or _is_dicom_without_preamble(head):
         return "dicom"

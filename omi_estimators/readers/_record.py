@@ -89,7 +89,7 @@ class Source:
     path : Path
         The file; of a WFDB record its header.
     data : bytes
-        The whole file.
+        The whole file; nothing of an EDF file, which may be longer than memory.
     root : Element
         Of an XML file, tags without namespaces.
     sampling_rate, unit, leads : float, str and sequence of str, or None

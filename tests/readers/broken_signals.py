@@ -132,13 +132,15 @@ def _columns(change: Callable[[list[str]], list[str]]) -> Callable[[str], str]:
     return lambda text: "".join(f"{','.join(change(line.split(',')))}\n" for line in text.splitlines())
 
 
-def _array(format: str, what: str, how: str, outcome: str, write: Callable[[Path], None], check: Any) -> Broken:
+def _array(
+    format: str, what: str, how: str, outcome: str, write: Callable[[Path], None], check: Any, **reading: Any
+) -> Broken:
     def save(folder: Path) -> Path:
         path = folder / f"ecg.{format.lower()}"
         write(path)
         return path
 
-    return Broken(format, what, how, outcome, save, check, PLAIN)
+    return Broken(format, what, how, outcome, save, check, PLAIN | reading)
 
 
 def _write_npz(path: Path) -> None:
@@ -149,8 +151,8 @@ def _write_npz(path: Path) -> None:
 
 
 def _write_mat(path: Path) -> None:
-    """Write variables of which one has a name that no text is."""
-    write_mat(path, _ecg() * 1000, RATE, unit="mV")
+    """Write a file that does not say at its beginning what it is."""
+    write_mat(path, _ecg(), RATE)
     path.write_bytes(b"\xff" * 100 + path.read_bytes()[100:])
 
 
@@ -271,7 +273,7 @@ ARRAY_ROWS = [
     _array("NPZ", "other arrays", "damaged", "not read", _write_npz, keeps()),
     _array("NPY", "header", "more values than follow", "error",
            lambda path: (write_npy(path, _ecg(), RATE), path.write_bytes(path.read_bytes()[:-1]))[0], "it is cut"),
-    _array("MAT", "text at the beginning", "any bytes", "error", _write_mat, "no known format"),
+    _array("MAT", "text at the beginning", "any bytes", "not read", _write_mat, keeps(), unit="uV"),
 ]  # fmt: skip
 
 ROWS: list[Broken] = [*WFDB_ROWS, *EDF_ROWS, *CSV_ROWS, *ARRAY_ROWS]

@@ -74,6 +74,7 @@ LATIN = {"encoding": "latin-1"}
         (b"\x00" * 16 + b"SCPECG" + b"\x00" * 50, "the rhythm, is absent"),
         (b"ISHNE1.0" + b"\x00" * 500, "ISHNE Holter"),
         (b"\x89HDF\r\n\x1a\n" + b"\x00" * 50, "save it as -v7"),
+        (b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF\r\n\x1a\n", "save it as -v7"),
         (b"\x00\x01\x02\x03" * 100, "no known format"),
         (b"<html><body>Login</body></html>", "root 'html'"),
         (b"<?xml version='1.0'?><ECG></ECG>", "no CHANNEL"),
@@ -377,6 +378,10 @@ def test_arrays_that_are_no_ecg(array, message, tmp_path):
 def test_archives(tmp_path, ecg):
     np.savez(tmp_path / "a.npz", signal=ecg, other=np.zeros(3))
     assert np.array_equal(read_ecg(tmp_path / "a.npz", **PLAIN).signal, ecg)
+    data = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "a.npz").write_bytes(data.replace(ecg[0].tobytes(), ecg[1].tobytes()))
+    with pytest.raises(ECGFileError, match="it is damaged"):
+        read_ecg(tmp_path / "a.npz", **PLAIN)
     np.savez(tmp_path / "b.npz", one=ecg, two=ecg)
     with pytest.raises(ECGFileError, match="several arrays"):
         read_ecg(tmp_path / "b.npz", **PLAIN)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import struct
 import subprocess
 import sys
-import zipfile
-import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from readers._writing_zeros import pack_zeros, write_zeros_mat, write_zeros_npz
 from readers.writers import write_edf, write_npy, write_wfdb
 
 from omi_estimators.datasets import make_omi_ecgs
@@ -143,34 +140,6 @@ def test_a_signal_file_may_begin_with_any_bytes(byte, tmp_path, ecg):
     assert read_ecg(tmp_path / "a.dat", start=1).source_format == "WFDB"
 
 
-def _write_npz(path: Path, dtype: str, shape: tuple[int, ...], n_bytes: int, claim: int | None = None) -> None:
-    """Write an archive of zeros, which packs them a thousandfold."""
-    with (
-        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
-        archive.open("a.npy", "w", force_zip64=True) as file,
-    ):
-        header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(header, {"descr": dtype, "fortran_order": False, "shape": shape})
-        file.write(header.getvalue())
-        for _ in range(n_bytes >> 20):
-            file.write(bytes(2**20))
-
-
-def _mat_variable(name: str, shape: tuple[int, int], n_bytes: int) -> bytes:
-    """Return a packed variable of zeros of one byte each."""
-    head = struct.pack("<IIII", 6, 8, 9, 0) + struct.pack("<IIii", 5, 8, *shape)
-    head += struct.pack("<II", 1, 8) + name.encode().ljust(8, b"\0") + struct.pack("<II", 2, n_bytes)
-    packer = zlib.compressobj(9)
-    packed = [packer.compress(struct.pack("<II", 14, len(head) + n_bytes) + head)]
-    packed += [packer.compress(bytes(2**20)) for _ in range(n_bytes >> 20)]
-    content = b"".join([*packed, packer.flush()])
-    return struct.pack("<II", 15, len(content)) + content
-
-
-def _write_mat(path: Path, *variables: bytes) -> None:
-    path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<HH", 0x100, 0x4D49) + b"".join(variables))
-
-
 def _write_header(text: str, size: int = 10_000) -> Callable[[Path], None]:
     def write(path: Path) -> None:
         path.write_text(text)
@@ -187,12 +156,12 @@ def _write_edf_claim(path: Path) -> None:
 
 
 BOMBS: dict[str, tuple[str, Callable[[Path], None]]] = {
-    "NPZ of bytes": ("a.npz", lambda path: _write_npz(path, "<u1", (12, 2**24), 12 * 2**24)),
-    "NPZ of long doubles": ("a.npz", lambda path: _write_npz(path, "<f16", (12, 2**27), 2**20)),
-    "MAT": ("a.mat", lambda path: _write_mat(path, _mat_variable("val", (12, 2**24), 12 * 2**24))),
+    "NPZ of bytes": ("a.npz", lambda path: write_zeros_npz(path, "<u1", (12, 2**24), 12 * 2**24)),
+    "NPZ of long doubles": ("a.npz", lambda path: write_zeros_npz(path, "<f16", (12, 2**27), 2**20)),
+    "MAT": ("a.mat", lambda path: write_zeros_mat(path, pack_zeros("val", (12, 2**24), 12 * 2**24))),
     "MAT of many variables": (
         "a.mat",
-        lambda path: _write_mat(path, *(_mat_variable(f"v{i}", (12, 2**22), 12 * 2**22) for i in range(3))),
+        lambda path: write_zeros_mat(path, *(pack_zeros(f"v{i}", (12, 2**22), 12 * 2**22) for i in range(3))),
     ),
     "WFDB, samples": ("a.hea", _write_header("a 1 500 99999999999\na.dat 16 200/mV 16 0 0 0 0 I\n")),
     "WFDB, signals": ("a.hea", _write_header("a 999999999 500 10\na.dat 16 200/mV 16 0 0 0 0 I\n")),

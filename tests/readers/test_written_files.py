@@ -138,6 +138,7 @@ CASES = {
     "csv no header": csv(header=False, leads=SHORT, reading=MV | {"leads": SHORT}),
     "csv short": csv(leads=SHORT, reading=MV),
     "mat": mat(reading=UV),
+    "mat 4": mat(reading=UV, version="4"),
     "mat short": mat(leads=SHORT, reading=UV | {"leads": SHORT}),
     "npy": npy(reading=MV),
     "npy integers": npy(dtype="int16", unit="uV", reading=UV),
