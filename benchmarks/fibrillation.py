@@ -1,7 +1,7 @@
 """Coefficients of the probability of atrial fibrillation and flutter, from the diagnoses of PTB-XL.
 
 Records with AFIB or AFLT among their statements are ill, those with a pacemaker's rhythm (PACE) are left out. The ill
-count fourfold: few records of PTB-XL have either, and a probability above one half hides the P wave. Printed are the
+count eightfold: few records of PTB-XL have either, and a probability above one half hides the P wave. Printed are the
 coefficients for `omi_estimators.features._atrial`, what they reach cross-fitted on PTB-XL, and on LUDB, which they have
 not seen.
 """
@@ -24,7 +24,7 @@ from omi_estimators.features._atrial import atrial_evidence
 from omi_estimators.features._delineate import delineate
 from omi_estimators.preprocessing import NoBeatError, average_beats, filter_ecg, remove_pacing_spikes
 
-WEIGHT_OF_ILL = 4.0
+WEIGHT_OF_ILL = 8.0
 # Of the sum of squared weights, in units of one standard deviation of the evidence.
 PENALTY = 1.0
 # Where the search begins: intercept and weights of fibrillation, intercept and weight of flutter.
@@ -74,7 +74,7 @@ def measure(signal: np.ndarray) -> np.ndarray:
     rr = np.diff(average.peaks) / SAMPLING_RATE
     leads = average.waveform[np.ptp(average.waveform, axis=1) > 0]
     points = delineate(leads, SAMPLING_RATE, r_index=average.r_index, rr=float(np.quantile(rr, 0.2)))
-    return atrial_evidence(leads, points, SAMPLING_RATE, rr)
+    return atrial_evidence(leads, points, SAMPLING_RATE, average.peaks, average.used)
 
 
 def fit(evidence: np.ndarray, ill: np.ndarray) -> np.ndarray:

@@ -312,6 +312,13 @@ def _nothing(heart: Heart, rng: np.random.Generator) -> None:
     """Leave the heart as it is."""
 
 
+def pace_ventricle(heart: Heart, rng: np.random.Generator) -> None:
+    """Pace the right ventricle: the left one follows late, as in left bundle branch block, and from the apex up."""
+    _left_bundle_branch_block(heart, rng)
+    heart.qrs = rng.uniform(0.14, 0.19)
+    heart.add_qrs((0.1, 0.4, 0.7, 0.7, 0.4, 0.1, 0.0), heart.gain * np.array((0.0, -rng.uniform(0.2, 0.7), 0.0)))
+
+
 def ventricular_beat(heart: Heart, rng: np.random.Generator) -> Heart:
     """Return the picture of a beat that starts in a ventricle: no P, a wide QRS, ST and T against it."""
     beat = heart.copy()

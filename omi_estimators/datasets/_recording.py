@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from omi_estimators.datasets._heart import QRS, ST_T, Array, Heart, P
+from omi_estimators.datasets._heart import QRS, ST_T, Array, Heart, P, pace_ventricle
 
 SINUS, ATRIAL_ECTOPIC, VENTRICULAR_ECTOPIC = 0, 1, 2
 _SHARE_FIBRILLATION, _SHARE_ATRIAL, _SHARE_VENTRICULAR = 0.04, 0.05, 0.05
 RHYTHMS = ("sinus", "atrial ectopics", "ventricular ectopics")
+ATRIA = ("fibrillation", "flutter")
+PACING = ("atrial", "ventricular", "dual")
 INTERVALS = ("heart_rate", "pr", "qrs", "qt")
 FIDUCIALS = ("p_onset", "qrs_onset", "r_peak", "j_point", "t_peak", "t_offset")
 
@@ -53,9 +55,13 @@ class Rhythm:
     kinds : int ndarray of shape (n_beats,)
         `SINUS`, `ATRIAL_ECTOPIC` or `VENTRICULAR_ECTOPIC`.
     fibrillation : bool
-        Whether the atria fibrillate.
+        Whether the atria fibrillate or flutter: there is no P wave.
     breath : ndarray of shape (n_beats,)
         Where in the breath each beat falls, from -1 to 1.
+    flutter : float
+        Seconds that one flutter wave takes; 0 without.
+    paced : bool
+        Whether a pacemaker sets the rhythm.
     """
 
     onsets: Array
@@ -63,18 +69,28 @@ class Rhythm:
     kinds: NDArray[np.int64]
     fibrillation: bool
     breath: Array
+    flutter: float = 0.0
+    paced: bool = False
 
     @property
     def name(self) -> str:
         """What a reader would call it."""
+        if self.paced:
+            return "paced"
+        if self.flutter:
+            return "atrial flutter"
         return "atrial fibrillation" if self.fibrillation else RHYTHMS[self.kinds.max()]
 
 
-def draw_rhythm(heart_rate: float, age: float, duration: float, rng: np.random.Generator) -> Rhythm:
-    """Draw the beats of a record of `duration` seconds around `heart_rate` beats/min."""
+def draw_rhythm(
+    heart_rate: float, age: float, duration: float, rng: np.random.Generator, atria: str | None = None
+) -> Rhythm:
+    """Draw the beats of a record of `duration` seconds around `heart_rate` beats/min, in sinus rhythm or as `atria`."""
     mean_rr = 60.0 / heart_rate
     n_beats = int(np.ceil((duration + 3.0) / mean_rr * 1.5)) + 2
     fibrillation = rng.random() < _SHARE_FIBRILLATION * np.clip((age - 30.0) / 30.0, 0.0, 2.0)
+    if atria is not None:
+        fibrillation = atria == "fibrillation"
     respiration = rng.uniform(0.15, 0.33)
     phase = rng.uniform(0.0, 2.0 * np.pi)
     beat_times = np.arange(n_beats) * mean_rr
@@ -129,11 +145,14 @@ class Truth(NamedTuple):
         In the order of `INTERVALS`.
     rhythm : str
         Its name.
+    spikes : int ndarray of shape (n_spikes,)
+        Samples at which the spikes of a pacemaker begin.
     """
 
     fiducials: NDArray[np.int64]
     intervals: tuple[float, ...]
     rhythm: str
+    spikes: NDArray[np.int64]
 
 
 def record_heart(
@@ -144,15 +163,76 @@ def record_heart(
     n_samples: int,
     noise: float,
     rng: np.random.Generator,
+    atria: str | None = None,
+    pacing: str | None = None,
 ) -> tuple[NDArray[np.float32], Truth]:
     """Return leads I, II, V1 to V6 of one record in millivolts, (8, n_samples), and the truth behind it."""
-    rhythm = draw_rhythm(heart.heart_rate, age, n_samples / sampling_rate, rng)
+    rhythm = draw_rhythm(heart.heart_rate, age, n_samples / sampling_rate, rng, atria)
+    spikes = np.empty(0, dtype=np.int64)
+    # What devices and flutter draw is drawn from a generator of their own: without them, nothing changes.
+    chance = np.random.default_rng(rng.bit_generator.random_raw()) if atria == "flutter" or pacing else rng
+    if atria == "flutter":
+        rhythm = _flutter(rhythm, n_samples / sampling_rate, chance)
+    if pacing is not None:
+        rhythm = _pace(heart, rhythm, pacing, n_samples / sampling_rate, chance)
     leads = _render(heart, rhythm, ectopic, sampling_rate, n_samples, rng)
+    if pacing is not None:
+        spikes = _add_spikes(leads, heart, rhythm, pacing, sampling_rate, chance)
     if noise > 0:
         leads += np.float32(noise) * draw_noise(sampling_rate, n_samples, rng)
         leads = quantise(_maybe_swap_arms(leads, rng))
     fiducials = _find_fiducials(heart, rhythm, ectopic, sampling_rate, n_samples)
-    return leads, Truth(fiducials, _true_intervals(heart, rhythm), rhythm.name)
+    return leads, Truth(fiducials, _true_intervals(heart, rhythm), rhythm.name, spikes)
+
+
+def _regular(rr: float, duration: float, rhythm: Rhythm, rng: np.random.Generator, **changes: Any) -> Rhythm:
+    """Return a rhythm of equal intervals, without ectopic beats."""
+    onsets = np.arange(-rng.uniform(0.2, 1.0), duration + 0.8, rr)
+    breath = np.sin(2.0 * np.pi * (0.25 * onsets + rng.random()))
+    kinds = np.full(len(onsets), SINUS)
+    return replace(rhythm, onsets=onsets, rr=np.full(len(onsets), rr), kinds=kinds, breath=breath, **changes)
+
+
+def _flutter(rhythm: Rhythm, duration: float, rng: np.random.Generator) -> Rhythm:
+    """Return atrial flutter, of which every second to fourth wave is conducted."""
+    wave = 60.0 / rng.uniform(240.0, 340.0)
+    return _regular(wave * rng.choice((2, 3, 4)), duration, rhythm, rng, fibrillation=True, flutter=wave)
+
+
+def _pace(heart: Heart, rhythm: Rhythm, pacing: str, duration: float, rng: np.random.Generator) -> Rhythm:
+    """Return the rhythm of a pacemaker; one in a ventricle changes the heart, and one there alone paces no atria."""
+    if pacing != "atrial":
+        pace_ventricle(heart, rng)
+    heart.pr = rng.uniform(0.12, 0.2) if pacing == "dual" else heart.pr
+    no_p = rhythm.fibrillation or pacing == "ventricular"
+    return _regular(60.0 / rng.uniform(55.0, 90.0), duration, rhythm, rng, fibrillation=no_p, paced=True)
+
+
+def _add_spikes(
+    leads: NDArray[np.float32],
+    heart: Heart,
+    rhythm: Rhythm,
+    pacing: str,
+    sampling_rate: float,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Add spikes of 0.5 to 2 ms to `leads`, 0.3 to 10 mV high in the highest, and return where they begin."""
+    delays = {"atrial": heart.pr, "ventricular": 0.0}
+    found = []
+    for chamber in delays if pacing == "dual" else [pacing]:
+        direction = heart.field @ rng.standard_normal(3)
+        direction *= np.exp(rng.uniform(np.log(0.3), np.log(10.0))) / np.abs(direction).max()
+        width, latency = rng.uniform(0.0005, 0.002), rng.uniform(0.005, 0.02)
+        starts = (rhythm.onsets - delays[chamber] - latency) * sampling_rate
+        for start in starts[(starts >= 1) & (starts < leads.shape[1] - 1)]:
+            times = np.arange(np.floor(start) - 1, min(leads.shape[1], start + 0.03 * sampling_rate))
+            # The recorder's filter spreads a pulse over its neighbours; its height is that in the record.
+            pulse = np.clip(1.0 + width * sampling_rate / 2 - np.abs(times - start), 0.0, 1.0)
+            after = np.where(times > start + 1, np.exp((start - times) / (0.008 * sampling_rate)), 0.0)
+            places = times.astype(np.int64)
+            leads[:, places] += np.outer(direction, pulse / pulse.max() - 0.03 * after).astype(np.float32)
+            found.append(places[np.argmax(pulse)])
+    return np.sort(np.array(found, dtype=np.int64))
 
 
 def _beat_intervals(heart: Heart, rhythm: Rhythm, ectopic: Heart) -> tuple[Array, Array]:
@@ -234,9 +314,18 @@ def _render(
         first, last = max(start, 0), min(start + beat.shape[1], n_samples)
         if first < last:
             signal[:, first:last] += beat[:, first - start : last - start]
-    if rhythm.fibrillation:
+    if rhythm.flutter:
+        signal += _flutter_waves(heart, rhythm.flutter, sampling_rate, n_samples)
+    elif rhythm.fibrillation:
         signal += _fibrillation(heart, sampling_rate, n_samples, rng)
     return signal
+
+
+def _flutter_waves(heart: Heart, wave: float, sampling_rate: float, n_samples: int) -> NDArray[np.float32]:
+    """Return the saw teeth of typical flutter, down in II, III and aVF and up in V1, as (8, n_samples) millivolts."""
+    phase = 2.0 * np.pi * np.arange(n_samples) / (sampling_rate * wave)
+    tooth = sum(np.sin(k * phase) / k for k in (1, 2, 3))
+    return np.outer(heart.field @ (0.01, -0.1, -0.08), tooth).astype(np.float32)
 
 
 def _fibrillation(heart: Heart, sampling_rate: float, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ from omi_estimators.datasets._heart import (
     occlude,
     ventricular_beat,
 )
-from omi_estimators.datasets._recording import FIDUCIALS, INTERVALS, record_heart
+from omi_estimators.datasets._recording import ATRIA, FIDUCIALS, INTERVALS, PACING, record_heart
 from omi_estimators.leads import LEADS, derive_limb_leads
 
 # Shares of the lasting conditions among patients, and of the acute ones among their records without OMI.
@@ -96,6 +96,8 @@ def make_omi_ecgs(
     duration: float = 10.0,
     severity: float = 1.0,
     noise: float = 1.0,
+    atria: str | None = None,
+    pacing: str | None = None,
     random_state: int | np.random.RandomState | np.random.Generator | None = None,
 ) -> Bunch:
     """Simulate 12-lead ECGs with and without occlusion myocardial infarction (OMI).
@@ -124,6 +126,12 @@ def make_omi_ecgs(
         else that chance decides stays the same, so two calls show what the occlusions change.
     noise : float, default=1
         Scales wander, muscle, mains and bad contacts; at 0 no cables are swapped either.
+    atria : {"fibrillation", "flutter"} or None, default=None
+        What the atria of every record do. None has a few patients fibrillate, the more the older they are.
+    pacing : {"atrial", "ventricular", "dual"} or None, default=None
+        Where a pacemaker paces in every record: in equal intervals, with spikes of 0.3 to 10 mV (in the lead in which
+        they are highest, as recorded) and 0.5 to 2 ms before P or QRS. Pacing the ventricle makes QRS complexes as wide
+        as in left bundle branch block; there alone, no P waves are seen.
     random_state : int, RandomState, Generator or None, default=None
         Where chance comes from; the same int gives the same data. None draws afresh, and leaves
         NumPy's global random state as it is.
@@ -143,13 +151,15 @@ def make_omi_ecgs(
           `"LVH"`, `"LBBB"`, `"RBBB"`, `"early repolarisation"`, `"old MI"`, and in records without
           OMI `"pericarditis"` and `"ischaemia"`, alone or joined by `" + "`.
         - `rhythm` : str ndarray of shape (n_records,), `"sinus"`, `"atrial ectopics"`,
-          `"ventricular ectopics"` or `"atrial fibrillation"` (ectopic beats within it are not named).
+          `"ventricular ectopics"` or `"atrial fibrillation"` (ectopic beats within it are not named), and on request
+          `"atrial flutter"` or `"paced"`.
         - `age` : float ndarray of shape (n_records,), years.
         - `sex` : float ndarray of shape (n_records,), 0 male, 1 female, as in PTB-XL.
         - `fiducials` : list of n_records int ndarrays of shape (n_beats, 6), where the waves of each
           whole beat stand, in samples; columns `fiducial_names`, -1 for a wave that is not there.
         - `intervals` : dict of float ndarrays of shape (n_records,), the truth behind the record:
           `heart_rate` (beats/min), `pr`, `qrs`, `qt` (ms); `pr` is NaN in atrial fibrillation.
+        - `spikes` : list of n_records int ndarrays of shape (n_spikes,), the samples of a pacemaker's spikes.
         - `fiducial_names`, `target_names`, `leads`, `sampling_rate`, `DESCR`.
 
     Raises
@@ -180,6 +190,9 @@ def make_omi_ecgs(
     True
     """
     _check_parameters(n_patients, records_per_patient, prevalence, sampling_rate, duration, severity, noise)
+    for name, value, known in (("atria", atria, ATRIA), ("pacing", pacing, PACING)):
+        if value is not None and value not in known:
+            raise ValueError(f"{name} must be None or one of {', '.join(map(repr, known))}; got {value!r}.")
     rng = make_rng(random_state)
     cohort = _draw_cohort(int(n_patients), records_per_patient, prevalence, rng)
     n_samples = max(1, round(duration * sampling_rate))
@@ -191,7 +204,7 @@ def make_omi_ecgs(
     for record, chance in enumerate(map(np.random.default_rng, seeds)):
         heart, ectopic = _draw_hearts_of_record(cohort, record, severity, chance)
         age = cohort.age[cohort.groups[record]]
-        leads, truth = record_heart(heart, ectopic, age, sampling_rate, n_samples, noise, chance)
+        leads, truth = record_heart(heart, ectopic, age, sampling_rate, n_samples, noise, chance, atria, pacing)
         X[record] = np.nan
         X[record, _INDEPENDENT] = leads
         X[record] = derive_limb_leads(X[record : record + 1])[0]
@@ -207,6 +220,7 @@ def make_omi_ecgs(
         age=cohort.age[cohort.groups],
         sex=np.where(cohort.male, 0.0, 1.0)[cohort.groups],
         fiducials=[truth.fiducials for truth in truths],
+        spikes=[truth.spikes for truth in truths],
         fiducial_names=FIDUCIALS,
         intervals=dict(zip(INTERVALS, intervals.T, strict=True)),
         target_names=["no OMI", "OMI"],

@@ -20,11 +20,15 @@ _LEAST_IRREGULARITY, _LEAST_HEIGHT = 0.01, 0.01
 _FEWEST_INTERVALS = 3
 # Intercept and weights of the logarithms of irregularity and height of P, for fibrillation; intercept and weight of
 # the periodicity, for flutter.
-FIBRILLATION, FLUTTER = (-4.29, 1.91, -2.13), (-4.76, 7.13)
+FIBRILLATION, FLUTTER = (-2.84, 2.02, -1.97), (-3.89, 6.51)
 
 
 def atrial_evidence(
-    leads: NDArray[np.float64], points: Fiducials, sampling_rate: float, rr: NDArray[np.float64]
+    leads: NDArray[np.float64],
+    points: Fiducials,
+    sampling_rate: float,
+    peaks: NDArray[np.intp],
+    used: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
     """Return what speaks for fibrillation and flutter: irregular RR intervals, a low P wave, waves that recur.
 
@@ -36,8 +40,10 @@ def atrial_evidence(
         Of that beat.
     sampling_rate : float
         In Hz.
-    rr : ndarray of shape (n_beats - 1,)
-        RR intervals in seconds, in their order.
+    peaks : ndarray of shape (n_beats,)
+        Samples of the R peaks in the record.
+    used : ndarray of bool, shape (n_beats,)
+        Which beats were averaged. Intervals to others, early ones above all, are left out if enough are left.
 
     Returns
     -------
@@ -46,10 +52,12 @@ def atrial_evidence(
         of the height of P in mV, root mean square over leads; largest correlation of what lies between QRS complexes
         with itself 0.17 to 0.28 s later, at least 0. NaN where there are fewer than three intervals.
     """
+    rr = np.diff(peaks) / sampling_rate
     if len(rr) < _FEWEST_INTERVALS or not len(leads):
         return np.full(3, np.nan)
-    usual_rr = float(np.median(rr))
-    irregularity = float(np.median(np.abs(np.diff(rr)))) / usual_rr
+    usual_rr, changes = float(np.median(rr)), np.abs(np.diff(rr))
+    own = used[:-2] & used[1:-1] & used[2:]
+    irregularity = float(np.median(changes[own] if own.sum() >= _FEWEST_INTERVALS else changes)) / usual_rr
     height = 0.0
     if np.isfinite(points.p_peak):
         onset, peak, offset = (int(point) for point in points[:3])
@@ -101,12 +109,9 @@ def _periodicity(leads: NDArray[np.float64], points: Fiducials, sampling_rate: f
     bridged = np.stack([np.interp(np.arange(len(times)), places, lead) for lead in leads[:, times[places]]])
     waves = gaussian_filter1d(bridged, _SMOOTH * rate, axis=1) - gaussian_filter1d(bridged, _BASELINE * rate, axis=1)
     waves *= between
-    best = 0.0
-    for lag in range(round(_FLUTTER[0] * rate), round(_FLUTTER[1] * rate) + 1):
-        if lag >= len(times):
-            break
-        earlier, later = waves[:, :-lag] * between[lag:], waves[:, lag:] * between[:-lag]
-        energy = float(np.sqrt(np.sum(earlier**2) * np.sum(later**2)))
+    power, best = np.einsum("lt,lt->t", waves, waves), 0.0
+    for lag in range(round(_FLUTTER[0] * rate), min(round(_FLUTTER[1] * rate), len(times) - 1) + 1):
+        energy = (power[:-lag] @ between[lag:]) * (power[lag:] @ between[:-lag])
         if energy > 0:
-            best = max(best, float(np.sum(earlier * later)) / energy)
+            best = max(best, float(np.vdot(waves[:, :-lag], waves[:, lag:]) / np.sqrt(energy)))
     return best

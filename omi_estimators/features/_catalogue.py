@@ -107,7 +107,8 @@ CATALOGUE: tuple[Measure, ...] = (
         for name, meaning in {
             "atrial_fibrillation": "probability of atrial fibrillation or flutter",
             "n_morphologies": "shapes of QRS complexes that at least two beats have",
-            "dominant_fraction": "share of the beats that were averaged: of the heart's own shape, neither early nor noisy",
+            "dominant_fraction": "share of the beats that were averaged: of the heart's own shape, neither early nor "
+            "noisy",
         }.items()
     ),
     *_record("rhythm", "%", hrv_pnn50="successive RR differences above 50 ms"),

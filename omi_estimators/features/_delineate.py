@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 from scipy.signal import find_peaks, resample_poly
 
 from omi_estimators.leads import LEADS
@@ -48,9 +48,9 @@ _USUAL_T, _USUAL_P, _HALF_AS_LIKELY = 0.24, 0.11, 0.1
 # P begins at most this long before QRS, not sooner than the second time after the last T has peaked, unless the last T
 # would leave it less than the third (s).
 _P_REACH, _P_AFTER_T, _P_ROOM = 0.43, 0.1, 0.16
-# Humps of P are looked for against a baseline as smooth as this (SD, s), and have this prominence (mV, root mean square
+# Humps of P are looked for against a running mean of this length (s), and have this prominence (mV, root mean square
 # over leads). Its direction is that against the leads this long (s) before and after its peak.
-_P_BASELINE, _LEAST_P, _P_HALF_WIDTH = 0.07, 0.012, 0.1
+_P_BASELINE, _LEAST_P, _P_HALF_WIDTH = 0.2, 0.012, 0.1
 
 
 class Fiducials(NamedTuple):
@@ -93,8 +93,8 @@ def delineate(
     Parameters
     ----------
     beat : array-like of shape (n_leads, n_samples)
-        Median beat in millivolts without pacing spikes, PQ level at zero, from at least 0.35 s before the R peak (0.5 s, to see P waves of
-        long PR intervals) to 0.6 s after it.
+        Median beat in millivolts without pacing spikes, PQ level at zero, from at least 0.35 s before the R peak
+        (0.5 s, to see P waves of long PR intervals) to 0.6 s after it.
     sampling_rate : float
         Of the beat, in Hz.
     r_index : int
@@ -144,7 +144,7 @@ def delineate(
 def _find_points(leads: NDArray[np.float64], sampling_rate: float, r_index: int, rr: float, p_wave: bool) -> Fiducials:
     """Return the fiducial points of a beat that is sampled densely enough."""
     fine, coarse, blunt = (
-        gaussian_filter1d(leads, width * sampling_rate, axis=1) for width in (_FINE, _COARSE, _BLUNT)
+        gaussian_filter1d(leads, width * sampling_rate, axis=1, truncate=3) for width in (_FINE, _COARSE, _BLUNT)
     )
     slopes = np.gradient(fine, axis=1) if leads.shape[1] > 1 else np.zeros_like(leads)
     first, last = _find_complex(fine - blunt, sampling_rate, r_index)
@@ -198,14 +198,13 @@ def _find_onset(slopes: NDArray[np.float64], sampling_rate: float, first: int, l
     start = max(0, first - round(_ONSET_REACH * sampling_rate))
     fastest = speed[:, first : last + 1].max(axis=1)
     width = round(_QUIET_TIME * sampling_rate)
-    onsets = []
-    for before, threshold in zip(
-        speed[:, start : first + round(_ONSET_DELAY * sampling_rate) + 1],
-        np.maximum(_SEEN_SLOPE, _ONSET_SHARE * fastest),
-        strict=True,
-    ):
-        resting = _runs(before < threshold, width)
-        onsets.append(start + (resting[-1] + width - 1 if resting.size else int(np.argmin(before))))
+    before = speed[:, start : first + round(_ONSET_DELAY * sampling_rate) + 1]
+    resting = _runs(before < np.maximum(_SEEN_SLOPE, _ONSET_SHARE * fastest)[:, np.newaxis], width)
+    if resting.shape[1]:
+        last_rest = resting.shape[1] - 1 - np.argmax(resting[:, ::-1], axis=1) + width - 1
+        onsets = start + np.where(resting.any(axis=1), last_rest, np.argmin(before, axis=1))
+    else:
+        onsets = start + np.argmin(before, axis=1)
     return float(np.median(onsets))
 
 
@@ -218,7 +217,7 @@ def _find_offset(slopes: NDArray[np.float64], sampling_rate: float, first: int, 
     after = speed[last : last + round(_OFFSET_REACH * sampling_rate) + 1]
     threshold = max(_OFFSET_SHARE * speed[first : last + 1].max(), _ST_FACTOR * st_speed)
     resting = _runs(after < threshold, round(_QUIET_TIME * sampling_rate))
-    return float(last + (resting[0] if resting.size else int(np.argmin(after))))
+    return float(last + int(np.argmax(resting) if resting.any() else np.argmin(after)))
 
 
 def _find_t_peak(
@@ -276,7 +275,7 @@ def _find_p(
     if last - first < round(0.06 * sampling_rate):
         return nothing
     window = smooth[:, first:last]
-    local = window - gaussian_filter1d(window, _P_BASELINE * sampling_rate, axis=1, mode="nearest")
+    local = window - uniform_filter1d(window, round(_P_BASELINE * sampling_rate), axis=1, mode="nearest")
     humps, shape = find_peaks(np.sqrt(np.mean(local**2, axis=0)), prominence=_LEAST_P)
     if not humps.size:
         return nothing
@@ -318,11 +317,11 @@ def _project(leads: NDArray[np.float64], direction: NDArray[np.float64]) -> NDAr
     return (direction / max(float(np.linalg.norm(direction)), 1e-12)) @ leads
 
 
-def _runs(quiet: NDArray[np.bool_], width: int) -> NDArray[np.intp]:
-    """Return where runs of at least `width` true values start, counting every possible start."""
-    if len(quiet) < width:
-        return np.empty(0, dtype=np.intp)
-    return np.flatnonzero(np.convolve(quiet, np.ones(width), mode="valid") > width - 0.5)
+def _runs(quiet: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
+    """Return where runs of at least `width` true values start along the last axis, which gets `width` - 1 shorter."""
+    if quiet.shape[-1] < width:
+        return quiet[..., :0]
+    return np.lib.stride_tricks.sliding_window_view(quiet, width, axis=-1).all(axis=-1)
 
 
 # What is measured of the whole beat begins this long (s) before R; the beat itself may reach further back, to P.

@@ -308,7 +308,7 @@ def delineate_average(average: AverageBeat, sampling_rate: float) -> DelineatedB
     present = np.ptp(average.waveform, axis=1) > 0
     leads = average.waveform[present]
     points = delineate(leads, sampling_rate, r_index=average.r_index, rr=typical_rr)
-    fibrillation = fibrillation_probability(atrial_evidence(leads, points, sampling_rate, rr))
+    fibrillation = fibrillation_probability(atrial_evidence(leads, points, sampling_rate, average.peaks, average.used))
     if fibrillation > 0.5:
         points = delineate(leads, sampling_rate, r_index=average.r_index, rr=typical_rr, p_wave=False)
     usual_rr = float(np.median(rr)) if rr.size else np.nan
