@@ -23,7 +23,7 @@ _LEAST_RELATIVE_MATCH = 0.85
 # As many beats that are like each other but not like the others are a second shape. It is the heart's own if so large a
 # share of all beats has it, its QRS complexes are narrower and later after the beat before, by the product of both
 # ratios, it is clearly unlike the more frequent one, by their match, and not so small that it must be a P wave.
-_LEAST_BEATS, _LEAST_SHARE, _LEAST_RATIO, _UNLIKE, _LEAST_SIZE = 2, 0.2, 1.25, 0.75, 0.35
+_LEAST_BEATS, _LEAST_SHARE, _LEAST_RATIO, _UNLIKE, _LEAST_SIZE = 2, 0.3, 1.25, 0.75, 0.15
 # A beat is as wide as the time in which so much of its energy in the 8-40 Hz band lies, within that distance (s); it is
 # narrow beside others if it has less than this part of their width.
 _ENERGY, _WIDTH_REACH, _NARROW = 0.9, 0.15, 0.75
