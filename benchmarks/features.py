@@ -1,4 +1,4 @@
-"""The forest on its features against the forest on those it began with, and what each group is worth.
+"""The forest on its features against the forest on those it began with, what each group is worth, and each delineator.
 
 Same folds, by patient; three seeds of folds and forest. All seeds are compared at once, as in `recipe`: pairs of
 records count within one fold of one seed, and a resampled patient brings its records of every seed.
@@ -6,6 +6,7 @@ records count within one fold of one seed, and a resampled patient brings its re
 
 from __future__ import annotations
 
+import time
 from argparse import Namespace
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from benchmarks._seeds import number_models
 from omi_estimators import make_forest_pipeline
 from omi_estimators.datasets import load_ptbxl
-from omi_estimators.features import GROUPS, catalogue, feature_names
+from omi_estimators.features import DELINEATORS, GROUPS, catalogue, feature_names
 from omi_estimators.leads import LEADS, TERRITORIES
 from omi_estimators.metrics import bootstrap_difference, bootstrap_interval
 
@@ -77,7 +78,50 @@ def run(data: Namespace) -> None:
                     f"minus {reference} {bootstrap_difference(y, scores[name], scores[reference], metric, **given)}"
                 )
         print(f"  {name:18} {columns.sum():3d} features: {', '.join(shown)}", flush=True)
+    _compare_delineators(ecgs, pipeline, table, splits, {"groups": groups, "folds": models, "random_state": 0})
     print(f"{len(catalogue())} measures in {len(GROUPS)} groups; docs/features.md lists them")
+
+
+def _compare_delineators(ecgs, pipeline, table: np.ndarray, splits: dict, given: dict) -> None:
+    """Print what the forest reaches on the same table by each delineator, what it costs, and how much is measured.
+
+    A published forest on NeuroKit2's features alone has AUROC 0.936 for MI on all of PTB-XL, with complete features in
+    45 % of the records.
+    """
+    names = feature_names()
+    wanted = [names.index(name) for name in ("p_duration", "pr_interval", "qrs_duration", "qt_interval", "t_axis")]
+    columns = np.isin(names, feature_names(include=pipeline[0].include))
+    y = np.tile(ecgs.y, len(SEEDS))
+    scores: dict[str, np.ndarray] = {}
+    for delineator in DELINEATORS:
+        features = clone(pipeline[0]).set_params(include=None, delineator=delineator, n_jobs=1)
+        ratios = []
+        for record in ecgs.X[:20]:
+            seconds = []
+            for one in (features, clone(features).set_params(delineator="median")):
+                start = time.perf_counter()
+                one.fit_transform(record[np.newaxis])
+                seconds.append(time.perf_counter() - start)
+            ratios.append(seconds[0] / seconds[1])
+        measured = table if delineator == "median" else features.set_params(n_jobs=-1).fit_transform(ecgs.X)
+        scores[delineator] = np.concatenate(
+            [
+                predict(clone(pipeline[-1]).set_params(random_state=seed), measured[:, columns], ecgs.y, splits[seed])
+                for seed in SEEDS
+            ]
+        )
+        less = ""
+        if delineator != "median":
+            difference = bootstrap_difference(y, scores[delineator], scores["median"], "roc_auc", **given)
+            less = f", minus median {difference}"
+        complete = np.isfinite(measured[:, wanted]).all(axis=1).mean()
+        interval = bootstrap_interval(y, scores[delineator], "roc_auc", **given)
+        print(
+            f"  delineator {delineator:10} AUROC {interval}{less}; "
+            f"P, PR, QRS, QT and T axis all measured in {complete:.0%} of records; "
+            f"{np.median(ratios):.1f} times the time of median",
+            flush=True,
+        )
 
 
 def predict(forest, table: np.ndarray, y: np.ndarray, splits: list) -> np.ndarray:

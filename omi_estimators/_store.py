@@ -14,6 +14,7 @@ import dis
 import functools
 import importlib
 import json
+import math
 import os
 import platform
 import secrets
@@ -27,11 +28,12 @@ from importlib.metadata import packages_distributions, version
 from importlib.util import resolve_name
 from pathlib import Path
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import safetensors.numpy
 from joblib.hashing import NumpyHasher
+from numpy.typing import NDArray
 
 import omi_estimators
 
@@ -230,6 +232,62 @@ def replace_file(path: Path, content: bytes, *, durable: bool = True) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+class NewRows:
+    """A float32 array that is filled row by row, in memory or in an .npy file that has its name once it is whole.
+
+    A context: left before ``finish``, as by an error, nothing stays on the disk. What a killed process leaves lies
+    beside the place under ``.<stem>.*.part``.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of as many rows as may come.
+    path : path-like, optional
+        The .npy file; one that is there is replaced at the end. Without it the array is in memory.
+
+    Attributes
+    ----------
+    array : ndarray or memmap
+        The rows, to be filled.
+    """
+
+    def __init__(self, shape: tuple[int, ...], path: str | os.PathLike[str] | None):
+        self._path = None if path is None else Path(path).absolute()
+        self.array: NDArray[np.float32]
+        if self._path is None:
+            self.array = np.empty(shape, dtype=np.float32)
+        else:
+            self._part = self._path.with_name(f".{self._path.stem}.{secrets.token_hex(8)}.part")
+            self.array = np.lib.format.open_memmap(self._part, mode="w+", dtype=np.float32, shape=shape)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def finish(self, n_rows: int) -> NDArray[np.float32]:
+        """Return the first `n_rows`; of a file, which then holds no others, as a memory map."""
+        if self._path is None:
+            return self.array[:n_rows]
+        mapped, shape = self.array, (n_rows, *self.array.shape[1:])
+        assert isinstance(mapped, np.memmap)
+        mapped.flush()
+        start = mapped.offset
+        # Windows renames no file that is open.
+        del mapped, self.array
+        with self._part.open("r+b") as file:
+            # The library leaves room for the digits of any number of rows.
+            np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+            assert file.tell() == start
+            file.truncate(start + 4 * math.prod(shape))
+        os.replace(self._part, self._path)
+        whole: NDArray[np.float32] = np.lib.format.open_memmap(self._path, mode="r+")
+        return whole
+
+    def __exit__(self, *_: object) -> None:
+        vars(self).pop("array", None)
+        if self._path is not None:
+            self._part.unlink(missing_ok=True)
 
 
 def _is_tensor(value: Any) -> bool:

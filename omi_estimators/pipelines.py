@@ -364,7 +364,7 @@ def make_net_pipeline(
 def make_forest_pipeline(
     sampling_rate: float, *, memory: Any = None, n_jobs: int | None = None, **forest_params: Any
 ) -> ECGPipeline:
-    """Return a pipeline from raw ECGs to a random forest on NeuroKit2 features.
+    """Return a pipeline from raw ECGs to a random forest on measured features.
 
     Its steps are `features` (`NeuroKitFeatures`) and `forest` (scikit-learn's
     `RandomForestClassifier`, which takes a feature that is not measurable, NaN, as it is). The features are all

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import resource
 import sys
 import time
 import traceback
@@ -22,12 +23,20 @@ from malformed import TARGETS, Tally, try_input
 # everything.
 WARM_ROUNDS = 3
 MOST_GROWTH = 64.0
+# What one input may take beside all that is loaded; the readers promise to hold at most 1 GiB of samples.
+MOST_ADDRESS_SPACE = 4 * 2**30
 
 
 def resident_mb() -> float:
     """Return the memory that this process has now, in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 / 2**20
+
+
+def limit_memory() -> None:
+    """Have the operating system refuse this process more address space than `MOST_ADDRESS_SPACE` beyond what it has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * 4096 + MOST_ADDRESS_SPACE, resource.RLIM_INFINITY))
 
 
 def try_round(number: int, tally: Tally, targets: list[str]) -> list[str]:
@@ -59,7 +68,9 @@ def _make_tries(name: str, number: int, tally: Tally, failures: list[str]) -> Ca
 def work(numbers: list[int], targets: list[str], results: Any) -> None:
     """Try rounds and put tally, failures and memory after each round into a queue."""
     tally, failures, memory = Tally(), [], []
-    for number in numbers:
+    for done, number in enumerate(numbers):
+        if done == WARM_ROUNDS:
+            limit_memory()
         failures += try_round(number, tally, targets)
         memory.append(resident_mb())
         print(f"round {number}: {tally.outcomes.total()} inputs, {memory[-1]:.0f} MB", file=sys.stderr, flush=True)

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from readers._writing_zeros import pack_zeros, write_zeros_mat, write_zeros_npz
 from readers.writers import (
     INDEPENDENT,
+    write_cardiosoft,
     write_csv,
     write_dicom,
     write_edf,
@@ -24,6 +26,7 @@ from readers.writers import (
     write_muse,
     write_npy,
     write_philips,
+    write_scp,
     write_wfdb,
 )
 
@@ -47,6 +50,16 @@ _WORDS = [
     b"\xff\xfe",
     b"I",
     b"<!ENTITY a 'b'>",
+    # Claims of more than there is, and of more than there can be.
+    b"16x999999999:1000000000+999999999",
+    b"508x99",
+    b"999999999/9(9)",
+    b"31-Feb-2024",
+    b"X X X X",
+    b"_" * 20_000,
+    b" " * 20_000,
+    b"\xb5V",
+    b"[?]",
 ]
 _WORD = re.compile(rb"[A-Za-z0-9_.+-]+")
 
@@ -61,19 +74,33 @@ class Kind:
     reading: dict[str, Any]
 
 
+def _write_npz(path: Path, signal: np.ndarray, sampling_rate: float, *, leads: Any = LEADS) -> float:
+    """Write a packed archive of one array in mV."""
+    np.savez_compressed(path, signal=signal.astype("float32"))
+    return 1e-5
+
+
 KINDS = {
     "Philips": Kind(write_philips, "a.xml", {}, {}),
     "Philips, base64": Kind(write_philips, "a.xml", {"encoding": "Base64"}, {}),
     "MUSE": Kind(write_muse, "a.xml", {"leads": INDEPENDENT}, {}),
+    "CardioSoft": Kind(write_cardiosoft, "a.xml", {}, {}),
+    "CardioSoft, full disclosure": Kind(write_cardiosoft, "a.xml", {"layout": "seconds"}, {}),
     "HL7": Kind(write_hl7, "a.xml", {}, {}),
     "Mortara": Kind(write_mortara, "a.xml", {}, {}),
     "DICOM": Kind(write_dicom, "a.dcm", {}, {}),
     "EDF": Kind(write_edf, "a.edf", {"plus": True}, {}),
+    "EDF, with a unit": Kind(write_edf, "a.edf", {}, {"unit": "uV", "start": 0.5, "duration": 1}),
+    "SCP": Kind(write_scp, "a.scp", {}, {}),
+    "SCP, reference beat": Kind(write_scp, "a.scp", {"huffman": "own", "subtract": True, "decimate": 4}, {}),
     "WFDB": Kind(write_wfdb, "a.hea", {}, {}),
     "WFDB, 212": Kind(write_wfdb, "a.hea", {"storage": "212", "gain": 200}, {}),
-    "CSV": Kind(write_csv, "a.csv", {}, _PLAIN),
+    "WFDB, FLAC": Kind(write_wfdb, "a.hea", {"storage": "516", "file_per_lead": True}, {"start": 0.5, "duration": 1}),
+    "CSV": Kind(write_csv, "a.csv", {"time": True}, _PLAIN),
     "MAT": Kind(write_mat, "a.mat", {}, _PLAIN | {"unit": "uV"}),
+    "MAT, 4": Kind(write_mat, "a.mat", {"version": "4"}, _PLAIN | {"unit": "uV"}),
     "NPY": Kind(write_npy, "a.npy", {}, _PLAIN),
+    "NPZ": Kind(_write_npz, "a.npz", {}, _PLAIN),
 }
 
 
@@ -97,6 +124,18 @@ def _words(kind: str, name: str) -> list[tuple[int, int]]:
     found = [(word.start(), word.end()) for word in _WORD.finditer(content) if word.end() - word.start() < 40]
     step = max(1, len(found) // 600)
     return found[:400] + found[400::step]
+
+
+@cache
+def _zeros() -> list[bytes]:
+    """Return files of 200 kB that would be 200 MB once they are unpacked, and 1.6 GB as numbers."""
+    n = 2**24
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a")
+        write_zeros_npz(path, "<u1", (12, n), 12 * n)
+        files = [path.read_bytes()]
+        write_zeros_mat(path, pack_zeros("val", (12, n), 12 * n))
+        return [*files, path.read_bytes()]
 
 
 @st.composite
@@ -123,9 +162,8 @@ def spoilt_files(draw: Any, kind: str) -> dict[str, bytes]:
             first, last = sorted((draw(place), draw(place)))
             content = content[:first] + content[min(last, first + 5000) :]
         else:
-            content = draw(
-                st.sampled_from([b"", b"\0" * 300, content[::-1], content.decode("latin-1").encode("utf-16")])
-            )
+            utf_16 = content.decode("latin-1").encode("utf-16")
+            content = draw(st.sampled_from([b"", b"\0" * 300, content[::-1], utf_16, *_zeros()]))
     files[name] = content
     return files
 

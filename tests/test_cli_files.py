@@ -78,6 +78,13 @@ def test_predict_prints_a_line_for_each_file(model, folder, ecgs, tmp_path, caps
     assert all(row["error"] == "" for row in rows)
 
 
+def test_limb_leads_that_are_not_what_they_are_called_are_a_warning(model, ecgs, tmp_path, capsys):
+    turned = ecgs.X[0] * np.where(np.arange(12) == 3, -1, 1)[:, np.newaxis]
+    np.save(tmp_path / "turned.npy", turned)
+    assert main(["predict", str(model), str(tmp_path / "turned.npy"), *_PLAIN]) == 0
+    assert "aVR is inverted" in capsys.readouterr().out
+
+
 def test_bad_files_are_lines_with_reasons(model, folder, tmp_path, capsys):
     (tmp_path / "empty.xml").touch()
     np.save(tmp_path / "flat.npy", np.zeros((12, 2500)))

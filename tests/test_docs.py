@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from readers.writers import (
     INDEPENDENT,
+    write_cardiosoft,
     write_csv,
     write_dicom,
     write_edf,
@@ -18,6 +19,7 @@ from readers.writers import (
     write_muse,
     write_npy,
     write_philips,
+    write_scp,
     write_wfdb,
 )
 
@@ -28,10 +30,12 @@ DOCS = Path(__file__).parents[1] / "docs"
 _WRITERS = {
     "record.hea": write_wfdb,
     "philips.xml": write_philips,
+    "cardiosoft.xml": write_cardiosoft,
     "aecg.xml": write_hl7,
     "mortara.xml": write_mortara,
     "ecg.dcm": write_dicom,
     "ecg.edf": write_edf,
+    "ecg.scp": write_scp,
     "ecg.csv": write_csv,
     "ecg.npy": write_npy,
     "ecg.mat": write_mat,

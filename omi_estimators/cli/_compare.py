@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _DEFAULT = ("net", "forest", "regression", "prior")
 
 _DESCRIPTION = """\
-Compare ECG-SMART-NET, a random forest on NeuroKit2 features, and two floors by cross-validation in which no
+Compare ECG-SMART-NET, a random forest on measured features, and two floors by cross-validation in which no
 patient is on both sides. Without --ptbxl the ECGs are simulated. Writes a report with figures, intervals and pictures.
 Research use only; not a medical device."""
 

@@ -10,13 +10,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from omi_estimators.cli._tools import check_jobs_and_seed, check_writable, positive, refuse, say
+from omi_estimators.cli._tools import check_jobs_and_seed, check_writable, expand_files, positive, refuse, say
 
 _SOME_FAILED = 1
 _CHUNK = 32  # files read and judged at once
 _COLUMNS = ("file", "probability", "tier", "quality", "warnings", "error")
-# Parts of a WFDB record beside its header.
-_BESIDE_HEADERS = {".dat", ".atr", ".xws"}
 
 _DESCRIPTION = """\
 Print, for each ECG file, the probability of the positive class, its risk tier, and what is wrong with the recording.
@@ -51,7 +49,7 @@ def _predict(args: argparse.Namespace) -> int:
         check_jobs_and_seed(args)
         if args.csv:
             check_writable(args.csv.absolute().parent, "table", "--csv")
-        files = _expand(args.files)
+        files = expand_files(args.files)
         model, sampling_rate, n_samples = _load(args.model)
         lines = []
         width = min(60, max(len(str(path)) for path in files))
@@ -70,20 +68,6 @@ def _predict(args: argparse.Namespace) -> int:
     if n_failed:
         say(f"{n_failed} of {len(lines)} files have no probability.")
     return _SOME_FAILED if n_failed else 0
-
-
-def _expand(given: Sequence[Path]) -> list[Path]:
-    """Return the files, those of folders in order; of a WFDB record the header alone."""
-    files: list[Path] = []
-    for path in given:
-        if not path.is_dir():
-            files.append(path)
-            continue
-        inside = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-        files += [f for f in inside if f.suffix not in _BESIDE_HEADERS or not f.with_suffix(".hea").is_file()]
-    if not files:
-        raise ValueError(f"There are no files in {', '.join(map(str, given))}.")
-    return files
 
 
 def _load(path: Path) -> tuple[Any, float, int]:
@@ -166,8 +150,8 @@ def _warnings(quality: Any, row: Any) -> Iterator[str]:
         leads = [LEADS[i] for i in np.flatnonzero(getattr(quality, flag))]
         if leads:
             yield f"{flag}: {' '.join(leads)}"
-    if quality.limb_lead_reversal != "none":
-        yield f"limb electrodes swapped? {quality.limb_lead_reversal}"
+    if row["limb_leads"]:
+        yield row["limb_leads"]
     if row["missing_duration"] > 0:
         yield f"{row['missing_duration']:.1f} s short"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+# Parts of a WFDB record beside its header.
+_BESIDE_HEADERS = {".dat", ".atr", ".xws"}
 
 
 def say(text: str) -> None:
@@ -51,6 +53,20 @@ def check_writable(path: Path, what: str, option: str) -> None:
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise OSError(f"The {what} cannot be written to {path}: {folder} is not a writable folder; choose {option}.")
+
+
+def expand_files(given: Sequence[Path]) -> list[Path]:
+    """Return the files, those of folders in order; of a WFDB record the header alone."""
+    files: list[Path] = []
+    for path in given:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        inside = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+        files += [f for f in inside if f.suffix not in _BESIDE_HEADERS or not f.with_suffix(".hea").is_file()]
+    if not files:
+        raise ValueError(f"There are no files in {', '.join(map(str, given))}.")
+    return files
 
 
 _COLUMNS = ("file", "label", "patient")

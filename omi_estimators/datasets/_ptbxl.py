@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch
 from tqdm import tqdm
 
+from omi_estimators._store import NewRows
 from omi_estimators._validation import naming_package
 from omi_estimators.leads import LEADS
 from omi_estimators.readers import ECGFileError, read_wfdb_leads
@@ -174,17 +175,22 @@ def load_ptbxl(
     _check_classes(y, task, "with these labels")
     paths = [folder / str(name) for name in table[_FILENAME_COLUMN[sampling_rate]]]
     _check_first_record(paths, sampling_rate)
-    X, errors = _read_records(paths, sampling_rate, n_jobs, mmap_path)
     ids = table.index.to_numpy()
-    skipped = [(int(ids[position]), str(error).rstrip(".")) for position, error in errors.items()]
-    if errors:
-        if on_error == "raise":
-            record, reason = skipped[0]
-            raise ValueError(f"Record {record} of PTB-XL is damaged: {reason}.") from next(iter(errors.values()))
-        warnings.warn(_skip_message(skipped, len(ids)), UserWarning, stacklevel=2)
-        kept = [position for position in range(len(ids)) if position not in errors]
-        X, table, y = _take_in_place(X, kept), table.iloc[kept], y[kept]
-        _check_classes(y, task, "after the damaged records were skipped")
+    with NewRows((len(paths), len(LEADS), _DURATION * sampling_rate), mmap_path) as rows:
+        errors = _read_records(rows.array, paths, sampling_rate, n_jobs)
+        skipped = [(int(ids[position]), str(error).rstrip(".")) for position, error in errors.items()]
+        if errors:
+            if on_error == "raise":
+                record, reason = skipped[0]
+                raise ValueError(f"Record {record} of PTB-XL is damaged: {reason}.") from next(iter(errors.values()))
+            warnings.warn(_skip_message(skipped, len(ids)), UserWarning, stacklevel=2)
+            kept = [position for position in range(len(ids)) if position not in errors]
+            table, y = table.iloc[kept], y[kept]
+            _check_classes(y, task, "after the damaged records were skipped")
+            # Moved up in place: a copy could double gigabytes.
+            for new, old in enumerate(kept):
+                rows.array[new] = rows.array[old]
+        X = rows.finish(len(y))
     groups = table["patient_id"].to_numpy().astype(np.int64)
     age = table["age"].to_numpy(dtype=np.float64, copy=True)
     age[age > 89] = _OVER_89
@@ -313,22 +319,16 @@ def _check_first_record(paths: list[Path], sampling_rate: int) -> None:
 
 
 def _read_records(
-    paths: list[Path], sampling_rate: int, n_jobs: int | None, mmap_path: str | os.PathLike[str] | None
-) -> tuple[NDArray[np.float32], dict[int, ECGFileError]]:
-    """Return all records as one array, and what was wrong with damaged ones, whose rows hold no meaning.
+    X: NDArray[np.float32], paths: list[Path], sampling_rate: int, n_jobs: int | None
+) -> dict[int, ECGFileError]:
+    """Fill `X` with all records, and return what was wrong with damaged ones, whose rows hold no meaning.
 
     Reading waits on the disk, and threads fill the one array in place, so nothing is copied between processes.
     """
-    shape = (len(paths), len(LEADS), _DURATION * sampling_rate)
-    X: NDArray[np.float32]
-    if mmap_path is None:
-        X = np.empty(shape, dtype=np.float32)
-    else:
-        X = np.lib.format.open_memmap(mmap_path, mode="w+", dtype=np.float32, shape=shape)
     outcomes = Parallel(n_jobs=n_jobs, require="sharedmem")(
         delayed(_fill)(X[position], path, sampling_rate) for position, path in enumerate(paths)
     )
-    return X, {position: error for position, error in enumerate(outcomes) if error is not None}
+    return {position: error for position, error in enumerate(outcomes) if error is not None}
 
 
 def _fill(row: NDArray[np.float32], path: Path, sampling_rate: int) -> ECGFileError | None:
@@ -352,14 +352,6 @@ def _skip_message(skipped: list[tuple[int, str]], n_records: int, most: int = 10
     shown = "; ".join(f"{record} ({reason})" for record, reason in skipped[:most])
     more = f"; and {len(skipped) - most} more, see `skipped`" if len(skipped) > most else ""
     return f"Skipped {len(skipped)} of {n_records} PTB-XL records that could not be read: {shown}{more}."
-
-
-def _take_in_place(X: NDArray[np.float32], kept: list[int]) -> NDArray[np.float32]:
-    """Return the rows `kept` of `X`, moved up in place: a copy could double gigabytes."""
-    for new, old in enumerate(kept):
-        if new != old:
-            X[new] = X[old]
-    return X[: len(kept)]
 
 
 def _parse_codes(record: Any, text: Any) -> dict[str, float]:

@@ -5,8 +5,9 @@ import lazy_loader as _lazy
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
-        "_catalogue": ["GROUPS", "Measure", "catalogue", "feature_names"],
+        "_catalogue": ["GROUPS", "NEUROKIT_GROUPS", "Measure", "catalogue", "feature_names"],
         "_delineate": ["Fiducials", "delineate"],
+        "_neurokit": ["DELINEATORS", "PEAK_DETECTORS"],
         "_neurokit_features": ["NeuroKitFeatures", "measure_record"],
     },
 )

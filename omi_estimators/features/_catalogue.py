@@ -54,7 +54,18 @@ GROUPS = (
     "scores",
     "quality",
 )
-"""The groups of features, as `include` of `NeuroKitFeatures` names them."""
+"""The groups of features that are measured by default, as `include` of `NeuroKitFeatures` names them."""
+NEUROKIT_GROUPS = ("hrv_time", "hrv_other", "neurokit")
+"""Groups of NeuroKit2's own indices, measured where `include` names them."""
+# Those that ten seconds allow; of the other domains those that some records of ten seconds have.
+_HRV_TIME = (
+    "MeanNN SDNN RMSSD SDSD CVNN CVSD MedianNN MadNN MCVNN IQRNN SDRMSSD Prc20NN Prc80NN pNN50 pNN20 MinNN MaxNN HTI "
+    "TINN"
+)
+_HRV_OTHER = (
+    "HF VHF TP HFn LnHF SD1 SD2 SD1SD2 S CSI CVI CSI_Modified PIP IALS PSS PAS GI SI AI PI C1d C1a SD1d SD1a C2d C2a "
+    "SD2d SD2a Cd Ca SDNNd SDNNa DFA_alpha1 ApEn SampEn ShanEn FuzzyEn CD HFD KFD LZC"
+)
 _PARTS = {
     "beat": "whole beat",
     "qrs": "QRS",
@@ -268,6 +279,13 @@ CATALOGUE: tuple[Measure, ...] = (
     ),
     *_standard("quality", "1", reversed_limb_leads="swapped limb electrodes (0 or 1)"),
     *_lead("quality", "mV", noise_level="noise above 25 Hz between the beats"),
+    *(
+        Measure(f"HRV_{name}", group, "as NeuroKit2", f"NeuroKit2's {name}")
+        for group, names in (("hrv_time", _HRV_TIME), ("hrv_other", _HRV_OTHER))
+        for name in names.split()
+    ),
+    *_record("neurokit", "1/min", ecg_rate="mean of NeuroKit2's ecg_rate", ecg_rate_sd="its standard deviation"),
+    *_record("neurokit", "1", ecg_quality="mean of NeuroKit2's ecg_quality, likeness to the average beat"),
 )
 
 
@@ -281,7 +299,7 @@ def catalogue(
     n_leads : int, default=12
         With another number than twelve, what needs the twelve leads is left out.
     include : tuple of str, optional
-        Groups, of `GROUPS`; all by default.
+        Groups, of `GROUPS` and `NEUROKIT_GROUPS`; by default the former.
     version : int, optional
         Of the catalogue; by default the newest. An earlier one lacks what was added since.
 
@@ -302,9 +320,10 @@ def catalogue(
     ['heart_rate', 'rr_range_ratio']
     """
     chosen = GROUPS if include is None else tuple(include)
-    unknown = [group for group in chosen if group not in GROUPS]
+    known = GROUPS + NEUROKIT_GROUPS
+    unknown = [group for group in chosen if group not in known]
     if unknown:
-        raise ValueError(f"there is no group of features {unknown[0]!r}; take any of {', '.join(GROUPS)}.")
+        raise ValueError(f"there is no group of features {unknown[0]!r}; take any of {', '.join(known)}.")
     is_standard = n_leads == len(LEADS)
     return tuple(
         measure
@@ -340,7 +359,7 @@ def feature_names(
         With twelve leads, names end in the names of `LEADS`; with another number, in lead0, lead1, …, and
         what needs the twelve leads is left out.
     include : tuple of str, optional
-        Groups, of `GROUPS`; all by default.
+        Groups, of `GROUPS` and `NEUROKIT_GROUPS`; by default the former.
     version : int, optional
         Of the catalogue; by default the newest.
 

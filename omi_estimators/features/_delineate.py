@@ -389,7 +389,9 @@ class DelineatedBeat:
         return self.leads[:, max(0, centre - reach) : centre + reach + 1].mean(axis=1)
 
     def area(self, start: float, stop: float) -> NDArray[np.float64]:
-        """Return each lead's signed area from one sample to another, in mV·ms."""
+        """Return each lead's signed area from one sample to another, in mV·ms; NaN where one was not found."""
+        if not np.isfinite(start + stop):
+            return np.full(len(self.leads), np.nan)
         return self.leads[:, max(0, int(start)) : int(stop) + 1].sum(axis=1) * 1000 / self.sampling_rate
 
     def parts(self) -> dict[str, tuple[int, int]]:

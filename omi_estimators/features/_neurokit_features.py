@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from dataclasses import replace
+from numbers import Integral
+from typing import Any, NamedTuple, Self
 
 import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from omi_estimators._compat import num_samples
+from omi_estimators._compat import Interval, StrOptions, num_samples
 from omi_estimators.features._atrial import atrial_evidence, fibrillation_probability
-from omi_estimators.features._catalogue import CATALOGUE_VERSION, catalogue, feature_names
+from omi_estimators.features._catalogue import CATALOGUE_VERSION, GROUPS, NEUROKIT_GROUPS, catalogue, feature_names
 from omi_estimators.features._delineate import DelineatedBeat, delineate
 from omi_estimators.features._measures import (
     measure_components,
@@ -27,8 +29,18 @@ from omi_estimators.features._measures import (
     measure_t,
     measure_variability,
 )
+from omi_estimators.features._neurokit import (
+    DELINEATORS,
+    PEAK_DETECTORS,
+    choose_signal,
+    find_peaks,
+    find_points,
+    measure_hrv,
+    measure_rate_and_quality,
+)
 from omi_estimators.features._scores import measure_scores
 from omi_estimators.features._vectors import measure_axes, measure_vectorcardiogram
+from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing import (
     LEAST_PACING_RATE,
     LEAST_QUALITY_RATE,
@@ -136,7 +148,15 @@ def match_covariates(covariates: ArrayLike | Any, names: tuple[str, ...], n_reco
 _BEFORE, _AFTER = 0.55, 0.7
 
 
-def measure_record(record: ArrayLike, sampling_rate: float) -> NDArray[np.float64]:
+def measure_record(
+    record: ArrayLike,
+    sampling_rate: float,
+    *,
+    delineator: str = "median",
+    peak_detector: str = "energy",
+    lead: str | int = "II",
+    include: tuple[str, ...] | None = None,
+) -> NDArray[np.float64]:
     """Measure one record.
 
     Spikes of a pacemaker are taken out, the record is filtered (`filter_ecg`), its beats are found and averaged
@@ -151,12 +171,16 @@ def measure_record(record: ArrayLike, sampling_rate: float) -> NDArray[np.float6
         is the median of those of the windows that have beats.
     sampling_rate : float
         In Hz.
+    delineator, peak_detector, lead : str
+        As in `NeuroKitFeatures`.
+    include : tuple of str, optional
+        Groups, of `GROUPS` and `NEUROKIT_GROUPS`; by default the former.
 
     Returns
     -------
     ndarray of shape (n_features,)
-        In the order of `feature_names`; NaN where something cannot be measured, never infinite. Flat or
-        missing leads are NaN in their own features and left out of the common ones.
+        In the order of `feature_names`, of the groups to include; NaN where something cannot be measured, never
+        infinite. Flat or missing leads are NaN in their own features and left out of the common ones.
 
     Raises
     ------
@@ -174,14 +198,24 @@ def measure_record(record: ArrayLike, sampling_rate: float) -> NDArray[np.float6
     (60, -0.2)
     """
     leads = np.atleast_2d(np.asarray(record))
-    row, _, reason, _ = measure_or_reason(leads, sampling_rate=sampling_rate)
+    ways = Ways(delineator, peak_detector, lead, include)
+    row, _, reason, _ = measure_or_reason(leads, sampling_rate=sampling_rate, ways=ways)
     if reason:
         raise NoBeatError(reason)
     return row
 
 
+class Ways(NamedTuple):
+    """How a record is to be measured: the parameters of `NeuroKitFeatures` that say so."""
+
+    delineator: str
+    peak_detector: str
+    lead: str | int
+    include: tuple[str, ...] | None
+
+
 def _measure_window(
-    record: NDArray[np.float64], sampling_rate: float
+    record: NDArray[np.float64], sampling_rate: float, ways: Ways
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
     """Return features, evidence of the rate and a note on the beats of a record, or raise NoBeatError."""
     raw = record[:, recorded_span(record)]
@@ -191,8 +225,11 @@ def _measure_window(
     # Before everything else: a filter would make a wave of a spike.
     raw, spikes = remove_pacing_spikes(raw, sampling_rate)
     filtered = filter_ecg(raw, sampling_rate)
-    average = average_beats(filtered, sampling_rate, _BEFORE, _AFTER)
-    row = _measure_beats(raw, filtered, average, sampling_rate, len(spikes) > 0)
+    peaks = None
+    if ways.peak_detector != "energy":
+        peaks = find_peaks(choose_signal(fill_gaps(raw)[0], ways.lead), sampling_rate, ways.peak_detector)
+    average = average_beats(filtered, sampling_rate, _BEFORE, _AFTER, peaks=peaks)
+    row = _measure_beats(raw, filtered, average, sampling_rate, len(spikes) > 0, ways)
     return row, rate_evidence(filtered, sampling_rate, average), average.note
 
 
@@ -202,22 +239,42 @@ def _measure_beats(
     average: AverageBeat,
     sampling_rate: float,
     is_paced: bool,
+    ways: Ways,
 ) -> NDArray[np.float64]:
     """Return the row of features of a record whose beats have been found."""
-    beat = delineate_average(average, sampling_rate)
     filled = fill_gaps(filtered)[0]
+    beat = delineate_average(average, sampling_rate)
+    if ways.delineator != "median":
+        points = find_points(choose_signal(fill_gaps(raw)[0], ways.lead), average, sampling_rate, ways.delineator)
+        beat = replace(beat, points=points)
     measured: dict[str, Any] = measure_rhythm(average, sampling_rate)
     measured["atrial_fibrillation"] = beat.atrial_fibrillation
     measured["paced"] = float(is_paced) if sampling_rate >= LEAST_PACING_RATE else np.nan
     measured |= {"n_morphologies": average.n_shapes, "dominant_fraction": average.used.mean()}
-    measured |= measure_variability(filled, average, beat)
-    measured |= measure_intervals(beat) | measure_p(beat) | measure_qrs(beat) | measure_st(beat)
-    measured |= measure_t(beat, measured["qrs_amplitude"])
-    measured |= measure_components(beat)
+    if np.isfinite(beat.points.qrs_onset):
+        measured |= measure_variability(filled, average, beat)
+        measured |= measure_intervals(beat) | measure_p(beat) | measure_qrs(beat) | measure_st(beat)
+        measured |= measure_t(beat, measured["qrs_amplitude"])
+        measured |= measure_components(beat)
+        if beat.is_standard:
+            measured |= measure_axes(beat) | measure_vectorcardiogram(beat) | measure_scores(measured, beat)
     measured |= measure_spectrum(filled, sampling_rate)
-    if beat.is_standard:
-        measured |= measure_axes(beat) | measure_vectorcardiogram(beat) | measure_scores(measured, beat)
-    return _to_row(measured | _measure_quality(raw, sampling_rate), beat.present)
+    measured |= _measure_by_neurokit(raw, average, sampling_rate, ways)
+    return _to_row(measured | _measure_quality(raw, sampling_rate), beat.present, ways.include)
+
+
+def _measure_by_neurokit(
+    raw: NDArray[np.floating[Any]], average: AverageBeat, sampling_rate: float, ways: Ways
+) -> dict[str, float]:
+    """Return NeuroKit2's own indices, where they are asked for."""
+    asked = tuple(group for group in ways.include or () if group in NEUROKIT_GROUPS)
+    if not asked:
+        return {}
+    wanted = feature_names(include=asked)
+    measured = measure_hrv(average.peaks, sampling_rate, [name for name in wanted if name.startswith("HRV_")])
+    if "neurokit" in asked:
+        measured |= measure_rate_and_quality(choose_signal(fill_gaps(raw)[0], ways.lead), average.peaks, sampling_rate)
+    return measured
 
 
 def _measure_quality(raw: NDArray[np.floating[Any]], sampling_rate: float) -> dict[str, Any]:
@@ -264,11 +321,13 @@ def delineate_average(average: AverageBeat, sampling_rate: float) -> DelineatedB
     return DelineatedBeat(average.waveform, present, points, sampling_rate, usual_rr, fibrillation)
 
 
-def _to_row(measured: Mapping[str, Any], present: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _to_row(
+    measured: Mapping[str, Any], present: NDArray[np.bool_], include: tuple[str, ...] | None
+) -> NDArray[np.float64]:
     """Return measurements as one row in the order of the catalogue, NaN for what there is not."""
     n_leads = len(present)
     columns = []
-    for measure in catalogue(n_leads):
+    for measure in catalogue(n_leads, include):
         value = measured.get(measure.name, np.nan)
         columns.append(np.where(present, value, np.nan) if measure.scope == "lead" else [value])
     row = np.concatenate(columns).astype(np.float64)
@@ -277,7 +336,7 @@ def _to_row(measured: Mapping[str, Any], present: NDArray[np.bool_]) -> NDArray[
 
 
 def measure_or_reason(
-    record: NDArray[np.floating[Any]], *, sampling_rate: float
+    record: NDArray[np.floating[Any]], *, sampling_rate: float, ways: Ways
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], str, str]:
     """Return features, evidence of the rate, why there are no features, if so, and a note on the beats.
 
@@ -287,7 +346,7 @@ def measure_or_reason(
     rows, evidence, notes, reason = [], [], [], ""
     for window in windows:
         try:
-            row, of_rate, note = _measure_window(np.asarray(record[:, window], dtype=np.float64), sampling_rate)
+            row, of_rate, note = _measure_window(np.asarray(record[:, window], dtype=np.float64), sampling_rate, ways)
         except NoBeatError as error:
             reason = reason or str(error)
         else:
@@ -295,7 +354,12 @@ def measure_or_reason(
             evidence.append(of_rate)
             notes.append(note)
     if not rows:
-        return np.full(len(feature_names(len(record))), np.nan), rate_evidence(record, sampling_rate), reason, ""
+        return (
+            np.full(len(feature_names(len(record), ways.include)), np.nan),
+            rate_evidence(record, sampling_rate),
+            reason,
+            "",
+        )
     if len(windows) == 1:
         return rows[0], evidence[0], "", notes[0]
     told = sum(map(bool, notes))
@@ -306,14 +370,15 @@ def measure_or_reason(
 
 
 class NeuroKitFeatures(RecordTransformer):
-    """Measure ECGs: rhythm, intervals, axes, and the waves of every lead.
+    """Measure ECGs: beats and waves by this package or by NeuroKit2, heart-rate variability by NeuroKit2.
 
-    Each record is filtered, reduced to its median beat and delineated once, on all leads together. Every lead
-    is then measured from the one J point, with its sign: an inverted or hyperacute T wave, a depressed or
-    raised ST are what the forest is to see, and delineation lead by lead misreads them. Heart-rate
-    variability is NeuroKit2's [1]_; R peaks and waves are found by functions of this package, which find more of
-    the points that cardiologists mark than NeuroKit2's delineators do, and each of them more closely
-    (``python -m benchmarks delineation``).
+    By default R peaks, the median beat, and the ends of its waves, found once for all leads together, are by functions
+    of this package; three columns of heart-rate variability are NeuroKit2's [1]_. With another `delineator` or
+    `peak_detector` these are NeuroKit2's; and so are the indices of the groups "hrv_time", "hrv_other" and "neurokit".
+    Every lead is measured from the one J point, with its sign: an inverted or hyperacute T wave, a depressed or raised
+    ST are what the forest is to see, and delineation lead by lead misreads them. Which delineator comes closer to
+    cardiologists' marks is measured by ``python -m benchmarks delineation``, what forests make of each by
+    ``python -m benchmarks features``.
 
     Parameters
     ----------
@@ -321,7 +386,17 @@ class NeuroKitFeatures(RecordTransformer):
         Of the records, in Hz. A wrong value makes a `SamplingRateWarning` where no hearts have the intervals that
         follow from it.
     include : str, sequence of str or None, default=None
-        Group or groups of features, of those below; all if None.
+        Group or groups of features, of those below; if None, all but the last three.
+    delineator : {"median", "dwt", "cwt", "prominence", "peak"}, default="median"
+        What finds the waves: "median" is `delineate` on the median beat of all leads; the others are methods of
+        ``neurokit2.ecg_delineate`` on the signal that `lead` names, of which the median over the beats is taken, and
+        from which the same table is measured. A point that fewer than half of the beats have is not found; "peak" finds
+        no ends of QRS, for which its Q and S peaks stand.
+    peak_detector : str, default="energy"
+        What finds the R peaks: "energy" is `find_r_peaks`, on all leads; the others are methods of
+        ``neurokit2.ecg_peaks``, on the signal that `lead` names: "neurokit", "pantompkins1985", "hamilton2002", …
+    lead : str or int, default="II"
+        What NeuroKit2 looks at: a name of `LEADS`, the position of a lead, or "pca" for the first principal component.
     n_jobs : int or None, default=None
         Number of records measured in parallel, as in joblib. It never changes the result.
     memory : str, path, joblib.Memory or None, default=None
@@ -339,7 +414,7 @@ class NeuroKitFeatures(RecordTransformer):
     n_samples_in_ : int
         Number of samples of a record seen in ``fit``.
     groups_ : tuple of str or None
-        Groups of features that `fit` chose; a later ``set_params(include=...)`` changes them in the next fit only.
+        Groups of features that ``fit`` chose; a later ``set_params(include=...)`` changes them in the next fit only.
     catalogue_version_ : int
         Of the catalogue in ``fit``: a model that was saved before measures were added goes on without them.
     covariate_names_ : tuple of str
@@ -373,10 +448,13 @@ class NeuroKitFeatures(RecordTransformer):
     spectrum   power in three bands
     scores     Selvester, Aldrich, bundle branch block, STEMI criteria, four-variable formula, voltages
     quality    of the raw signal: noise, bad leads, swapped limb electrodes
+    hrv_time   NeuroKit2's indices of heart-rate variability in the time domain
+    hrv_other  those of the frequency domain and the nonlinear ones, which ten seconds hardly allow
+    neurokit   NeuroKit2's rate and quality
     ========== =====================================================================================
 
-    All groups are measured, and cached, together; `include` only chooses among them, so that a grid search over
-    groups measures no record twice.
+    All groups but the last three are measured, and cached, together; `include` only chooses among them, so that a grid
+    search over groups measures no record twice.
 
     Age and sex, or any other number known of a patient, come by ``covariates=`` in ``fit`` and ``transform``. In a
     pipeline they arrive by metadata routing (``sklearn.set_config(enable_metadata_routing=True)``).
@@ -402,13 +480,21 @@ class NeuroKitFeatures(RecordTransformer):
     True
     """
 
-    _parameter_constraints = RecordTransformer._parameter_constraints | {"include": [str, "array-like", None]}
+    _parameter_constraints = RecordTransformer._parameter_constraints | {
+        "include": [str, "array-like", None],
+        "delineator": [StrOptions(set(DELINEATORS))],
+        "peak_detector": [StrOptions(set(PEAK_DETECTORS))],
+        "lead": [StrOptions({*LEADS, "pca"}), Interval(Integral, 0, None, closed="left")],
+    }
 
     def __init__(
         self,
         *,
         sampling_rate: float = 500,
         include: str | Sequence[str] | None = None,
+        delineator: str = "median",
+        peak_detector: str = "energy",
+        lead: str | int = "II",
         n_jobs: int | None = None,
         memory: str | os.PathLike[str] | joblib.Memory | None = None,
         on_error: str = "warn",
@@ -416,6 +502,9 @@ class NeuroKitFeatures(RecordTransformer):
     ):
         self.sampling_rate = sampling_rate
         self.include = include
+        self.delineator = delineator
+        self.peak_detector = peak_detector
+        self.lead = lead
         self.n_jobs = n_jobs
         self.memory = memory
         self.on_error = on_error
@@ -450,6 +539,17 @@ class NeuroKitFeatures(RecordTransformer):
         """
         feature_names(include=self._groups())
         super().fit(X)
+        lead = self._get_ways()[2]
+        if (
+            self._n_leads not in (1, len(LEADS))
+            and lead != "pca"
+            and not (isinstance(lead, int) and lead < self._n_leads)
+        ):
+            needed = self._get_ways()[:2] != ("median", "energy") or "neurokit" in (self._groups() or ())
+            if needed:
+                raise ValueError(
+                    f"lead={lead!r} is none of the {self._n_leads} leads of X; give a position below that, or 'pca'."
+                )
         self.groups_ = self._groups()
         self.catalogue_version_ = CATALOGUE_VERSION
         self.covariate_names_ = () if covariates is None else read_covariates(covariates, num_samples(X))[0]
@@ -516,17 +616,30 @@ class NeuroKitFeatures(RecordTransformer):
         """
         records = self._validate(X)
         beside = self._match_covariates(covariates, len(records))
-        names = feature_names(self._n_leads)
+        groups = self._fitted_groups()
+        own = tuple(group for group in groups or () if group in NEUROKIT_GROUPS)
+        ways = Ways(*self._get_ways(), (*GROUPS, *own) if own else None)
+        names = feature_names(self._n_leads, ways.include)
         features = np.full((len(records), len(names)), np.nan)
         reasons, notes = [""] * len(records), [""] * len(records)
         evidence = np.empty((len(records), 3))
-        for index, (row, of_rate, reason, note) in enumerate(self._map(measure_or_reason, records)):
+        for index, (row, of_rate, reason, note) in enumerate(self._map(measure_or_reason, records, ways=ways)):
             features[index], evidence[index], reasons[index], notes[index] = row, of_rate, reason, note
         warn_of_rate(evidence, self.sampling_rate)
         warn_of_shapes(notes)
         chosen = set(self._fitted_names())
         values = np.hstack([features[:, [name in chosen for name in names]], beside])
         return Measured(values, Usable.from_reasons(reasons))
+
+    def _get_ways(self) -> tuple[str, str, str | int]:
+        """Return delineator, peak detector, and the lead for NeuroKit2, "II" where it looks at none.
+
+        What version 0.1.0 saved has none of the three.
+        """
+        params = {"delineator": "median", "peak_detector": "energy", "lead": "II"} | vars(self)
+        looks = params["delineator"] != "median" or params["peak_detector"] != "energy"
+        lead = params["lead"] if looks or "neurokit" in (self._groups() or ()) else "II"
+        return params["delineator"], params["peak_detector"], lead
 
     def _fitted_groups(self) -> tuple[str, ...] | None:
         """Return the groups that `fit` saw; of a model that version 0.1.0 saved, those of its parameter."""

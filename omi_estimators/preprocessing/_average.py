@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omi_estimators.preprocessing._pacing import remove_pacing_spikes
-from omi_estimators.preprocessing._peaks import peaks_of_energy, qrs_signal, sorted_median
+from omi_estimators.preprocessing._peaks import peaks_of_energy, qrs_signal, sharpen_peaks, sorted_median
 from omi_estimators.preprocessing._records import find_fault
 from omi_estimators.preprocessing._resample import cut_windows, fill_gaps, recorded_span
 
@@ -23,7 +23,7 @@ _LEAST_RELATIVE_MATCH = 0.85
 # As many beats that are like each other but not like the others are a second shape. It is the heart's own if so large a
 # share of all beats has it, its QRS complexes are narrower and later after the beat before, by the product of both
 # ratios, it is clearly unlike the more frequent one, by their match, and not so small that it must be a P wave.
-_LEAST_BEATS, _LEAST_SHARE, _LEAST_RATIO, _UNLIKE, _LEAST_SIZE = 2, 0.2, 1.25, 0.75, 0.35
+_LEAST_BEATS, _LEAST_SHARE, _LEAST_RATIO, _UNLIKE, _LEAST_SIZE = 2, 0.3, 1.25, 0.75, 0.15
 # A beat is as wide as the time in which so much of its energy in the 8-40 Hz band lies, within that distance (s); it is
 # narrow beside others if it has less than this part of their width.
 _ENERGY, _WIDTH_REACH, _NARROW = 0.9, 0.15, 0.75
@@ -34,6 +34,8 @@ _EARLY, _NEAR, _MOST_USUAL, _MOST_ALTERNATE = 0.8, 0.1, 0.5, 0.8
 _DOMINANT = 0.6
 # Noise, aligned to its own best match, correlates about as well as this.
 _LEAST_MATCH = 0.5
+# Detectors put an R peak at most so far away from it (s).
+_MOST_AWAY = 0.1
 # A lead with more of it missing than this is treated as absent.
 _MOST_MISSING = 0.5
 
@@ -78,7 +80,14 @@ class AverageBeat:
     note: str = ""
 
 
-def average_beats(record: NDArray[np.floating[Any]], sampling_rate: float, before: float, after: float) -> AverageBeat:
+def average_beats(
+    record: NDArray[np.floating[Any]],
+    sampling_rate: float,
+    before: float,
+    after: float,
+    *,
+    peaks: NDArray[np.intp] | None = None,
+) -> AverageBeat:
     """Return the average beat of a record, from `before` to `after` seconds around its R peak.
 
     What is left of pacing spikes is taken out first (`remove_pacing_spikes`). Of the shapes that QRS complexes have the
@@ -94,6 +103,8 @@ def average_beats(record: NDArray[np.floating[Any]], sampling_rate: float, befor
         Samples per second, in Hz.
     before, after : float
         Length of the beat before and after the R peak, in seconds.
+    peaks : ndarray of shape (n_peaks,), optional
+        R peaks in samples, within 100 ms, as detectors differ; by default those of `find_r_peaks`.
 
     Returns
     -------
@@ -121,7 +132,7 @@ def average_beats(record: NDArray[np.floating[Any]], sampling_rate: float, befor
         start = span.start + core.start
         window = np.asarray(record[:, start : span.start + core.stop], dtype=np.float64)
         try:
-            averages.append(_average_window(window, start, sampling_rate, before, after))
+            averages.append(_average_window(window, start, sampling_rate, before, after, peaks))
         except NoBeatError as error:
             reason = reason or str(error)
     if not averages:
@@ -153,16 +164,25 @@ def _average_averages(averages: Sequence[AverageBeat], sampling_rate: float) -> 
 
 
 def _average_window(
-    record: NDArray[np.float64], start: int, sampling_rate: float, before: float, after: float
+    record: NDArray[np.float64],
+    start: int,
+    sampling_rate: float,
+    before: float,
+    after: float,
+    given: NDArray[np.intp] | None,
 ) -> AverageBeat:
-    """Return the average beat of a record, or of a part of it that begins at `start`."""
+    """Return the average beat of a record, or of a part of it that begins at `start`; of given R peaks, if any are."""
     filled = _without_missing_leads(record)
     fault = find_fault(filled, sampling_rate)
     if fault:
         raise NoBeatError(fault)
     filled = np.asarray(remove_pacing_spikes(filled, sampling_rate)[0], dtype=np.float64)
     band = np.asarray(qrs_signal(filled, sampling_rate), dtype=np.float64)
-    found = peaks_of_energy(band, sampling_rate)
+    if given is None:
+        found = peaks_of_energy(band, sampling_rate)
+    else:
+        inside = given[(given >= start) & (given < start + filled.shape[1])] - start
+        found = sharpen_peaks(np.sqrt(np.mean(band**2, axis=0)), inside, round(_MOST_AWAY * sampling_rate))
     if found.size == 0:
         raise NoBeatError("nothing stands out as QRS complexes do")
     peaks, match, used, n_shapes, note = _choose_shape(band, found, sampling_rate)

@@ -105,7 +105,7 @@ def peaks_of_energy(band: NDArray[np.floating[Any]], sampling_rate: float) -> ND
     humps = humps[envelope[humps] > threshold[humps]]
     if humps.size == 0 or np.median(envelope[humps]) < _LEAST_CONTRAST * np.median(envelope):
         return none
-    return _sharpen(np.sqrt(power), humps, round(0.05 * sampling_rate))
+    return sharpen_peaks(np.sqrt(power), humps, round(0.05 * sampling_rate))
 
 
 def _local_threshold(
@@ -121,7 +121,7 @@ def _local_threshold(
     return 0.4 * np.clip(nearby, 0.5 * usual, 2 * usual)
 
 
-def _sharpen(rms: NDArray[np.float64], humps: NDArray[np.intp], reach: int) -> NDArray[np.intp]:
+def sharpen_peaks(rms: NDArray[np.float64], humps: NDArray[np.intp], reach: int) -> NDArray[np.intp]:
     """Move each hump to the largest value of `rms` within `reach` samples."""
     window = humps[:, np.newaxis] + np.arange(-reach, reach + 1)
     inside = np.where((window >= 0) & (window < rms.size), rms[np.clip(window, 0, rms.size - 1)], -np.inf)

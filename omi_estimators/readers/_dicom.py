@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
-from datetime import datetime
+import zlib
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omi_estimators._validation import naming_package
-from omi_estimators.readers._fields import to_age, to_millivolts, to_number, to_sex, to_time
-from omi_estimators.readers._leads import find_lead, make_record
-from omi_estimators.readers._record import ECGFileError, ECGRecord, Source
+from omi_estimators.readers._fields import (
+    count_in,
+    note_unread,
+    read_aside,
+    read_sex,
+    read_time,
+    read_unit,
+    to_age,
+    to_measured,
+    to_number,
+)
+from omi_estimators.readers._leads import check_rate, find_lead, make_record
+from omi_estimators.readers._pieces import Group, join_groups
+from omi_estimators.readers._record import DAMAGE, MOST_BYTES, ECGFileError, ECGRecord, Source, check_size
 
 # Numbers of the leads in SCP-ECG, which the codes of SCPECG (5.6.3-9-1) and of MDC (2:1) share.
 _NUMBERS = {1: "I", 2: "II", 61: "III", 62: "aVR", 63: "aVL", 64: "aVF"} | {i + 2: f"V{i}" for i in range(1, 7)}
@@ -47,18 +58,63 @@ _BY_MEANING = {
 _MILLISECONDS = {"ms": 1.0, "s": 1000.0}
 
 
+# What is looked at; all else is passed over as the file is read.
+_WANTED = [
+    "AcquisitionDate",
+    "AcquisitionDateTime",
+    "AcquisitionTime",
+    "ContentDate",
+    "ContentTime",
+    "Modality",
+    "PatientAge",
+    "PatientBirthDate",
+    "PatientID",
+    "PatientSex",
+    "SOPClassUID",
+    "StudyDate",
+    "StudyTime",
+    "WaveformAnnotationSequence",
+    "WaveformSequence",
+]
+_KINDS_OF_TIME = ("Acquisition", "Content", "Study")
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+# Of 16 bits, as most devices store them; as float64 they are four times as many.
+_MOST_INFLATED = MOST_BYTES // 4
+# An ECG with an annotation of every beat of an hour has fewer.
+_MOST_READS, _MOST_ITEMS = 1_000_000, 100_000
+_LEAST_PADDING = 0.05  # s
+
+
+class _Elements(io.BytesIO):
+    """The bytes of a data set, of which no more elements are read than an ECG can have."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.n_reads = 0
+        n_items = data.count(b"\xfe\xff\x00\xe0") + data.count(b"\xff\xfe\xe0\x00")
+        if n_items > _MOST_ITEMS:
+            raise ECGFileError(f"it has {n_items} items in its sequences; an ECG has far fewer than {_MOST_ITEMS}")
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.n_reads += 1
+        if self.n_reads > _MOST_READS:
+            raise ECGFileError(f"it has more than {_MOST_READS // 2} elements; an ECG has far fewer")
+        return super().read(size)
+
+
 def read_dicom(source: Source) -> ECGRecord:
     """Read a DICOM ECG waveform.
 
     Parameters
     ----------
     source : Source
-        The file. `unit` serves channels without a sensitivity.
+        The file. `unit` serves channels without a sensitivity, or whose unit cannot be read.
 
     Returns
     -------
     ECGRecord
-        The longest group of original samples, with what annotations of the whole ECG say.
+        The groups of original samples, joined where they are sampled alike, each at its own time; with what
+        annotations of the whole ECG say.
 
     Raises
     ------
@@ -67,43 +123,71 @@ def read_dicom(source: Source) -> ECGRecord:
     """
     with naming_package("pydicom", "io", "Reading DICOM files"):
         import pydicom
+    data = source.data
     try:
-        return _read(pydicom.dcmread(io.BytesIO(source.data), force=source.data[128:132] != b"DICM"), source.unit)
+        dataset = _read_deflated(data)
+        if dataset is None:
+            dataset = pydicom.dcmread(_Elements(data), force=data[128:132] != b"DICM", specific_tags=_WANTED)
+        return _read(dataset, source.unit)
     except (pydicom.errors.BytesLengthException, pydicom.errors.InvalidDicomError) as error:
         raise ECGFileError(f"it is damaged ({' '.join(str(error).split())[:150]})") from error
 
 
+def _read_deflated(data: bytes) -> Any | None:
+    """Return the data set of a file in which it is deflated, None if it is not; the library inflates without limit."""
+    from pydicom.filereader import read_dataset
+    from pydicom.tag import Tag
+
+    at = 132 if data[128:132] == b"DICM" else 0
+    if _DEFLATED not in data[at : at + 4096]:
+        return None
+    file = _Elements(data)
+    file.seek(at)
+    meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+    if meta.get("TransferSyntaxUID") != _DEFLATED.decode():
+        return None
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflated = inflater.decompress(data[file.tell() :], _MOST_INFLATED)
+    if inflater.unconsumed_tail:
+        raise ECGFileError(f"inflated it would take more than {_MOST_INFLATED / 2**20:.0f} MiB, more than any ECG has")
+    return read_dataset(_Elements(inflated), False, True, specific_tags=[Tag(name) for name in _WANTED])
+
+
 def _read(dataset: Any, unit: str | None) -> ECGRecord:
     """Return the record of a data set, whose elements are decoded as they are looked at."""
-    group = _choose_group(dataset)
-    rate = float(group.SamplingFrequency)
-    counts = _read_counts(group, _is_little_endian(dataset))
-    named = [
-        (_name(channel), _calibrate(channel, row, unit))
-        for channel, row in zip(group.ChannelDefinitionSequence, counts, strict=True)
-    ]
-    time = _find_time(dataset)
-    text = str(dataset.get("PatientAge") or "").strip()
-    number, of = (text[:-1], text[-1]) if text[-1:].isalpha() else (text, "years")
-    age, age_notes = to_age(number, of, birth=dataset.get("PatientBirthDate"), when=time)
-    annotations = list(dataset.get("WaveformAnnotationSequence") or ())
-    texts = (str(annotation.get("UnformattedTextValue") or "").strip() for annotation in annotations)
+    notes: list[str] = []
+    groups = [_read_group(group, _is_little_endian(dataset), unit, notes) for group in _choose_groups(dataset)]
+    others = list(dict.fromkeys(name for _, names in groups for name in names))
+    leads, rate = join_groups([group for group, _ in groups], notes)
+
+    def field(what: str, name: str) -> str:
+        return read_aside(what, lambda: str(dataset.get(name) or "").strip(), notes) or ""
+
+    days = [field("recording time", f"{kind}Date") for kind in _KINDS_OF_TIME]
+    times = [field("recording time", f"{kind}Time") for kind in _KINDS_OF_TIME]
+    time = read_time(
+        [field("recording time", "AcquisitionDateTime"), *(f"{i}{j}" for i, j in zip(days, times, strict=True) if i)],
+        notes,
+    )
+    age, age_notes = to_age(field("age", "PatientAge"), birth=field("date of birth", "PatientBirthDate"), when=time)
+    annotations = read_aside("annotations", lambda: list(dataset.get("WaveformAnnotationSequence") or ()), notes) or []
+    said = [read_aside("annotation", partial(_read_annotation, each), notes) for each in annotations]
     return make_record(
-        named,
+        [*leads.items(), *((name, np.zeros(0)) for name in others)],
         rate,
         "DICOM waveform",
         age=age,
-        sex=to_sex(dataset.get("PatientSex")),
-        patient_id=str(dataset.get("PatientID") or "").strip() or None,
+        sex=read_sex(field("sex", "PatientSex"), notes),
+        patient_id=field("patient id", "PatientID") or None,
         recording_time=time,
-        measured=_find_measured(annotations),
-        statements=tuple(filter(None, texts)),
-        late_notes=age_notes,
+        measured=(measured for _, *measured in filter(None, said)),
+        statements=tuple(text for text, *_ in filter(None, said) if text),
+        late_notes=(*notes, *age_notes),
     )
 
 
-def _choose_group(dataset: Any) -> Any:
-    """Return the multiplex group of the rhythm: the longest of those that are not derived."""
+def _choose_groups(dataset: Any) -> list[Any]:
+    """Return the multiplex groups of the rhythm: those with leads that are not derived."""
     groups = list(dataset.get("WaveformSequence") or ())
     if not groups:
         kind = dataset.get("Modality") or dataset.get("SOPClassUID") or "unknown"
@@ -112,7 +196,31 @@ def _choose_group(dataset: Any) -> Any:
     leads = [group for group in original or groups if any(map(_is_lead, group.get("ChannelDefinitionSequence") or ()))]
     if not leads:
         raise ECGFileError("none of its waveforms has a channel that is one of the twelve leads")
-    return max(leads, key=lambda group: int(group.NumberOfWaveformSamples) / float(group.SamplingFrequency))
+    return leads
+
+
+def _read_group(group: Any, little_endian: bool, unit: str | None, notes: list[str]) -> tuple[Group, list[str]]:
+    """Return the leads of a multiplex group, and the names of its channels that are none."""
+    rate = to_number(str(group.get("SamplingFrequency")))
+    check_rate(rate or 0.0)
+    assert rate is not None
+    counts = _read_counts(group, little_endian)
+    leads: dict[str, NDArray[np.float64]] = {}
+    others = []
+    for channel, stored in zip(group.ChannelDefinitionSequence, counts, strict=True):
+        name = _name(channel)
+        lead = find_lead(name)
+        if lead is None:
+            others.append(name)
+        elif lead[0] in leads:
+            raise ECGFileError(f"it has lead {lead[0]} twice; it is unclear which one is meant")
+        else:
+            padded = _mask_padding(stored, group.get("WaveformPaddingValue"), rate)
+            leads[lead[0]] = lead[1] * _calibrate(channel, padded, unit, notes)
+    offset = read_aside("time of a group", lambda: group.get("MultiplexGroupTimeOffset"), notes)
+    start = to_number(str(offset))
+    note_unread("time of a group", offset, start, notes)
+    return Group(rate, None if start is None else start / 1000.0, leads), others
 
 
 def _is_lead(channel: Any) -> bool:
@@ -140,8 +248,8 @@ def _is_little_endian(dataset: Any) -> bool:
     return True if syntax is None else bool(syntax.is_little_endian)
 
 
-def _read_counts(group: Any, little_endian: bool) -> NDArray[np.float64]:
-    """Return the stored numbers, shape (n_channels, n_samples), NaN for padding."""
+def _read_counts(group: Any, little_endian: bool) -> NDArray[np.integer]:
+    """Return the stored numbers, shape (n_channels, n_samples)."""
     kind = str(group.WaveformSampleInterpretation).upper()
     if kind not in _TYPES:
         raise ECGFileError(f"its samples are of the kind {kind!r}; read are {', '.join(_TYPES)}")
@@ -157,30 +265,44 @@ def _read_counts(group: Any, little_endian: bool) -> NDArray[np.float64]:
         )
     if len(group.ChannelDefinitionSequence) != n_channels:
         raise ECGFileError(f"it has {n_channels} channels, but describes {len(group.ChannelDefinitionSequence)}")
-    stored = np.frombuffer(data[:needed], dtype=dtype).reshape(n_samples, n_channels).T
+    check_size(8.0 * n_channels * n_samples, f"its {n_channels} channels of {n_samples} samples")
+    stored: NDArray[np.integer] = np.frombuffer(data, dtype, n_channels * n_samples).reshape(n_samples, n_channels).T
+    return stored
+
+
+def _mask_padding(stored: NDArray[np.integer], padding: Any, rate: float) -> NDArray[np.float64]:
+    """Return the counts of a channel, NaN for what is padding.
+
+    A value that the channel could have had (0, say) is padding at its ends alone, and over some time; one beyond all
+    others is a gap wherever it stands.
+    """
     counts = stored.astype(np.float64)
-    padding = group.get("WaveformPaddingValue")
-    if padding is not None:
-        value = np.frombuffer(padding, dtype)[0] if isinstance(padding, bytes) else dtype.type(padding)
-        counts[stored == value] = np.nan
+    if padding is None or padding == b"":
+        return counts
+    if isinstance(padding, bytes):
+        value = np.frombuffer(padding.ljust(stored.dtype.itemsize, b"\0"), stored.dtype, 1)[0]
+    else:
+        value = stored.dtype.type(padding)
+    equal = stored == value
+    rest = np.flatnonzero(~equal)
+    if rest.size and stored[rest].min() < value < stored[rest].max():
+        least = _LEAST_PADDING * rate
+        first = rest[0] if rest[0] >= least else 0
+        last = rest[-1] + 1 if stored.size - rest[-1] - 1 >= least else stored.size
+        equal = (np.arange(stored.size) < first) | (np.arange(stored.size) >= last)
+    counts[equal] = np.nan
     return counts
 
 
-def _calibrate(channel: Any, counts: NDArray[np.float64], unit: str | None) -> NDArray[np.float64]:
-    """Return the millivolts of a channel; nothing for one that is no lead."""
-    if not _is_lead(channel):
-        return np.zeros(0)
+def _calibrate(channel: Any, counts: NDArray[np.float64], unit: str | None, notes: list[str]) -> NDArray[np.float64]:
+    """Return the millivolts of a channel."""
     sensitivity = channel.get("ChannelSensitivity")
     if sensitivity is None:
-        if unit is None:
-            raise ECGFileError(f"its channel {_name(channel)} has no sensitivity; give unit= of one count if known")
-        return counts * to_millivolts(unit)
+        return counts * count_in(unit, "sensitivity of its channels", notes)
     units = list(channel.get("ChannelSensitivityUnitsSequence") or ())
-    stated = str(units[0].get("CodeValue", "")) if units else unit
-    if stated is None:
-        raise ECGFileError(f"its channel {_name(channel)} has a sensitivity without a unit; give unit= if you know it")
+    factor = read_unit(str(units[0].get("CodeValue", "")) if units else "", unit, _name(channel), notes)
     scale = float(sensitivity) * float(_or(channel.get("ChannelSensitivityCorrectionFactor"), 1.0))
-    return (counts * scale + float(_or(channel.get("ChannelBaseline"), 0.0))) * to_millivolts(stated)
+    return (counts * scale + float(_or(channel.get("ChannelBaseline"), 0.0))) * factor
 
 
 def _or(value: Any, default: float) -> Any:
@@ -188,32 +310,22 @@ def _or(value: Any, default: float) -> Any:
     return default if value is None or value == "" else value
 
 
-def _find_time(dataset: Any) -> datetime | None:
-    """Return when the waveform was recorded."""
-    time = to_time(dataset.get("AcquisitionDateTime") or "")
-    for kind in ("Acquisition", "Content", "Study"):
-        if time is None:
-            time = to_time(f"{dataset.get(f'{kind}Date') or ''}{dataset.get(f'{kind}Time') or ''}")
-    return time
-
-
-def _find_measured(annotations: list[Any]) -> Iterator[tuple[str | None, float | None]]:
-    """Yield name and value of what annotations measure, in beats/min, ms and degrees."""
-    for annotation in annotations:
-        codes = list(annotation.get("ConceptNameCodeSequence") or ())
-        number = _first_number(annotation.get("NumericValue"))
-        if codes and number is not None:
-            units = list(annotation.get("MeasurementUnitsCodeSequence") or ())
-            unit = str(units[0].get("CodeValue", "")) if units else ""
-            yield _find_name(codes[0]), number * _MILLISECONDS.get(unit, 1.0)
-
-
-def _first_number(value: Any) -> float | None:
-    """Return a number, the first where there are several."""
+def _read_annotation(annotation: Any) -> tuple[str, str | None, float | None]:
+    """Return the text of an annotation, and name and value of what it measures, in beats/min, ms and degrees."""
+    text = str(annotation.get("UnformattedTextValue") or "").strip()
+    codes = list(annotation.get("ConceptNameCodeSequence") or ())
+    name = _find_name(codes[0]) if codes else None
+    if name is None:
+        return text, None, None
     try:
-        return to_number(str(value[0] if isinstance(value, list | tuple) or hasattr(value, "append") else value))
-    except IndexError:
-        return None
+        value = annotation.get("NumericValue")
+    except DAMAGE:
+        return text, name, float("nan")
+    # The first where there are several.
+    number = to_measured(str(next(iter(value), "") if hasattr(value, "append") else "" if value is None else value))
+    units = list(annotation.get("MeasurementUnitsCodeSequence") or ())
+    unit = str(units[0].get("CodeValue", "")) if units else ""
+    return text, name, None if number is None else number * _MILLISECONDS.get(unit, 1.0)
 
 
 def _find_name(code: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import warnings
@@ -17,6 +18,7 @@ from tqdm import tqdm
 
 from omi_estimators._compat import delayed, run_parallel
 from omi_estimators._documentation import DocumentedMixin
+from omi_estimators._store import NewRows
 from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing import Measured, Usable, resample_ecg
 from omi_estimators.readers._read import read_ecg
@@ -71,8 +73,8 @@ def load_ecgs(
         A file that cannot be read is left out, with one warning that names such files; or ends the reading with its
         error; or is a row of NaN, so that rows stand beside `paths`, with the warning.
     mmap_path : path-like, optional
-        An .npy file to be written, of which `X` is a memory map. An array above 4 GiB is one anyway: without this
-        argument in a temporary folder, which is removed when the process ends.
+        An .npy file to be written, of which `X` is a memory map; it is there once it is whole. An array above 4 GiB is
+        one anyway: without this argument in a temporary folder, which is removed when the process ends.
     verbose : bool, default=False
         Whether to show a progress bar.
 
@@ -83,9 +85,10 @@ def load_ecgs(
     table : DataFrame with n_records rows
         Row for row: `path`, `source_format`, `file_sampling_rate` (Hz) and `file_duration` (s) as in the file,
         `missing_duration` (s filled with NaN), `age` (years), `sex` (0 male, 1 female), `patient_id`,
-        `recording_time`, the device's measurements (`device_heart_rate`, …), `derived_leads`, `missing_leads`, `notes`
-        and `error`, which is empty but with ``on_error="keep"``. ``table.attrs["skipped"]`` is the list of
-        (path, reason) of all files that could not be read, ``table.attrs["sampling_rate"]`` the rate of `X`.
+        `recording_time`, the device's measurements (`device_heart_rate`, …), `derived_leads`, `missing_leads`,
+        `limb_leads` (what is odd about them, in words), `notes` and `error`, which is empty but with
+        ``on_error="keep"``. ``table.attrs["skipped"]`` is the list of (path, reason) of all files that could not be
+        read, ``table.attrs["sampling_rate"]`` the rate of `X`.
 
     Raises
     ------
@@ -128,24 +131,27 @@ def _load(
     """Return what `load_ecgs` does, without a warning."""
     files = _check_arguments(paths, sampling_rate, duration, on_error)
     n_samples = max(1, round(duration * sampling_rate))
-    X = _make_array((len(files), len(LEADS), n_samples), mmap_path)
     rows: list[dict[str, Any]] = []
     skipped: list[tuple[str, str]] = []
+    # A little more than is kept, so that the end of what is kept is not the end of what is resampled.
+    params = {"duration": duration + 1.0, **(read_params or {})}
     # A process that was started before keeps the working directory of that time.
-    tasks = (delayed(_read_one)(path.absolute(), sampling_rate, n_samples, read_params or {}) for path in files)
+    tasks = (delayed(_read_one)(path.absolute(), sampling_rate, n_samples, params) for path in files)
     outcomes = tqdm(run_parallel(tasks, n_jobs), total=len(files), desc="reading", unit="file", disable=not verbose)
-    for path, (signal, row) in zip(files, outcomes, strict=True):
-        if signal is None:
-            if on_error == "raise":
-                raise ECGFileError(row["error"])
-            skipped.append((str(path), row["error"]))
-            if on_error == "warn":
-                continue
-        X[len(rows)] = np.nan if signal is None else signal
-        rows.append({"path": str(path), **row})
-    if not rows:
-        raise ECGFileError(f"None of the {len(files)} files could be read; the first: {skipped[0][1]}")
-    return X[: len(rows)], _make_table(rows, skipped=skipped, sampling_rate=sampling_rate)
+    shape = (len(files), len(LEADS), n_samples)
+    with NewRows(shape, _choose_place(shape, mmap_path)) as X:
+        for path, (signal, row) in zip(files, outcomes, strict=True):
+            if signal is None:
+                if on_error == "raise":
+                    raise ECGFileError(row["error"])
+                skipped.append((str(path), row["error"]))
+                if on_error == "warn":
+                    continue
+            X.array[len(rows)] = np.nan if signal is None else signal
+            rows.append({"path": str(path), **row})
+        if not rows:
+            raise ECGFileError(f"None of the {len(files)} files could be read; the first: {skipped[0][1]}")
+        return X.finish(len(rows)), _make_table(rows, skipped=skipped, sampling_rate=sampling_rate)
 
 
 def _check_arguments(
@@ -196,9 +202,7 @@ def _fit_length(record: ECGRecord, sampling_rate: float, n_samples: int) -> NDAr
     ndarray of shape (12, n_samples)
         Float32 millivolts.
     """
-    # A little more than is kept, so that the end of what is kept is not the end of what is resampled.
-    needed = int(np.ceil((n_samples / sampling_rate + 1.0) * record.sampling_rate))
-    signal = record.signal[:, :needed]
+    signal = record.signal
     if record.sampling_rate != sampling_rate:
         signal = resample_ecg(signal, record.sampling_rate, sampling_rate)
     fitted = np.full((len(LEADS), n_samples), np.nan, dtype=np.float32)
@@ -212,7 +216,7 @@ def _describe_record(record: ECGRecord, missing_duration: float) -> dict[str, An
     return {
         "source_format": record.source_format,
         "file_sampling_rate": record.sampling_rate,
-        "file_duration": record.duration,
+        "file_duration": record.total_duration or record.duration,
         "missing_duration": missing_duration,
         "age": record.age,
         "sex": _SEX.get(record.sex or ""),
@@ -221,6 +225,7 @@ def _describe_record(record: ECGRecord, missing_duration: float) -> dict[str, An
         **{f"device_{name}": record.measurements.get(name) for name in MEASUREMENTS},
         "derived_leads": ", ".join(record.derived_leads),
         "missing_leads": ", ".join(record.missing_leads),
+        "limb_leads": record.limb_leads,
         "notes": " ".join(record.notes),
         "error": "",
     }
@@ -239,17 +244,13 @@ def _make_table(rows: list[dict[str, Any]], **attrs: Any) -> pd.DataFrame:
     return table
 
 
-def _make_array(shape: tuple[int, int, int], mmap_path: str | os.PathLike[str] | None) -> NDArray[np.float32]:
-    """Return an array of `shape`, in memory or on disk."""
-    if mmap_path is None:
-        if 4 * int(np.prod(shape, dtype=np.int64)) <= _MOST_BYTES:
-            return np.empty(shape, dtype=np.float32)
-        if not _temporary:
-            _temporary.append(tempfile.TemporaryDirectory(prefix="omi-estimators-"))
-        handle, mmap_path = tempfile.mkstemp(suffix=".npy", dir=_temporary[0].name)
-        os.close(handle)
-    array: NDArray[np.float32] = np.lib.format.open_memmap(mmap_path, mode="w+", dtype=np.float32, shape=shape)
-    return array
+def _choose_place(shape: tuple[int, ...], mmap_path: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
+    """Return where an array of `shape` goes: where it was asked for, in memory (None), or in a temporary folder."""
+    if mmap_path is not None or 4 * math.prod(shape) <= _MOST_BYTES:
+        return mmap_path
+    if not _temporary:
+        _temporary.append(tempfile.TemporaryDirectory(prefix="omi-estimators-"))
+    return Path(_temporary[0].name, f"{len(os.listdir(_temporary[0].name))}.npy")
 
 
 def _warn_unreadable(table: pd.DataFrame) -> None:

@@ -6,19 +6,21 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
-from typing import Any
-from xml.etree.ElementTree import Element
+from datetime import date, datetime, timedelta
+from typing import Any, NoReturn
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omi_estimators._validation import naming_package
-from omi_estimators.readers._record import DAMAGE, ECGFileError
+from omi_estimators.readers._record import DAMAGE, ECGFileError, check_size
 
-# Both signs that look like a Greek mu, and the names of HL7 and DICOM.
-_MICROVOLTS = ("uv", "\N{MICRO SIGN}v", "\N{GREEK SMALL LETTER MU}v", "microv", "microvolt", "microvolts")
-_MILLIVOLTS = {"v": 1e3, "volt": 1e3, "volts": 1e3, "mv": 1.0, "millivolt": 1.0, "millivolts": 1.0}
+# Both signs that look like a Greek mu; what their bytes in UTF-8, the code page 437 and ISO 8859-7 are in Latin-1;
+# the names of HL7 and DICOM.
+_MICROVOLTS = {f"{sign}v" for sign in ("u", "\xb5", "\u03bc", "\xe2\xb5", "\xee\xbc", "\xe6", "\xec", "micro")}
+_MICROVOLTS |= {"microvolt", "microvolts", "uvolt", "uvolts"}
+_MILLIVOLTS = {"v": 1e3, "volt": 1e3, "volts": 1e3, "mv": 1.0, "millivolt": 1.0, "millivolts": 1.0, "mvolt": 1.0}
 _MILLIVOLTS |= dict.fromkeys(_MICROVOLTS, 1e-3) | dict.fromkeys(("nv", "nanovolt", "nanovolts"), 1e-6)
 _MOST_YEARS = 120.0
 _YEARS = {"": 1.0, "y": 1.0, "yr": 1.0, "year": 1.0, "a": 1.0, "m": 1 / 12, "mo": 1 / 12, "month": 1 / 12}
@@ -30,9 +32,35 @@ _SEXES |= {"woman": "female"}
 _STAMP = re.compile(
     r"^(\d{4})-?(\d\d)-?(\d\d)(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?)?\s*(Z|[+-]\d\d:?\d\d)?$"
 )
+# A number, and the unit that some write behind it.
+_AGE = re.compile(r"^\+?(\d{1,9}(?:\.\d{0,20})?)\+?\s*([a-z]*)$")
+# What stands for "not known", which is no mistake of a file.
+_UNKNOWN = {"u", "un", "unk", "undetermined", "not specified", "indeterminate", "other", "o", "n"}
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DATE = re.compile(r"^(\d{1,4})[-/. :](\d{1,2}|[A-Za-z]{3})[-/. :](\d{1,4})$")
+# What is written for a name or a number that nobody wanted to write.
+_NOTHING = {
+    "anonym",
+    "anonymised",
+    "anonymized",
+    "anonymous",
+    "n/a",
+    "na",
+    "nan",
+    "nil",
+    "no name",
+    "none",
+    "not available",
+}
+_NOTHING |= {"not known", "null", "undefined", "unknown", "unnamed", "unspecified"}
 # Beyond these a device's number means that it could not measure.
 _RANGES = {"heart_rate": (1, 500), "p_axis": (-360, 360), "qrs_axis": (-360, 360), "t_axis": (-360, 360)}
 _INTERVAL = (1, 3000)
+# XML beyond these is none of an ECG, and made to exhaust memory: a Holter recording in text has fewer bytes.
+_MOST_XML = 2**28
+_MOST_ELEMENTS, _MOST_DEPTH = 300_000, 200
+_PIECE = 2**20
+_BLANK = re.compile(r"\s")
 
 
 def read_aside(what: str, read: Callable[[], Any], notes: list[str]) -> Any:
@@ -55,14 +83,15 @@ def read_aside(what: str, read: Callable[[], Any], notes: list[str]) -> Any:
     try:
         return read()
     except DAMAGE as error:
-        notes.append(f"The {what} cannot be read ({' '.join(str(error).split())[:80] or type(error).__name__}).")
+        note = f"The {what} cannot be read ({' '.join(str(error).split())[:80] or type(error).__name__})."
+        notes += [note] if note not in notes else []
         return None
 
 
 def note_unread(what: str, text: object, value: object, notes: list[str]) -> None:
     """Note a field that is there, `text`, and of which nothing could be made, so that `value` is None."""
-    said = " ".join(str(text).split()) if text is not None else ""
-    if said and value is None:
+    said = " ".join(str(text)[:200].split()) if text is not None else ""
+    if value is None and is_stated(said) and said.lower() not in _UNKNOWN:
         notes.append(f"The {what} cannot be read: {said[:40]!r}.")
 
 
@@ -90,15 +119,74 @@ def to_millivolts(unit: object) -> float:
         raise ECGFileError(f"its values are in {str(unit)[:40]!r}, not in one of V, mV, uV, nV") from None
 
 
+def choose_unit(
+    stated: str | None, asked: str | None, name: str, notes: dict[str, None], default: str | None = None
+) -> float:
+    """Return the factor to millivolts of a signal, by its file or else by the caller.
+
+    Parameters
+    ----------
+    stated : str or None
+        What the file says.
+    asked : str or None
+        What the caller says, which must not contradict it, and counts where the file's cannot be read.
+    name : str
+        The signal.
+    notes : dict
+        Gets a key if the file's cannot be read.
+    default : str or None
+        What the format means by none.
+
+    Returns
+    -------
+    float
+        What a value is multiplied by.
+
+    Raises
+    ------
+    ECGFileError
+        If there is neither, or the one contradicts the other.
+    """
+    said = " ".join((stated or "").split())
+    try:
+        factor = to_millivolts(said or (default if asked is None else asked))
+    except ECGFileError:
+        if asked is None:
+            what = f"is in {said[:40]!r}, no unit of voltage that is known" if said else "states no unit"
+            raise ECGFileError(f"its signal {name} {what}; give unit='uV' or 'mV' if you know it") from None
+        notes[f"The unit {said[:20]!r} cannot be read; {asked} was given."] = None
+        return to_millivolts(asked)
+    if asked is not None and abs(to_millivolts(asked) / factor - 1) > 1e-9:
+        raise ECGFileError(f"its signal {name} is in {said}, but unit={asked!r} was given; leave that out")
+    return factor
+
+
+def read_unit(stated: str | None, asked: str | None, name: str, notes: list[str]) -> float:
+    """Return what `choose_unit` does for formats that state a unit, so that none is one that cannot be read."""
+    more: dict[str, None] = {}
+    factor = choose_unit(stated or "none", asked, name, more)
+    notes += [note for note in more if note not in notes]
+    return factor
+
+
+def count_in(asked: str | None, what: str, notes: list[str]) -> float:
+    """Return the millivolts of one count by the caller's unit, where the file does not say them; `what` is absent."""
+    if asked is None:
+        raise ECGFileError(f"it does not say its {what}; give unit= of one count if you know it")
+    note = f"The {what} cannot be read; counts of {asked} were given."
+    notes += [note] if note not in notes else []
+    return to_millivolts(asked)
+
+
 def to_age(
     value: object, unit: object = "years", *, birth: object = None, when: datetime | None = None
 ) -> tuple[float | None, tuple[str, ...]]:
-    """Return an age in years, and a note for each that no patient has.
+    """Return an age in years, and a note for each that no patient has or that cannot be read.
 
     Parameters
     ----------
     value : str, float or None
-        The number.
+        The number, which may have a unit of its own behind it ("066Y").
     unit : str
         Years, months, weeks, days or hours, in full or by their first letters.
     birth : str, date or None
@@ -111,23 +199,39 @@ def to_age(
     (float or None, tuple of str)
         The age; the notes.
     """
-    notes: tuple[str, ...] = ()
+    notes: list[str] = []
+    found = _AGE.match("" if value is None else str(value)[:200].strip().lower())
+    of = (found[2] or str(unit).strip().lower()).removesuffix("s") if found else ""
+    stated = float(found[1]) * _YEARS[of] if found and of in _YEARS else None
+    note_unread("age", value, stated, notes)
     born = to_time(birth)
     by_birth = (when.date() - born.date()).days / 365.25 if born is not None and when is not None else None
-    for number, of in ((value, unit), (by_birth, "years")):
-        try:
-            years = float(str(number).strip().rstrip("+")) * _YEARS[str(of).strip().lower().removesuffix("s")]
-        except (KeyError, ValueError):
-            continue
-        if 0 <= years <= _MOST_YEARS:
-            return years, notes
-        notes += (f"Left out an age of {years:g} years.",)
-    return None, notes
+    for years in (stated, by_birth):
+        if years is not None and 0 <= years <= _MOST_YEARS:
+            return years, tuple(notes)
+        notes += [] if years is None else [f"Left out an age of {years:g} years."]
+    note_unread("date of birth", birth, born, notes)
+    return None, tuple(notes)
 
 
 def to_sex(text: object) -> str | None:
     """Return "male" or "female", None for any other word."""
     return _SEXES.get(str(text).strip().lower())
+
+
+def read_sex(text: object, notes: list[str]) -> str | None:
+    """Return "male" or "female", None with a note for a word that means neither and not "unknown"."""
+    sex = to_sex(text)
+    note_unread("sex", text, sex, notes)
+    return sex
+
+
+def read_time(texts: Iterable[str | None], notes: list[str]) -> datetime | None:
+    """Return the first of several texts that is a time, None with a note of the first that is none."""
+    said = [text for text in texts if text and text.strip()]
+    time = next(filter(None, map(to_time, said)), None)
+    note_unread("recording time", next(iter(said), None), time, notes)
+    return time
 
 
 def to_time(text: object) -> datetime | None:
@@ -145,24 +249,77 @@ def to_time(text: object) -> datetime | None:
         return None
 
 
-def keep_measured(found: Iterable[tuple[str | None, float | None]]) -> dict[str, float]:
-    """Return the first value of each measurement that is there, if a heart can have it."""
+def to_date(text: object) -> date | None:
+    """Return a day such as 31/12/2023, 31.12.2023, 31-Dec-2023 or 2023-12-31; None for any other text."""
+    found = _DATE.match(str(text).strip())
+    if found is None:
+        return None
+    first, middle, last = found.groups()
+    year, day = (first, last) if len(first) == 4 else (last, first)
+    month = middle.lower()
+    try:
+        return date(
+            int(year) if len(year) == 4 else 0, int(month) if month.isdecimal() else _MONTHS.index(month) + 1, int(day)
+        )
+    except ValueError:
+        return None
+
+
+def is_stated(text: object) -> bool:
+    """Return whether a text says something, and is no placeholder such as "X", "0", "---" or "anonymous"."""
+    said = " ".join(str(text if text is not None else "").split()).lower().strip("<>()[]")
+    return bool(said.strip("0x-?._*# ")) and said not in _NOTHING
+
+
+def decode_text(data: bytes) -> str:
+    """Return a text in UTF-8 or UTF-16, else in Latin-1, of which every sequence of bytes is some."""
+    head = data[:1000]
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
+    elif b"\0" in head:
+        # Every other byte of a Western text in UTF-16 is 0.
+        encoding = "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
+    else:
+        encoding = "utf-8-sig"
+    try:
+        # A cut may leave half a character at the end.
+        return data[: len(data) // 2 * 2].decode(encoding) if "16" in encoding else data.decode(encoding)
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def keep_measured(found: Iterable[tuple[str | None, float | None]]) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Return the first value of each measurement that is there, if a heart can have it, and notes of what cannot be.
+
+    A value that is NaN is one that the device calls indeterminate: later ones of its name do not count. A P wave that
+    is longer than PR is left out; of QRS and QT one must be wrong where QRS is longer, and no one knows which.
+    """
     first: dict[str, float] = {}
     for name, value in found:
         if name is not None and value is not None:
-            first.setdefault(name, value)
+            first.setdefault(name, float(value))
     kept = {}
+    notes = []
     for name, value in first.items():
         low, high = _RANGES.get(name, _INTERVAL)
         if low <= value <= high:
-            kept[name] = float(value)
-    return kept
+            kept[name] = value
+        elif value and not np.isnan(value):
+            notes.append(f"Left out what the device measured as {name}, {value:g}: no heart has that.")
+    for part, whole, wrong in (("p_duration", "pr", ("p_duration",)), ("qrs", "qt", ("qrs", "qt", "qtc"))):
+        if part in kept and whole in kept and kept[part] > kept[whole]:
+            notes.append(
+                f"Left out of what the device measured: {', '.join(name for name in wrong if name in kept)}. It says "
+                f"that {part} is {kept[part]:g} ms and {whole}, of which that is a part, {kept[whole]:g} ms."
+            )
+            kept = {name: value for name, value in kept.items() if name not in wrong}
+    return kept, tuple(notes)
 
 
 def decode_base64(text: str | None, what: str) -> bytes:
     """Return the bytes of a text in base64, or raise an ECGFileError that says what they should have been."""
     try:
-        return base64.b64decode("".join((text or "").split()), validate=True)
+        return base64.b64decode((text or "").encode().translate(None, b" \t\r\n\f\v"), validate=True)
     except (binascii.Error, ValueError) as error:
         raise ECGFileError(f"the samples of {what} are no base64 ({error}); the file is damaged") from error
 
@@ -177,22 +334,32 @@ def decode_int16(text: str | None, what: str) -> NDArray[np.float64]:
 
 def parse_integers(text: str | None, what: str) -> NDArray[np.float64]:
     """Return numbers that are written as text, parted by blanks or commas."""
-    try:
-        values = np.array((text or "").replace(",", " ").split(), dtype=np.float64)
-    except ValueError as error:
-        raise ECGFileError(f"the samples of {what} are not all numbers ({error}); the file is damaged") from error
+    text = (text or "").replace(",", " ")
+    # A number takes a digit and a blank at least, and 8 bytes.
+    check_size(4.0 * len(text), f"the samples of {what}")
+    pieces, start = [np.zeros(0)], 0
+    # As objects of Python numbers take ten times as much: a piece at a time.
+    while start < len(text):
+        blank = _BLANK.search(text, start + _PIECE)
+        stop = blank.start() if blank else len(text)
+        try:
+            pieces.append(np.array(text[start:stop].split(), dtype=np.float64))
+        except ValueError as error:
+            raise ECGFileError(f"the samples of {what} are not all numbers ({error}); the file is damaged") from error
+        start = stop
+    values = np.concatenate(pieces)
     if not np.isfinite(values).all():
         raise ECGFileError(f"the samples of {what} are not all finite; the file is damaged")
     return values
 
 
 def parse_xml(data: bytes) -> Element:
-    """Return the root of an XML document, tags and attributes without their namespaces.
+    """Return the root of an XML document, tags and attributes without the prefixes of their namespaces.
 
     Parameters
     ----------
     data : bytes
-        The whole file, in any encoding that it declares.
+        The whole file, in any encoding that it declares; one that declares another than it has is read too.
 
     Returns
     -------
@@ -202,32 +369,63 @@ def parse_xml(data: bytes) -> Element:
     Raises
     ------
     ECGFileError
-        If it is not well-formed, in an encoding that is not its own, or defines entities, which can be made to
-        grow without limit or to read other files. A document type alone is let through: GE MUSE writes one.
+        If it is not well-formed, defines entities or defaults of attributes, which can be made to grow without limit
+        or to read other files, or has more bytes, elements or levels than any ECG. A document type alone is let
+        through: GE MUSE writes one.
     """
-    with naming_package("defusedxml", "io", "Reading XML files"):
-        from defusedxml import DefusedXmlException
-        from defusedxml.ElementTree import ParseError, fromstring
+    if len(data) > _MOST_XML:
+        raise ECGFileError(f"it has {len(data) / 2**20:.0f} MiB of XML; an ECG has far less than {_MOST_XML >> 20} MiB")
     try:
-        root: Element = fromstring(data, forbid_dtd=False, forbid_entities=True, forbid_external=True)
-    except DefusedXmlException as error:
-        raise ECGFileError(f"it defines XML entities, which no ECG needs and which can do harm ({error})") from error
-    except (ParseError, ValueError, LookupError) as error:
+        return _build_tree(data, None)
+    except ECGFileError:
+        raise
+    except (expat.ExpatError, ValueError, LookupError) as error:
+        try:
+            return _build_tree(decode_text(data).encode(), "utf-8")
+        except (expat.ExpatError, UnicodeError):
+            raise ECGFileError(
+                f"it is not well-formed XML ({error}); it may be cut short or in another encoding"
+            ) from error
+
+
+def _build_tree(data: bytes, encoding: str | None) -> Element:
+    """Return the root of a document; expat alone, as namespaces could make each tag as long as the file."""
+    builder = TreeBuilder()
+    n_elements = depth = 0
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal n_elements, depth
+        n_elements += 1 + len(attributes)
+        depth += 1
+        if n_elements > _MOST_ELEMENTS or depth > _MOST_DEPTH:
+            raise ECGFileError(
+                f"it has more than {_MOST_ELEMENTS} elements and attributes, or {_MOST_DEPTH} levels of them, of XML; "
+                "an ECG has far fewer"
+            )
+        builder.start(_local(tag), {_local(name): value for name, value in attributes.items()})
+
+    def end(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(_local(tag))
+
+    def refuse(*declared: object) -> NoReturn:
         raise ECGFileError(
-            f"it is not well-formed XML ({error}); it may be cut short or in another encoding"
-        ) from error
-    for element in root.iter():
-        if isinstance(element.tag, str):
-            element.tag = _local(element.tag)
-        if any("}" in name for name in element.attrib):
-            renamed = {_local(name): value for name, value in element.attrib.items()}
-            element.attrib.clear()
-            element.attrib.update(renamed)
+            f"it defines XML entities or attributes, which no ECG needs and which can do harm ({declared[0]!r:.80})"
+        )
+
+    parser = expat.ParserCreate(encoding)
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, builder.data
+    parser.EntityDeclHandler = parser.UnparsedEntityDeclHandler = refuse
+    parser.AttlistDeclHandler = parser.ExternalEntityRefHandler = refuse
+    parser.Parse(data, True)
+    root: Element = builder.close()
     return root
 
 
 def _local(name: str) -> str:
-    return name.rpartition("}")[2]
+    return name.rpartition(":")[2]
 
 
 def find_text(element: Element | None, path: str) -> str | None:
@@ -239,8 +437,19 @@ def find_text(element: Element | None, path: str) -> str | None:
 
 
 def find_number(element: Element | None, path: str) -> float | None:
-    """Return the number at `path` below `element`; None where there is none, or a word such as "Indeterminate"."""
+    """Return the number at `path` below `element`; None where there is none, or a word."""
     return to_number(find_text(element, path))
+
+
+def find_measured(element: Element | None, path: str) -> float | None:
+    """Return what a device measured at `path` below `element`, NaN for a word such as "Indeterminate"."""
+    return to_measured(find_text(element, path))
+
+
+def to_measured(text: str | None) -> float | None:
+    """Return `text` as a number, NaN if it is a word instead, None if there is none."""
+    number = to_number(text)
+    return float("nan") if number is None and text is not None and text.strip() else number
 
 
 def find_attribute(element: Element, path: str, name: str) -> str | None:

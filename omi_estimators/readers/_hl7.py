@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 from omi_estimators.readers._fields import (
     find_attribute,
     parse_integers,
+    read_sex,
+    read_time,
+    read_unit,
     to_age,
-    to_millivolts,
+    to_measured,
     to_number,
-    to_sex,
     to_time,
 )
-from omi_estimators.readers._leads import find_lead, make_record
+from omi_estimators.readers._leads import check_rate, find_lead, make_record
+from omi_estimators.readers._pieces import Group, join_groups
 from omi_estimators.readers._record import ECGFileError, ECGRecord, Source
 
 _SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6, "usec": 1e-6}
@@ -44,12 +47,14 @@ def read_hl7(source: Source) -> ECGRecord:
     Parameters
     ----------
     source : Source
-        With the root, AnnotatedECG. `unit` serves leads that are integers without one (SLIST_INT).
+        With the root, AnnotatedECG. `unit` serves leads that are integers without one (SLIST_INT), or whose unit
+        cannot be read.
 
     Returns
     -------
     ECGRecord
-        The rhythm, not the representative beat.
+        The rhythm, not the representative beat; leads of several series or sets are joined where they are sampled
+        alike, each at its own time.
 
     Raises
     ------
@@ -57,58 +62,101 @@ def read_hl7(source: Source) -> ECGRecord:
         If there is no rhythm series, or it does not say rate, origin or scale.
     """
     root = source.root
-    series, leads, increment = _find_rhythm(root)
-    time = to_time(find_attribute(root if series.find(_START) is None else series, _START, "value"))
+    notes: list[str] = []
+    sets = _find_rhythm(root)
+    groups, others = [], dict[str, None]()
+    for _, start, named, rate in sets:
+        read: dict[str, NDArray[np.float64]] = {}
+        for name, value in named:
+            lead = find_lead(name)
+            if lead is None:
+                others[name] = None
+            elif lead[0] in read:
+                raise ECGFileError(f"it has lead {lead[0]} twice; it is unclear which one is meant")
+            else:
+                read[lead[0]] = lead[1] * _read_lead(name, value, source.unit, notes)
+        if len({len(values) for values in read.values()}) > 1:
+            counts = ", ".join(f"{lead} {len(values)}" for lead, values in read.items())
+            raise ECGFileError(f"its leads have different numbers of samples ({counts})")
+        groups += [Group(rate, start, read)] if read else []
+    if not groups:
+        raise ECGFileError(f"it has none of the twelve leads; its signals are {', '.join(others) or 'none'}"[:300])
+    leads, sampling_rate = join_groups(groups, notes)
+    moments = [find_attribute(sets[0][0], _START, "value"), find_attribute(sets[0][0], "effectiveTime/center", "value")]
+    time = read_time([*moments, find_attribute(root, _START, "value")], notes)
     age, age_notes = _find_age(root, time)
     subject = next((each for tag in ("trialSubject", "subject") for each in root.iter(tag)), None)
     identity = subject.find("id") if subject is not None else None
     texts = (value.text for code, value in _find_annotations(root) if code.startswith("MDC_ECG_INTERPRETATION"))
     return make_record(
-        [_read_lead(*lead, source.unit) for lead in leads],
-        # A period written with ten digits is not quite that of a whole rate.
-        round(1 / increment, 4),
+        [*leads.items(), *((name, np.zeros(0)) for name in others)],
+        sampling_rate,
         "HL7 aECG XML",
         age=age,
-        sex=to_sex(find_attribute(root, ".//administrativeGenderCode", "code")),
-        patient_id=(identity.get("extension") or identity.get("root")) if identity is not None else None,
+        sex=read_sex(find_attribute(root, ".//administrativeGenderCode", "code"), notes),
+        # Alone the root is a unique name; with an extension it is that of who gave it, the same for all.
+        patient_id=identity.get("extension", identity.get("root")) or None if identity is not None else None,
         recording_time=time,
         measured=_find_measured(root),
         statements=tuple(text.strip() for text in texts if text and text.strip()),
-        late_notes=age_notes,
+        late_notes=(*notes, *age_notes),
     )
 
 
-def _find_rhythm(root: Element) -> tuple[Element, list[tuple[str, Element]], float]:
-    """Return the series, the leads (name, value) and the sampling period of the longest set of a rhythm."""
+def _find_rhythm(root: Element) -> list[tuple[Element, float | None, list[tuple[str, Element]], float]]:
+    """Return series, start in seconds, leads (name, value) and rate of each set of a rhythm, the fullest first."""
     found = []
+    wrong: list[ECGFileError] = []
     for series in root.iter("series"):
         if "BEAT" in _code(series):
             continue
         for each in series.findall("component/sequenceSet"):
-            leads, increment = _sort_sequences(each)
-            if leads and increment is not None:
-                found.append((len(leads), series, leads, increment))
+            leads, time = _sort_sequences(each)
+            if leads and time is not None:
+                try:
+                    # A period written with ten digits is not quite that of a whole rate.
+                    rate = round(1 / _to_seconds(_find_step(time)), 4)
+                    check_rate(rate)
+                except ECGFileError as error:
+                    wrong.append(error)
+                else:
+                    found.append((series, _find_start(series, time), leads, rate))
     if not found:
-        raise ECGFileError("it has no rhythm with leads and a sampling period")
-    _, series, leads, increment = max(found, key=lambda each: each[0])
-    return series, leads, increment
+        raise wrong[0] if wrong else ECGFileError("it has no rhythm with leads and a sampling period")
+    return sorted(found, key=lambda each: -len(each[2]))
 
 
-def _sort_sequences(sequences: Element) -> tuple[list[tuple[str, Element]], float | None]:
-    """Return the leads of a set, and its sampling period in seconds."""
-    leads, increments = [], set()
+def _find_start(series: Element, time: Element) -> float | None:
+    """Return when a set begins, in seconds from any moment: its time stamp, or its seconds from that of the series."""
+    head = time.find("head")
+    said = head.get("value") if head is not None else None
+    after = 0.0
+    if head is not None and (head.get("unit") or "").strip().lower() in _SECONDS:
+        after, said = (to_number(said) or 0.0) * _SECONDS[(head.get("unit") or "").strip().lower()], None
+    begin = to_time(said) or to_time(find_attribute(series, _START, "value"))
+    return None if begin is None else (begin.replace(tzinfo=None) - datetime(1900, 1, 1)).total_seconds() + after
+
+
+def _sort_sequences(sequences: Element) -> tuple[list[tuple[str, Element]], Element | None]:
+    """Return the leads of a set, and the value that states its sampling period."""
+    leads, times = [], []
     for sequence in sequences.findall("component/sequence"):
         value = sequence.find("value")
         if value is None:
             continue
-        step = value.find("increment")
-        if step is not None and _code(sequence).startswith("TIME"):
-            increments.add(_to_seconds(step))
+        if value.find("increment") is not None and _code(sequence).startswith("TIME"):
+            times.append(value)
         elif value.find("digits") is not None:
             leads.append((find_attribute(sequence, "code", "code") or "", value))
-    if len(increments) > 1:
+    if leads and len({tuple(sorted(_find_step(each).items())) for each in times}) > 1:
         raise ECGFileError("it gives a set of leads two sampling periods")
-    return leads, increments.pop() if increments else None
+    return leads, times[0] if times else None
+
+
+def _find_step(value: Element) -> Element:
+    """Return the element of a sampling period."""
+    found = value.find("increment")
+    return Element("increment") if found is None else found
 
 
 def _to_seconds(step: Element) -> float:
@@ -119,15 +167,14 @@ def _to_seconds(step: Element) -> float:
     return float(value * _SECONDS[unit])
 
 
-def _read_lead(name: str, value: Element, unit: str | None) -> tuple[str, NDArray[np.float64]]:
-    """Return the name and the millivolts of one lead."""
-    if find_lead(name) is None:
-        return name, np.zeros(0)
+def _read_lead(name: str, value: Element, unit: str | None, notes: list[str]) -> NDArray[np.float64]:
+    """Return the millivolts of one lead."""
     counts = parse_integers(value.findtext("digits"), name)
-    return name, counts * _find_scale(value, "scale", name, unit) + _find_scale(value, "origin", name, unit)
+    scale, origin = (_find_scale(value, tag, name, unit, notes) for tag in ("scale", "origin"))
+    return counts * scale + origin
 
 
-def _find_scale(value: Element, tag: str, name: str, unit: str | None) -> float:
+def _find_scale(value: Element, tag: str, name: str, unit: str | None, notes: list[str]) -> float:
     """Return a scale or an origin in mV."""
     element = value.find(tag)
     number = to_number(element.get("value")) if element is not None else None
@@ -135,19 +182,17 @@ def _find_scale(value: Element, tag: str, name: str, unit: str | None) -> float:
         if tag == "origin" and element is None:
             return 0.0
         raise ECGFileError(f"{name} does not say its {tag}")
-    stated = element.get("unit") or unit
-    if stated is None:
-        raise ECGFileError(f"{name} does not say the unit of its {tag}; give unit='uV' or 'mV' if you know it")
-    return float(number * to_millivolts(stated))
+    if tag == "origin" and number == 0 and not element.get("unit"):
+        return 0.0
+    return number * read_unit(element.get("unit"), unit, name, notes)
 
 
 def _find_age(root: Element, time: datetime | None) -> tuple[float | None, tuple[str, ...]]:
     """Return the age that was reported, else that by the time of birth."""
-    for observation in root.iter("relatedObservation"):
-        value = observation.find("value")
-        if _code(observation) == _REPORTED_AGE and value is not None:
-            return to_age(value.get("value"), value.get("unit") or "years")
-    return to_age(None, birth=find_attribute(root, ".//birthTime", "value"), when=time)
+    found = (each.find("value") for each in root.iter("relatedObservation") if _code(each) == _REPORTED_AGE)
+    value = next((each for each in found if each is not None), Element("value"))
+    birth = next(root.iter("birthTime"), Element("birthTime"))
+    return to_age(value.get("value"), value.get("unit") or "years", birth=birth.get("value") or birth.text, when=time)
 
 
 def _find_annotations(root: Element) -> Iterator[tuple[str, Element]]:
@@ -162,7 +207,7 @@ def _find_annotations(root: Element) -> Iterator[tuple[str, Element]]:
 def _find_measured(root: Element) -> Iterator[tuple[str | None, float | None]]:
     """Yield name and value of the global measurements in beats/min, ms and degrees."""
     for code, value in _find_annotations(root):
-        number, unit = to_number(value.get("value")), (value.get("unit") or "").lower()
+        number, unit = to_measured(value.get("value")), (value.get("unit") or "").lower()
         if number is not None:
             yield _MEASUREMENTS.get(code), number * (1e3 * _SECONDS[unit] if unit in _SECONDS else 1.0)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from omi_estimators.leads import LEADS, LIMB_LEADS, derive_limb_leads
 from omi_estimators.readers._fields import keep_measured
+from omi_estimators.readers._limb_leads import find_limb_lead_fault
+from omi_estimators.readers._pieces import cut_calibration
 from omi_estimators.readers._record import ECGFileError, ECGRecord
 
 _NAMES = {lead.upper(): lead for lead in LEADS}
@@ -19,38 +22,98 @@ _NAMES = {lead.upper(): lead for lead in LEADS}
 _NAMES |= {name: lead for number, lead in zip("123", LEADS, strict=False) for name in (f"L{number}", f"D{number}")}
 _NAMES |= {f"D{lead}": lead for lead in ("I", "II", "III")} | {f"C{number}": f"V{number}" for number in range(1, 7)}
 _NAMES |= {"1": "I", "2": "II", "3": "III", "VR": "aVR", "VL": "aVL", "VF": "aVF"}
-_PREFIX = re.compile(r"^(MDC_?ECG_?LEAD_?|LEAD[ _]*|ECG[ _:]*|EKG[ _:]*|ABL\.?[ _]*)+", re.IGNORECASE)
-_SUFFIX = re.compile(r"[ _\-]*(\(?(M|MICRO|U|\N{MICRO SIGN})V(OLTS?)?\)?|-?REF|LEAD)$", re.IGNORECASE)
+# What stands before or after the name of a lead, and says nothing.
+_PREFIXES = ("MDC", "ECG", "EKG", "LEAD", "ABL", "ABLEITUNG", "DERIVATION", "DERIVACION")
+_SUFFIXES = ("LEAD", "REF", "MV", "UV", "\u03bcV".upper(), "MICROV", "MICROVOLTS", "MILLIVOLTS")
+# A dash between words parts them; at the beginning of one it inverts the lead.
+_MINUS = re.compile(r"(?:^|[\s_.:])-(?=\w)")
+_BETWEEN = re.compile(r"[\s_.:,/()\[\]-]+")
+_NUMBERED = re.compile(r"(.{0,32}?)0{0,2}([0-9]{1,2})")
+# How far the leads go that are numbered after such a letter; after any other prefix it is to III.
+_MOST_NUMBERED = {"V": 6, "C": 6}
+_LONGEST_NAME = 64
 
 # Values are trusted to be millivolts between these, looking at the range that 99 % of samples of a lead keep to.
 _SMALLEST_RANGE, _LARGEST_RANGE = 0.01, 30.0
-# Millivolts by which lead III may miss II - I: the filters of recorders are not quite the same in each lead.
-_MOST_MISS = 0.1
 _LEAST_RATE, _MOST_RATE = 50.0, 50_000.0
 _LEAST_SECONDS = 0.5
 
 
-@lru_cache(maxsize=1024)
 def find_lead(name: object) -> tuple[str, float] | None:
     """Return which lead a signal is, and its sign, or None if it is none of the twelve.
 
     Parameters
     ----------
     name : str
-        As a file has it: "AVR", "Lead II", "MDC_ECG_LEAD_V1", "ECG I", "-aVR".
+        As a file has it: "AVR", "Lead II", "Lead-II", "MDC_ECG_LEAD_V1", "ECG I", "V1 (uV)", "-aVR".
 
     Returns
     -------
     (str, float) or None
-        The name in `LEADS`, and -1 for an inverted lead such as "-aVR", else 1.
+        The name in `LEADS`, and -1 for an inverted lead such as "-aVR", else 1. MLII, whose electrodes lie on the
+        chest, is none of them.
     """
-    text = " ".join(str(name).strip().split())
-    sign = 1.0
-    if text.startswith("-"):
-        sign, text = -1.0, text[1:].strip()
-    text = _SUFFIX.sub("", _PREFIX.sub("", text)).strip().upper()
-    lead = _NAMES.get(text)
+    text = str(name).strip()
+    return _find_lead(text) if len(text) <= _LONGEST_NAME else None
+
+
+@lru_cache(maxsize=1024)
+def _find_lead(text: str) -> tuple[str, float] | None:
+    # Of one sign that looks like another this makes the same: a Roman number in one sign, both signs for micro.
+    text = unicodedata.normalize("NFKC", text).replace("\N{MINUS SIGN}", "-").strip(" \"'").upper()
+    sign = -1.0 if _MINUS.search(text) else 1.0
+    words = [word for word in _BETWEEN.split(text) if word]
+    while len(words) > 1 and words[0] in _PREFIXES:
+        del words[0]
+    while len(words) > 1 and words[-1] in _SUFFIXES:
+        del words[-1]
+    if len(words) != 1:
+        return None
+    glued = next((word for word in ("LEAD", "ECG", "EKG") if words[0].startswith(word)), "")
+    lead = _NAMES.get(words[0].removeprefix(glued))
     return None if lead is None else (lead, sign)
+
+
+def name_numbered(names: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Return the names of signals, those of the leads where they are but numbered, and a note that says so.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of a file's signals, such as "lead 1" to "lead 12", "ch0" to "ch11", or "0" to "11".
+
+    Returns
+    -------
+    names : list of str
+        The same, or `LEADS` in their usual order.
+    notes : tuple of str
+        What was assumed.
+
+    Raises
+    ------
+    ECGFileError
+        If more than the three limb leads are numbered, and they are not twelve, or not counted on from 0 or 1.
+    """
+    families: dict[str, dict[int, int]] = {}
+    for position, name in enumerate(names):
+        found = _NUMBERED.fullmatch(str(name).strip())
+        if found is not None:
+            families.setdefault(found[1].strip().upper(), {})[position] = int(found[2])
+    renamed, notes = list(names), []
+    for prefix, numbers in families.items():
+        if any(find_lead(name) for position, name in enumerate(names) if position not in numbers):
+            continue
+        family = [str(names[position])[:20] for position in numbers]
+        if list(numbers.values()) in (list(range(len(LEADS))), list(range(1, len(LEADS) + 1))):
+            for position, lead in zip(numbers, LEADS, strict=True):
+                renamed[position] = lead
+            notes.append(f"Taken for the twelve leads in their usual order, being numbered: {', '.join(family)}.")
+        elif any(map(find_lead, family)) and not {*numbers.values()} <= {*range(1, _MOST_NUMBERED.get(prefix, 3) + 1)}:
+            raise ECGFileError(
+                f"its signals are numbered, {', '.join(family[:15])}, and are not twelve counted on; say which leads "
+                "they are, by leads= of plain numbers"
+            )
+    return renamed, tuple(notes)
 
 
 def make_record(
@@ -76,8 +139,8 @@ def make_record(
     measured : iterable of (str or None, float or None)
         Names of `MEASUREMENTS` and values, of which the first of each name that is there counts.
     notes, late_notes : tuple of str
-        What to note before, and after, which signals were left out, being none of the twelve leads, and whether the
-        limb leads contradict each other.
+        What to note before, and after, which signals were left out, being none of the twelve leads, and what is odd
+        about the limb leads.
     **about
         Further fields of the record.
 
@@ -102,39 +165,32 @@ def make_record(
         )
     if np.isinf(signal).any():
         raise ECGFileError("it has infinite values")
+    signal, pulse = cut_calibration(signal, sampling_rate)
     empty = np.array([np.isnan(lead).all() for lead in signal])
     if empty.all():
         raise ECGFileError("it has no valid sample in any of the twelve leads")
     check_range(signal)
+    limb_leads = find_limb_lead_fault(signal, sampling_rate)
     derived: tuple[str, ...] = ()
     if empty[: len(LIMB_LEADS)].any():
         signal = derive_limb_leads(signal[np.newaxis])[0]
         derived = tuple(LEADS[i] for i in np.flatnonzero(empty & ~np.isnan(signal).all(axis=1)))
     if others:
         notes += (f"Left out, being none of the twelve leads: {', '.join(others)}.",)
-    miss = _einthoven_miss(signal)
-    if miss > _MOST_MISS:
-        notes += (
-            f"Lead III is not II - I, by {miss:.2f} mV: limb leads of different gain or time, or mislabelled. "
-            "No lead was changed.",
-        )
+    measurements, odd = keep_measured(measured)
+    if limb_leads:
+        notes += (limb_leads,)
     return ECGRecord(
         signal=signal,
         sampling_rate=sampling_rate,
         source_format=source_format,
-        measurements=keep_measured(measured),
+        measurements=measurements,
         derived_leads=derived,
         missing_leads=tuple(LEADS[i] for i in np.flatnonzero(np.isnan(signal).all(axis=1))),
-        notes=notes + late_notes,
+        limb_leads=limb_leads,
+        notes=pulse + notes + odd + late_notes,
         **about,
     )
-
-
-def _einthoven_miss(signal: NDArray[np.float64]) -> float:
-    """Return by how many mV Einthoven's law is missed, in all but the worst hundredth of the samples."""
-    difference = signal[2] - (signal[1] - signal[0])
-    there = difference[~np.isnan(difference)]
-    return float(np.percentile(np.abs(there - np.median(there)), 99)) if there.size else 0.0
 
 
 def arrange_leads(named: Iterable[tuple[object, NDArray[np.floating]]]) -> tuple[NDArray[np.float64], list[str]]:

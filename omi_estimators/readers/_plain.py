@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import io
+import itertools
 import math
 import re
 import struct
@@ -10,29 +12,47 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omi_estimators.leads import LEADS
-from omi_estimators.readers._fields import to_millivolts
-from omi_estimators.readers._leads import find_lead, make_record
-from omi_estimators.readers._record import ECGFileError, ECGRecord, Source
+from omi_estimators.readers._fields import choose_unit, decode_text, to_millivolts
+from omi_estimators.readers._leads import check_rate, find_lead, make_record, name_numbered
+from omi_estimators.readers._record import MOST_BYTES, ECGFileError, ECGRecord, Source, check_size
 
-_LARGEST = 2**30  # bytes, unpacked
 # How the array of an ECG is called where there are several, the PhysioNet challenges' name first.
 _USUAL_NAMES = ("val", "signal", "ecg", "data", "x")
-_TIME = re.compile(r"^(t|time|times|timestamp|zeit|temps|tiempo)\b.*|^(t|time)[ _(\[].*", re.IGNORECASE)
-_COUNTER = re.compile(r"^(|#|n|nr|no|samples?|index|idx|unnamed.*|sample[ _]*(number|index|nr|no))$", re.IGNORECASE)
-_MOST_COLUMNS = 1000
+_TIME = re.compile(
+    r"(t|time|times|timestamp|elapsed time|zeit|temps|tiempo)\b.{0,60}|(t|time)[ _(\[].{0,60}", re.IGNORECASE
+)
+_COUNTER = re.compile(r"(|#|n|nr|no|samples?|index|idx|unnamed.{0,60}|sample[ _]?(number|index|nr|no))", re.IGNORECASE)
+# A unit behind the name of a column, in brackets or not.
+_UNIT = re.compile(r"(.{1,60}?)\s{0,4}[\[(]\s{0,4}([^\[\]()]{1,16}?)\s{0,4}[\])]")
+_GLUED_UNIT = re.compile(r"(.{1,60}?)[ _/,]{1,4}([mun\xb5\u03bc]V)", re.IGNORECASE)
+_MOST_NAMES = 1000
+_MOST_COLUMNS = 100_000
+_LONGEST_NUMBER = 400
+_SAMPLE_LINES, _SAMPLE_TIMES = 8, 10_000
+_MOST_TABLE_BYTES = MOST_BYTES // 8
+# NumPy reads no longer header of an array, and ZIP no longer list of members, without being asked.
+_NPY_HEADER = 16_384
+_MOST_MEMBERS = 1000
 _MAT_HEADER = 128
+_MAT_HEAD = 4096
+_MOST_AXES = 32
 _MATRIX, _COMPRESSED = 14, 15
 # Numbers of the kinds of elements of a MAT file that hold values.
 _MAT_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+_MAT_4_TYPES = ("<f8", "<f4", "<i4", "<i2", "<u2", "u1")
 _NUMERIC_CLASSES = range(6, 16)  # double, single, and integers of all widths
 _COMPLEX = 0x0800
-_NO_ELEMENT = (0, b"")
+_NO_ELEMENT = (0, memoryview(b""))
+# Name, unit as the file has it, and values; no values where it is none of the twelve leads.
+_Column = tuple[str, str | None, NDArray[Any]]
 
 
 def read_plain(source: Source, name: str) -> ECGRecord:
@@ -41,9 +61,9 @@ def read_plain(source: Source, name: str) -> ECGRecord:
     Parameters
     ----------
     source : Source
-        The file; `sampling_rate` and `unit` are needed, `leads` may be.
+        The file; `sampling_rate` is needed, `unit` too but for tables whose columns state theirs; `leads` may be.
     name : {"npy", "npz", "mat", "csv"}
-        Its format; of MAT files up to version 7.
+        Its format; of MAT files versions 4 to 7.
 
     Returns
     -------
@@ -56,61 +76,90 @@ def read_plain(source: Source, name: str) -> ECGRecord:
         If rate or unit is missing, the file holds no array of two dimensions, or it is unclear which axis is the
         leads'.
     """
-    if source.sampling_rate is None or source.unit is None:
-        raise ECGFileError(
-            f"it is a file of plain numbers ({name.upper()}), which says neither rate nor unit; give sampling_rate= in "
-            "Hz and unit='mV' or 'uV'"
-        )
-    scale = to_millivolts(source.unit)
-    names: Sequence[str] | None = source.leads
-    notes: tuple[str, ...] = ()
+    notes: dict[str, None] = {}
+    if source.sampling_rate is None or (source.unit is None and name != "csv"):
+        raise _ask_for_rate_and_unit(name)
+    rate = float(source.sampling_rate)
     if name == "csv":
-        values, header, notes = _read_csv(source.data, source.sampling_rate)
-        names = names if names is not None else header
+        columns = _read_csv(source, rate, notes)
     else:
         values = {"npy": _read_npy, "npz": _read_npz, "mat": _read_mat}[name](source.data)
-    rows, names = _orient(_as_two_dimensional(values), names)
-    with np.errstate(over="ignore"):
-        named = zip(names, rows.astype(np.float64) * scale, strict=True)
-    return make_record(named, float(source.sampling_rate), name.upper(), notes=notes)
+        columns = _orient(_as_two_dimensional(values), source.leads)
+    names, numbered = name_numbered([column[0] for column in columns])
+    notes |= dict.fromkeys(numbered)
+    check_rate(rate)
+    n_samples = max(len(values) for _, _, values in columns)
+    first, last = source.choose_part(n_samples, rate)
+    named: list[tuple[str, NDArray[np.float64]]] = []
+    for lead, (_, stated, values) in zip(names, columns, strict=True):
+        if find_lead(lead) is None:
+            named.append((lead, np.zeros(0)))
+            continue
+        if stated is None and source.unit is None:
+            raise _ask_for_rate_and_unit(name)
+        factor = choose_unit(stated, source.unit, lead, notes)
+        with np.errstate(over="ignore"):
+            named.append((lead, values[first:last].astype(np.float64) * factor))
+    return make_record(named, rate, name.upper(), notes=tuple(notes), total_duration=n_samples / rate)
 
 
-def _read_npy(data: bytes) -> NDArray[Any]:
-    """Return the array of an .npy file, which must be as long as its header says."""
-    stream = io.BytesIO(data)
+def _ask_for_rate_and_unit(name: str) -> ECGFileError:
+    return ECGFileError(
+        f"it is a file of plain numbers ({name.upper()}), which says neither rate nor unit; give sampling_rate= in "
+        "Hz and unit='mV' or 'uV'"
+    )
+
+
+def _read_npy_header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Return shape, order, type and place of the values of an .npy file, by its first bytes."""
+    stream = io.BytesIO(head)
     version = np.lib.format.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
         raise ECGFileError(f"it is an .npy file of version {version}, which holds no plain numbers")
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     try:
-        shape, _, dtype = header(stream)
-    except (SyntaxError, tokenize.TokenError) as error:  # NumPy reads it as Python's literals
+        shape, fortran, dtype = header(stream)
+    except (SyntaxError, RecursionError, tokenize.TokenError) as error:  # NumPy reads it as Python's literals
         raise ECGFileError(f"its header is not that of an .npy file ({error}); it is damaged") from error
     if dtype.hasobject or dtype.kind not in "iuf":
         raise ECGFileError(f"it holds values of type {dtype}, not numbers")
-    needed = math.prod(shape) * dtype.itemsize
-    if needed > len(data) - stream.tell():
+    if min(shape, default=0) < 0:
+        raise ECGFileError(f"its header says a shape of {shape}; it is damaged")
+    return shape, fortran, dtype, stream.tell()
+
+
+def _read_npy(data: bytes) -> NDArray[Any]:
+    """Return the array of an .npy file, which must be as long as its header says."""
+    shape, fortran, dtype, start = _read_npy_header(data[:_NPY_HEADER])
+    count = math.prod(shape)
+    if count * dtype.itemsize > len(data) - start:
         raise ECGFileError(
-            f"its header says {needed} bytes of values, but {len(data) - stream.tell()} follow; it is cut"
+            f"its header says {count * dtype.itemsize} bytes of values, but {len(data) - start} follow; it is cut"
         )
-    stream.seek(0)
-    array: NDArray[Any] = np.load(stream, allow_pickle=False)
-    return array
+    array = np.frombuffer(data, dtype, count, start) if count else np.zeros(0, dtype)
+    return array.reshape(shape, order="F" if fortran else "C")
 
 
 def _read_npz(data: bytes) -> NDArray[Any]:
     """Return the array of an .npz file that is the ECG."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        members = {info.filename[:-4]: info for info in archive.infolist() if info.filename.endswith(".npy")}
-        if not members:
-            raise ECGFileError("it is a zip archive without arrays; unpack it, and give an ECG in it")
-        info = members[_choose(list(members))]
-        if info.file_size > _LARGEST:
-            raise ECGFileError(f"its array has {info.file_size / 2**30:.1f} GiB unpacked; no ECG has 1 GiB")
-        with archive.open(info) as member:
-            # One byte more than it says: the size in the archive's list is only a claim.
-            unpacked = member.read(info.file_size + 1)
-    return _read_npy(unpacked)
+    if data.count(b"PK\x01\x02") > _MOST_MEMBERS:
+        raise ECGFileError(f"it is a zip archive of more than {_MOST_MEMBERS} files; save the ECG alone")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = {info.filename[:-4]: info for info in archive.infolist() if info.filename.endswith(".npy")}
+            if not members:
+                raise ECGFileError("it is a zip archive without arrays; unpack it, and give an ECG in it")
+            info = members[_choose(list(members))]
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ECGFileError("its array is packed in a way that NumPy does not write; save it by np.savez")
+            with archive.open(info) as member:
+                shape, _, dtype, start = _read_npy_header(member.read(_NPY_HEADER))
+            # The size in the archive's list is only a claim; that of the array counts, and no more is unpacked.
+            check_size(math.prod(shape) * max(dtype.itemsize, 8), "its array")
+            with archive.open(info) as member:
+                return _read_npy(member.read(start + math.prod(shape) * dtype.itemsize))
+    except zipfile.BadZipFile as error:
+        raise ECGFileError(f"it is damaged ({error}); copy or save it again") from error
 
 
 def _read_mat(data: bytes) -> NDArray[Any]:
@@ -145,68 +194,119 @@ def _as_two_dimensional(values: NDArray[Any]) -> NDArray[Any]:
     return values
 
 
-def _orient(values: NDArray[Any], names: Sequence[str] | None) -> tuple[NDArray[Any], Sequence[str]]:
-    """Return the array with leads as rows, and their names."""
-    n_leads = len(LEADS) if names is None else len(names)
+def _orient(values: NDArray[Any], leads: Sequence[str] | None) -> list[_Column]:
+    """Return the leads of an array, which are its rows or its columns."""
+    n_leads = len(LEADS) if leads is None else len(leads)
     fits = [axis for axis in (0, 1) if values.shape[axis] == n_leads]
     if len(fits) == 2:
         raise ECGFileError(f"it holds an array of shape {values.shape}; which axis is the leads' cannot be told")
     if not fits:
-        what = "the twelve leads in their usual order" if names is None else f"the {n_leads} leads {', '.join(names)}"
+        what = "the twelve leads in their usual order" if leads is None else f"the {n_leads} leads {', '.join(leads)}"
         raise ECGFileError(
             f"it holds an array of shape {values.shape}, and neither axis is {what}; give leads= with a name for each"
         )
-    wrong = [str(name) for name in names or () if find_lead(name) is None]
-    if names is not None and len(wrong) == len(names):
-        raise ECGFileError(f"none of its columns is one of the twelve leads: {', '.join(wrong[:15])}; give leads=")
-    return (values if fits == [0] else values.T), (names if names is not None else LEADS)
+    names = leads if leads is not None else LEADS
+    return [(name, None, row) for name, row in zip(names, values if fits == [0] else values.T, strict=True)]
 
 
-def _read_csv(data: bytes, sampling_rate: float) -> tuple[NDArray[np.float64], list[str] | None, tuple[str, ...]]:
-    """Return the numbers of a table as they stand, but for columns of times and counters; its header; notes.
+def _read_csv(source: Source, sampling_rate: float, notes: dict[str, None]) -> list[_Column]:
+    """Return the columns of a table, but for those of times and counters.
 
     Parameters
     ----------
-    data : bytes
-        Text in UTF-8 or Latin-1; lines that begin with # are comments.
+    source : Source
+        Text in UTF-8, UTF-16 or Latin-1; lines that begin with # are comments. Its `leads` count for a table with
+        names as well.
     sampling_rate : float
         Hz, against which a column of times is checked.
+    notes : dict
+        Gets what was left out.
 
     Returns
     -------
-    values : ndarray of shape (n_rows, n_columns)
-        Numbers, NaN for empty cells.
-    names : list of str or None
-        The names of the columns; None without a header.
-    notes : tuple of str
-        What was left out.
+    list of (str, str or None, ndarray of shape (n_samples,))
+        Name, unit as the header has it, and values, NaN for empty cells; none of columns that are no lead.
 
     Raises
     ------
     ECGFileError
         If it is no table of numbers, its rows differ in length, or its times are those of another rate.
     """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        # Every sequence of bytes is Latin-1, and numbers are the same in both.
-        text = data.decode("latin-1")
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    if len(lines) < 2:
+    if len(source.data) > _MOST_TABLE_BYTES:
+        raise ECGFileError(
+            f"it is a table of {len(source.data) >> 20} MiB, and at most {_MOST_TABLE_BYTES >> 20} are read; save a "
+            "part of it, or save it as .npy"
+        )
+    text = decode_text(source.data)
+    found = (line for line in re.finditer(r"[^\r\n]+", text) if line[0].strip() and line[0].lstrip()[0] != "#")
+    lines = list(itertools.islice(found, _SAMPLE_LINES))
+    separator, comma = _find_separator([line[0] for line in lines])
+    if max((line[0].count(separator or " ") for line in lines), default=0) >= _MOST_COLUMNS:
+        raise ECGFileError("it has rows of more cells than any ECG; it is no table of one")
+    rows = [_split(line[0], separator) for line in lines]
+    header, units, n_header = _read_csv_header(rows, comma) if len(rows) > 1 else (None, [], 0)
+    if len(rows) < max(2, n_header + 1):
         raise ECGFileError("it is a text without rows of numbers")
-    separator, comma = _find_separator(lines)
-    names = None
-    first = _split(lines[0], separator)
-    if not _are_numbers(first, comma):
-        names, lines = [cell.strip().strip("\"'") for cell in first], lines[1:]
-    if len(first) > _MOST_COLUMNS and names is not None:
-        raise ECGFileError(f"it has {len(first)} columns; an ECG has one for each lead")
-    values = _parse_numbers(lines, separator, comma)
-    if names is None:
-        return values, None, ()
-    if len(names) != values.shape[1]:
-        raise ECGFileError(f"its first row has {len(names)} names, but there are {values.shape[1]} columns")
-    return _drop_times(values, names, sampling_rate)
+    n_columns = len(rows[n_header])
+    if len(header or ()) > _MOST_NAMES:
+        raise ECGFileError(f"it has {n_columns} columns; an ECG has one for each lead")
+    expected = len(header) if header is not None else len(LEADS if source.leads is None else source.leads)
+    # A separator at the end of each line makes an empty last cell.
+    n_cells = n_columns - (n_columns == expected + 1 and not any(row[-1].strip() for row in rows[n_header:]))
+    table = _Table(text[lines[n_header].start() :], separator, comma, n_columns)
+    if header is None:
+        return _orient(_as_two_dimensional(table.parse(list(range(n_cells)))), source.leads)
+    if len(header) != n_cells:
+        raise ECGFileError(f"its first row has {len(header)} names, but there are {n_columns} columns")
+    kept = _drop_times(table, header, sampling_rate, notes)
+    names = [header[position] for position in kept] if source.leads is None else list(source.leads)
+    if len(names) != len(kept):
+        raise ECGFileError(f"it has {len(kept)} columns of signals, but leads= has {len(names)} names")
+    renamed = name_numbered(names)[0]
+    wanted = [position for position, name in zip(kept, renamed, strict=True) if find_lead(name) is not None]
+    if not wanted:
+        raise ECGFileError(f"none of its columns is one of the twelve leads: {', '.join(names[:15])}; give leads=")
+    values = dict(zip(wanted, table.parse(wanted).T, strict=True))
+    nothing = np.zeros(0)
+    return [(name, units[at], values.get(at, nothing)) for name, at in zip(names, kept, strict=True)]
+
+
+def _read_csv_header(rows: list[list[str]], comma: bool) -> tuple[list[str] | None, list[str | None], int]:
+    """Return names and units in the first row, None where it has numbers of samples, and how many rows they take."""
+    first = _to_numbers(rows[0], comma)
+    if first is not None:
+        # Names that are but numbers: 0 to 11, or 1 to 12, perhaps behind an empty one above a column of counters.
+        counted = first[1:] if np.isnan(first[0]) else first
+        n, following = len(counted), _to_numbers(rows[1], comma)
+        is_whole = following is not None and all(value == round(value) for value in following if np.isfinite(value))
+        if counted not in ([*range(n)], [*range(1, n + 1)]) or (n < 4 and is_whole):
+            return None, [], 0
+    cells = [
+        cell.strip(" \t\"'") if first is None else f"{number:g}".replace("nan", "")
+        for cell, number in zip(rows[0], first or [0.0] * len(rows[0]), strict=True)
+    ]
+    if len(cells) > 1 and not cells[-1]:
+        del cells[-1]
+    names, units = zip(*map(_split_unit, cells), strict=True)
+    second = [cell.strip(" \t\"'") for cell in rows[1][: len(cells)]]
+    of_voltage = [cell for cell in second if _is_voltage(cell)]
+    # Some tables have the units in a row of their own.
+    if of_voltage and len(of_voltage) >= len([cell for cell in second if cell]) - 2:
+        return list(names), [*second, *[None] * (len(cells) - len(second))], 2
+    return list(names), list(units), 1
+
+
+def _split_unit(name: str) -> tuple[str, str | None]:
+    """Return the name of a column without its unit, as in "I [mV]", "aVR (uV)" and "V1_uV", and the unit."""
+    found = _UNIT.fullmatch(name) or _GLUED_UNIT.fullmatch(name)
+    return (found[1], found[2]) if found is not None and ("[" in name or _is_voltage(found[2])) else (name, None)
+
+
+def _is_voltage(unit: str) -> bool:
+    try:
+        return to_millivolts(unit) > 0
+    except ECGFileError:
+        return False
 
 
 def _find_separator(lines: list[str]) -> tuple[str | None, bool]:
@@ -217,62 +317,83 @@ def _find_separator(lines: list[str]) -> tuple[str | None, bool]:
             return separator, any("," in line for line in sample)
     if all("," in line for line in sample):
         # "0,1 0,2" is two numbers with decimal commas; "0.1, 0.2" is two with points.
-        blanks = all(re.search(r"\d,\d+\s+-?\d+,\d", line) for line in sample)
+        blanks = all(re.search(r"\d,\d{1,20}\s{1,20}-?\d{1,20},\d", line) for line in sample)
         return (None, True) if blanks else (",", False)
     return None, False
 
 
 def _split(line: str, separator: str | None) -> list[str]:
-    cells = line.split(separator)
-    # A separator at the end of each line makes an empty last cell.
-    return cells[:-1] if separator and len(cells) > 1 and not cells[-1].strip() else cells
+    if separator is not None and '"' in line and len(line) < _MOST_NAMES * 100:
+        with suppress(csv.Error, StopIteration):
+            return next(csv.reader([line], delimiter=separator, skipinitialspace=True))
+    return line.split(separator)
 
 
-def _are_numbers(cells: list[str], comma: bool) -> bool:
-    """Return whether the cells of a row are numbers, as in a table without header."""
-    text = [(cell.replace(",", ".") if comma else cell).strip() for cell in cells]
+def _to_numbers(cells: list[str], comma: bool) -> list[float] | None:
+    """Return the cells of a row as numbers, NaN for empty ones; None if one is another text, or all are empty."""
+    text = [(cell.replace(",", ".") if comma else cell).strip()[:_LONGEST_NUMBER] for cell in cells]
     try:
-        return len([float(cell) for cell in text if cell]) > 0
+        numbers = [float(cell or "nan") for cell in text]
     except ValueError:
-        return False
+        return None
+    return numbers if any(text) else None
 
 
-def _parse_numbers(lines: list[str], separator: str | None, comma: bool) -> NDArray[np.float64]:
-    """Return rows of numbers, or raise an ECGFileError that names the first row that is none."""
-    import pandas as pd
+@dataclass(frozen=True)
+class _Table:
+    """Rows of cells as text."""
 
-    text = "\n".join(line.rstrip().removesuffix(separator or "\n") for line in lines)
-    try:
-        table = pd.read_csv(
-            io.StringIO(text),
-            header=None,
-            sep=separator or r"\s+",
-            decimal="," if comma else ".",
-            skipinitialspace=True,
-            na_values=["-", "--", "NaN", "nan", "null", "None"],
-            dtype=np.float64,
-            engine="c",
-        )
-    except ValueError as error:  # pandas' ParserError is one
-        raise ECGFileError(f"it is no table of numbers ({' '.join(str(error).split())[:120]})") from error
-    return table.to_numpy()
+    text: str
+    separator: str | None
+    comma: bool
+    n_columns: int
+
+    def parse(self, positions: list[int], n_rows: int | None = None) -> NDArray[np.float64]:
+        """Return columns as numbers, of shape (n_rows, len(positions)); an ECGFileError says which row is none."""
+        import pandas as pd
+
+        try:
+            table = pd.read_csv(
+                io.BytesIO(self.text.encode()),
+                header=None,
+                usecols=positions,
+                nrows=n_rows,
+                sep=self.separator or r"\s+",
+                decimal="," if self.comma else ".",
+                comment="#",
+                skipinitialspace=True,
+                na_values=["-", "--", "NaN", "nan", "null", "None"],
+                dtype=np.float64,
+                engine="c",
+            )
+        except ValueError as error:  # pandas' ParserError is one
+            raise ECGFileError(f"it is no table of numbers ({' '.join(str(error).split())[:120]})") from error
+        expected = len(table) * (self.n_columns - 1)
+        is_plain = n_rows is None and self.separator is not None and '"' not in self.text and "#" not in self.text
+        if is_plain and self.text.count(self.separator or "") != expected:
+            raise ECGFileError(f"some of its rows have not {self.n_columns} cells; it is cut or damaged")
+        return table[positions].to_numpy()
 
 
-def _drop_times(
-    values: NDArray[np.float64], names: list[str], sampling_rate: float
-) -> tuple[NDArray[np.float64], list[str], tuple[str, ...]]:
-    """Return a table without columns of times and counters, and what was left out; times must be those of the rate."""
-    kept, notes = [], []
+def _drop_times(table: _Table, names: list[str], sampling_rate: float, notes: dict[str, None]) -> list[int]:
+    """Return which columns are no times and no counters, and note the others; times must be those of the rate."""
+    kept = []
     for position, name in enumerate(names):
         is_lead = find_lead(name) is not None
-        if not is_lead and _TIME.match(name):
-            _check_times(values[:, position], name, sampling_rate)
-            notes.append(f"Left out a column of times, {name[:40]}.")
-        elif not is_lead and _COUNTER.match(name):
-            notes.append(f"Left out a column of numbers of samples, {name[:40] or 'without a name'}.")
+        if not is_lead and _TIME.fullmatch(name):
+            try:
+                times = table.parse([position], _SAMPLE_TIMES)[:, 0]
+            except ECGFileError:
+                # Such as 10:00:00.002, of which nothing is needed.
+                notes[f"Left out a column of times that are no numbers, {name[:40]}."] = None
+                continue
+            notes[f"Left out a column of times, {name[:40]}."] = None
+            _check_times(times, name, sampling_rate)
+        elif not is_lead and _COUNTER.fullmatch(name):
+            notes[f"Left out a column of numbers of samples, {name[:40] or 'without a name'}."] = None
         else:
             kept.append(position)
-    return values[:, kept], [names[position] for position in kept], tuple(notes)
+    return kept
 
 
 def _check_times(times: NDArray[np.float64], name: str, sampling_rate: float) -> None:
@@ -289,8 +410,8 @@ def _check_times(times: NDArray[np.float64], name: str, sampling_rate: float) ->
         )
 
 
-def read_mat_arrays(data: bytes) -> dict[str, NDArray[np.float64]]:
-    """Return the arrays of real numbers in a MAT file.
+def read_mat_arrays(data: bytes) -> dict[str, NDArray[Any]]:
+    """Return the arrays of real numbers in a MAT file, as they are stored.
 
     Written here because SciPy's reader ends the whole process on some damaged files (`tests/fuzz.py --target "read_ecg,
     MAT"` found it), which no caller can catch.
@@ -308,29 +429,77 @@ def read_mat_arrays(data: bytes) -> dict[str, NDArray[np.float64]]:
     Raises
     ------
     ECGFileError
-        If a variable is cut short, contradicts itself, or has more than 1 GiB unpacked.
+        If a variable is cut short, contradicts itself, or all have more than 1 GiB unpacked.
 
     References
     ----------
     MathWorks, "MAT-File Format", R2023a: https://www.mathworks.com/help/pdf_doc/matlab/matfile_format.pdf
     """
+    if is_mat_4(data[:_MAT_HEADER]):
+        return _read_mat_4(data)
     order = ">" if data[126:128] == b"MI" else "<"
-    arrays: dict[str, NDArray[np.float64]] = {}
-    left = _LARGEST
-    for kind, content in _iterate_mat(data, _MAT_HEADER, order):
+    arrays: dict[str, NDArray[Any]] = {}
+    n_bytes = 0
+    for kind, content in _iterate_mat(memoryview(data), _MAT_HEADER, order):
         if kind == _COMPRESSED:
-            unpacker = zlib.decompressobj()
-            unpacked = unpacker.decompress(content, left)
-            if unpacker.unconsumed_tail:
-                raise ECGFileError("its variables have more than 1 GiB unpacked; no ECG has that")
-            left -= len(unpacked)
-            kind, content = next(_iterate_mat(unpacked, 0, order), _NO_ELEMENT)
+            head = zlib.decompressobj().decompress(content, _MAT_HEAD)
+            if len(head) < 8 or not _is_numeric(head[16:20], order):
+                continue
+            # What it will be is known by its first bytes, and no more is unpacked.
+            kind, size = struct.unpack_from(f"{order}II", head)
+            elements = _iterate_mat(memoryview(head), 8, order)
+            _, (_, sizes) = (next(elements, _NO_ELEMENT) for _ in range(2))
+            n_bytes += max(size, 8 * math.prod(_to_shape(sizes, order)))
+            check_size(n_bytes, "its variables")
+            content = memoryview(zlib.decompressobj().decompress(content, size + 8))
+            kind, content = next(_iterate_mat(content, 0, order), _NO_ELEMENT)
         if kind == _MATRIX:
             arrays.update(_read_mat_matrix(content, order))
     return arrays
 
 
-def _iterate_mat(data: bytes, position: int, order: str) -> Iterator[tuple[int, bytes]]:
+def is_mat_4(head: bytes) -> bool:
+    """Return whether a file begins as a MAT file of version 4 does: with kind, sizes and name of a variable."""
+    if len(head) < 21:
+        return False
+    kind, n_rows, n_columns, imaginary, length = struct.unpack_from("<5i", head)
+    is_known = kind in range(0, 60, 10) and imaginary == 0 and n_rows > 0 and n_columns > 0 and 1 < length <= 64
+    return is_known and head[20 : 19 + length].isascii() and head[20:21].isalpha()
+
+
+def _read_mat_4(data: bytes) -> dict[str, NDArray[Any]]:
+    """Return the matrices of a MAT file of version 4."""
+    arrays: dict[str, NDArray[Any]] = {}
+    position = 0
+    while is_mat_4(data[position : position + _MAT_HEADER]):
+        kind, n_rows, n_columns, _, length = struct.unpack_from("<5i", data, position)
+        dtype = np.dtype(_MAT_4_TYPES[kind // 10])
+        start, count = position + 20 + length, n_rows * n_columns
+        if count * dtype.itemsize > len(data) - start:
+            raise ECGFileError(f"its variable of shape {n_rows} x {n_columns} is cut short; the file is damaged")
+        values = np.frombuffer(data, dtype, count, start).reshape((n_rows, n_columns), order="F")
+        arrays[data[position + 20 : start - 1].decode("latin-1")] = values
+        position = start + count * dtype.itemsize
+    return arrays
+
+
+def _is_numeric(flags: memoryview | bytes, order: str) -> bool:
+    """Return whether the flags of a variable are those of an array of real numbers."""
+    if len(bytes(flags)) < 4:
+        raise ECGFileError("a variable in it does not say its kind; the file is damaged")
+    (word,) = struct.unpack_from(f"{order}I", flags)
+    return word & 0xFF in _NUMERIC_CLASSES and not word & _COMPLEX
+
+
+def _to_shape(sizes: memoryview, order: str) -> tuple[int, ...]:
+    """Return the shape of a variable; an ECGFileError if there is none of this shape."""
+    shape = tuple(int(size) for size in np.frombuffer(sizes[: 4 * _MOST_AXES], f"{order}i4"))
+    if len(shape) < 2 or min(shape) < 0 or len(sizes) > 4 * _MOST_AXES:
+        raise ECGFileError(f"a variable in it has the shape {shape}; the file is damaged")
+    return shape
+
+
+def _iterate_mat(data: memoryview, position: int, order: str) -> Iterator[tuple[int, memoryview]]:
     """Yield kind and bytes of the elements that follow each other from `position` on."""
     while position + 8 <= len(data):
         kind, size = struct.unpack_from(f"{order}II", data, position)
@@ -346,20 +515,17 @@ def _iterate_mat(data: bytes, position: int, order: str) -> Iterator[tuple[int, 
         position = end
 
 
-def _read_mat_matrix(data: bytes, order: str) -> dict[str, NDArray[np.float64]]:
+def _read_mat_matrix(data: memoryview, order: str) -> dict[str, NDArray[Any]]:
     """Return the array of a variable by its name; nothing for one that is not of real numbers."""
     elements = _iterate_mat(data, 0, order)
     _, flags = next(elements, _NO_ELEMENT)
-    if len(flags) < 4:
-        raise ECGFileError("a variable in it does not say its kind; the file is damaged")
-    (word,) = struct.unpack_from(f"{order}I", flags)
-    if word & 0xFF not in _NUMERIC_CLASSES or word & _COMPLEX:
+    if not _is_numeric(flags[:4], order):
         return {}
     (_, sizes), (_, name), (kind, values) = (next(elements, _NO_ELEMENT) for _ in range(3))
-    shape = tuple(int(size) for size in np.frombuffer(sizes, f"{order}i4"))
-    if kind not in _MAT_TYPES or len(shape) < 2:
+    shape = _to_shape(sizes, order)
+    if kind not in _MAT_TYPES:
         raise ECGFileError("a variable in it has no values; the file is damaged")
     found = np.frombuffer(values, f"{order}{_MAT_TYPES[kind]}")
-    if min(shape) < 0 or math.prod(shape) != found.size:
+    if math.prod(shape) != found.size:
         raise ECGFileError(f"a variable in it has {found.size} values, but says {shape}; the file is damaged")
-    return {name.decode("latin-1"): found.reshape(shape, order="F").astype(np.float64)}
+    return {bytes(name[:64]).decode("latin-1"): found.reshape(shape, order="F")}

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from omi_estimators.readers._cardiosoft import read_cardiosoft
 from omi_estimators.readers._dicom import read_dicom
-from omi_estimators.readers._fields import parse_xml
+from omi_estimators.readers._fields import decode_text, parse_xml
 from omi_estimators.readers._hl7 import read_hl7
-from omi_estimators.readers._plain import read_plain
-from omi_estimators.readers._record import ECGFileError, ECGRecord, Source, naming_file
-from omi_estimators.readers._signals import read_edf, read_wfdb
+from omi_estimators.readers._plain import is_mat_4, read_plain
+from omi_estimators.readers._record import MOST_BYTES, ECGFileError, ECGRecord, Source, naming_file
+from omi_estimators.readers._scp import is_scp, read_scp
+from omi_estimators.readers._signals import parse_wfdb_signal, read_edf, read_wfdb, split_wfdb_header
 from omi_estimators.readers._vendors import read_mortara, read_muse, read_philips
 
 FORMATS = {
     "philips": "Philips SierraECG XML",
     "muse": "GE MUSE XML",
+    "cardiosoft": "GE CardioSoft XML",
     "hl7": "HL7 aECG XML",
     "mortara": "Mortara XML",
     "wfdb": "WFDB",
     "dicom": "DICOM waveform",
     "edf": "EDF",
+    "scp": "SCP-ECG",
     "csv": "CSV",
     "npy": "NPY",
     "npz": "NPZ",
@@ -36,14 +39,15 @@ FORMATS = {
 _READERS: dict[str, Callable[[Source], ECGRecord]] = {
     "philips": read_philips,
     "muse": read_muse,
+    "cardiosoft": read_cardiosoft,
     "hl7": read_hl7,
     "mortara": read_mortara,
     "wfdb": read_wfdb,
     "dicom": read_dicom,
     "edf": read_edf,
+    "scp": read_scp,
 }
-_HEAD = 4096
-_LARGEST = 2**30
+_HEAD = 65_536
 
 # What is recognised and not read, with what to do about it.
 _REFUSED = {
@@ -53,16 +57,16 @@ _REFUSED = {
     b"\x1f\x8b": "it is compressed by gzip; unpack it first",
     b"7z\xbc\xaf": "it is a 7z archive; unpack it first",
     b"ISHNE1.0": "it is an ISHNE Holter recording, which is not read here; convert it to WFDB or EDF",
+    b"MATLAB 7.3": "it is an HDF5 file, as MATLAB's -v7.3; save it as -v7, or as an .npy file",
     b"\x89HDF\r\n\x1a\n": "it is an HDF5 file, as MATLAB's -v7.3; save it as -v7, or as an .npy file",
 }
 _XML_ROOTS = {
     "restingecgdata": "philips",
     "RestingECG": "muse",
+    "CardiologyXML": "cardiosoft",
     "AnnotatedECG": "hl7",
     "ECG": "mortara",
 }
-_HEADER_FIRST = re.compile(r"^(\S+?)(/\d+)?[ \t]+(\d+)([ \t]+[\d.eE+/()-]+){0,4}([ \t]+\S+){0,2}[ \t]*$")
-_HEADER_SIGNAL = re.compile(r"^\S+[ \t]+\d+(x\d+)?(:\d+)?(\+\d+)?([ \t].*)?$")
 
 
 def read_ecg(
@@ -76,18 +80,20 @@ def read_ecg(
 ) -> ECGRecord:
     """Read one ECG from a file of any known format.
 
-    The format is found by content, not by suffix: WFDB, Philips SierraECG XML, GE MUSE XML, HL7 aECG XML, Mortara XML,
-    DICOM waveform, EDF and BDF, and plain numbers in CSV, NPY, NPZ or MAT files. Limb leads that a file lacks are
-    derived from two others where it has two.
+    The format is found by content, not by suffix: WFDB, Philips SierraECG XML, GE MUSE XML, GE CardioSoft XML, HL7 aECG
+    XML, Mortara XML, DICOM waveform, EDF and BDF, SCP-ECG, and plain numbers in CSV, NPY, NPZ or MAT files. Limb leads
+    that a file lacks are derived from two others where it has two.
 
     Parameters
     ----------
     path : path-like
         The file. For WFDB the header, the signal file, or the record's name without suffix.
     sampling_rate : float, optional
-        Hz. Needed for plain numbers, which do not say it. For other formats it is compared with what the file says.
+        Hz. Needed for plain numbers, which do not say it. For other formats it is compared with what the file says, and
+        counts where that cannot be read.
     unit : {"mV", "uV", "V", "nV"}, optional
-        Of the values. Needed for plain numbers, and for files of other formats that leave it open.
+        Of the values. Needed for plain numbers whose columns state none, and for files of other formats that leave it
+        open or have one that cannot be read; one that contradicts the file is an error.
     leads : sequence of str, optional
         The lead of each row or column of plain numbers; by default the names in the file.
     start : float, default=0
@@ -164,29 +170,41 @@ def _open(path: Path) -> tuple[str, Source]:
     size = path.stat().st_size
     if size == 0:
         raise ECGFileError("it is empty; export or copy it again")
-    if size > _LARGEST:
-        raise ECGFileError(f"it has {size / 2**30:.1f} GiB; an ECG of minutes has far less than 1 GiB")
-    data = path.read_bytes()
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    beside = _find_wfdb_header(path)
+    # A signal file may begin with any bytes, also with those of another format.
+    if beside is not None and _names_file(_read_whole(beside), path.name):
+        return "wfdb", Source(beside, _read_whole(beside))
+    name = _detect_binary_format(head)
+    if name == "edf":
+        # Which may be longer than memory.
+        return name, Source(path, b"")
+    if name is None and path.suffix.lower() != ".hea" and not _is_wfdb_header(head):
+        if beside is not None and path.suffix != ".csv":
+            return "wfdb", Source(beside, _read_whole(beside))
+        if any(ord(sign) < 32 and sign not in "\t\r\n\f" for sign in decode_text(head)):
+            raise ECGFileError(f"it is of no known format; read are {', '.join(FORMATS.values())}")
+        name = "csv"
+    data = _read_whole(path)
     source = Source(path, data)
-    name = _detect_binary_format(data[:_HEAD])
     if name == "xml":
         root = parse_xml(data)
         if root.tag not in _XML_ROOTS:
             raise ECGFileError(
                 f"it is XML with the root {root.tag[:40]!r}; read are {', '.join(map(repr, _XML_ROOTS))} "
-                "(Philips SierraECG, GE MUSE, HL7 aECG, Mortara)"
+                "(Philips SierraECG, GE MUSE, GE CardioSoft, HL7 aECG, Mortara)"
             )
         return _XML_ROOTS[root.tag], replace(source, root=root)
-    if name is not None:
-        return name, source
-    if _is_wfdb_header(data[:65_536]):
-        return "wfdb", source
-    header = _find_wfdb_header(path)
-    if header is not None and path.suffix != ".csv":
-        return "wfdb", Source(header, header.read_bytes())
-    if not any(byte < 32 and byte not in b"\t\r\n\f" for byte in data[:_HEAD]):
-        return "csv", source
-    raise ECGFileError(f"it is of no known format; read are {', '.join(FORMATS.values())}")
+    return name or "wfdb", source
+
+
+def _read_whole(path: Path) -> bytes:
+    """Return the content of a file, if it is not too long for one that is read as a whole."""
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise ECGFileError(f"it has {size / 2**30:.1f} GiB; an ECG of minutes has far less than 1 GiB")
+    return path.read_bytes()
 
 
 def _detect_binary_format(head: bytes) -> str | None:
@@ -195,12 +213,12 @@ def _detect_binary_format(head: bytes) -> str | None:
     Parameters
     ----------
     head : bytes
-        The first 4096 bytes, or all of a shorter file.
+        The first bytes, or all of a shorter file.
 
     Returns
     -------
     str or None
-        "npy", "npz", "mat", "dicom", "edf", "xml", or None.
+        "scp", "npy", "npz", "mat", "dicom", "edf", "xml", or None.
 
     Raises
     ------
@@ -210,15 +228,13 @@ def _detect_binary_format(head: bytes) -> str | None:
     for magic, reason in _REFUSED.items():
         if head.startswith(magic):
             raise ECGFileError(reason)
-    if head[16:22] == b"SCPECG":
-        raise ECGFileError(
-            "it is an SCP-ECG file, which no maintained Python library reads; export it as DICOM, HL7 aECG or XML"
-        )
+    if is_scp(head):
+        return "scp"
     if head.startswith(b"\x93NUMPY"):
         return "npy"
     if head.startswith(b"PK\x03\x04"):
         return "npz"
-    if head.startswith(b"MATLAB 5.0"):
+    if head[124:128] in (b"\x00\x01IM", b"\x01\x00MI") or head.startswith(b"MATLAB 5.0") or is_mat_4(head):
         return "mat"
     if head[128:132] == b"DICM" or _is_dicom_without_preamble(head):
         return "dicom"
@@ -236,16 +252,19 @@ def _is_dicom_without_preamble(head: bytes) -> bool:
 
 def _is_wfdb_header(head: bytes) -> bool:
     """Return whether a text is the header of a WFDB record: a record line, then a line for each signal."""
-    try:
-        text = head.decode("utf-8")
-    except UnicodeDecodeError:
+    lines, _ = split_wfdb_header(decode_text(head))
+    if len(lines) < 2 or len(lines[0]) < 2 or not lines[0][1].isdecimal():
         return False
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    first = _HEADER_FIRST.match(lines[0]) if lines else None
-    if first is None or (first[1].replace(".", "").isdecimal() and not re.fullmatch(r"\d+", first[1])):
-        return False
-    signals = lines[1 : 1 + min(int(first[3][:4]), len(lines) - 1)]
-    return bool(signals) and all(_HEADER_SIGNAL.match(line) for line in signals)
+    if "/" in lines[0][0]:
+        return True
+    # The last line may be cut by the end of the head.
+    signals = lines[1 : 1 + min(int(lines[0][1][:4]), max(len(lines) - 2, 1))]
+    return bool(signals) and all(parse_wfdb_signal(words) is not None for words in signals)
+
+
+def _names_file(header: bytes, name: str) -> bool:
+    """Return whether a WFDB header has a signal in the file of this name."""
+    return any(words[0] == name for words in split_wfdb_header(decode_text(header))[0][1:])
 
 
 def _find_wfdb_header(path: Path) -> Path | None:

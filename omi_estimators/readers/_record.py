@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -88,7 +89,7 @@ class Source:
     path : Path
         The file; of a WFDB record its header.
     data : bytes
-        The whole file.
+        The whole file; nothing of an EDF file, which may be longer than memory.
     root : Element
         Of an XML file, tags without namespaces.
     sampling_rate, unit, leads : float, str and sequence of str, or None
@@ -150,6 +151,9 @@ class ECGRecord:
         Limb leads that the file lacks and that follow from two others (Einthoven, Goldberger).
     missing_leads : tuple of str
         Leads that are NaN in `signal`.
+    limb_leads : str
+        What is odd about the limb leads, in words, also in `notes`: they contradict each other (which one is inverted,
+        which are exchanged or in another order), or their electrodes look swapped. Empty where nothing is.
     notes : tuple of str
         What reading changed or found odd.
     total_duration : float or None
@@ -167,6 +171,7 @@ class ECGRecord:
     statements: tuple[str, ...] = ()
     derived_leads: tuple[str, ...] = ()
     missing_leads: tuple[str, ...] = ()
+    limb_leads: str = ""
     notes: tuple[str, ...] = ()
     total_duration: float | None = None
 
@@ -174,6 +179,52 @@ class ECGRecord:
     def duration(self) -> float:
         """Length in seconds."""
         return float(self.signal.shape[1] / self.sampling_rate)
+
+    def to_wfdb(
+        self, path: str | os.PathLike[str], *, include_patient_id: bool = False, overwrite: bool = False
+    ) -> Path:
+        """Write the record in the format of PhysioNet, a header and a file of samples.
+
+        Where a lead is whole counts of one resolution, as in files of devices, its counts are written, and `read_ecg`
+        reads back the same millivolts to the last digit. Other values are rounded to a 32-bit grid, finer than 1e-8
+        of their range, and a comment says the largest error. NaN is the value that stands for no sample; missing
+        leads are left out, derived ones are written and named in a comment, by which they are derived again. Age,
+        sex, statements and time are written as `read_ecg` reads them back; source, measurements and notes are
+        comments that it does not read.
+
+        Parameters
+        ----------
+        path : path-like
+            The record, without suffix; its name of letters, digits, underscores and hyphens.
+        include_patient_id : bool, default=False
+            Whether to write the patient's identifier into a comment.
+        overwrite : bool, default=False
+            Whether files that are there may be replaced.
+
+        Returns
+        -------
+        Path
+            The header.
+
+        Raises
+        ------
+        FileExistsError
+            If a file is there already.
+        FileNotFoundError
+            If the folder is absent.
+        ValueError
+            If the name is none that WFDB allows.
+        ImportError
+            If `wfdb` is not installed (`pip install omi-estimators[io]`).
+
+        Examples
+        --------
+        >>> from omi_estimators import read_ecg
+        >>> read_ecg("muse.xml").to_wfdb("converted/patient_1")  # doctest: +SKIP
+        """
+        from omi_estimators.readers._to_wfdb import write_wfdb
+
+        return write_wfdb(self, path, include_patient_id=include_patient_id, overwrite=overwrite)
 
     def __repr__(self) -> str:
         leads = f"{len(LEADS) - len(self.missing_leads)} leads"

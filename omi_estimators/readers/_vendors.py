@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from datetime import datetime
+from itertools import islice
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -12,20 +14,25 @@ from numpy.typing import NDArray
 from omi_estimators._validation import naming_package
 from omi_estimators.leads import LEADS
 from omi_estimators.readers._fields import (
+    count_in,
     decode_base64,
     decode_int16,
     find_attribute,
+    find_measured,
     find_number,
     find_text,
+    note_unread,
     parse_integers,
+    read_sex,
+    read_time,
+    read_unit,
     to_age,
-    to_millivolts,
+    to_measured,
     to_number,
-    to_sex,
     to_time,
 )
-from omi_estimators.readers._leads import check_rate, make_record
-from omi_estimators.readers._record import ECGFileError, ECGRecord, Source
+from omi_estimators.readers._leads import check_rate, find_lead, make_record
+from omi_estimators.readers._record import ECGFileError, ECGRecord, Source, check_size
 
 # Tags of the reported values, first those that the reader confirmed, then those of the program alone.
 _PHILIPS_TAGS = {
@@ -45,7 +52,10 @@ _PHILIPS_PLACES = (
     "measurements/globalmeasurements",
     "internalmeasurements/globalmeasurements",
 )
-_LEAST_PULSE = 0.5  # mV
+_NOT_COMPRESSED = {"", "none", "uncompressed", "false", "no"}
+_MOST_CHANNELS = 100
+# Samples of all leads together; Python takes a second for a million.
+_MOST_XLI = 5_000_000
 _MUSE_TAGS = {
     "heart_rate": "VentricularRate",
     "pr": "PRInterval",
@@ -76,12 +86,12 @@ def read_philips(source: Source) -> ECGRecord:
     Parameters
     ----------
     source : Source
-        With the root, restingecgdata.
+        With the root, restingecgdata. `unit` serves leads without a resolution.
 
     Returns
     -------
     ECGRecord
-        Without the calibration pulse, if there is one. QTc is Bazett's where the file has several.
+        QTc is Bazett's where the file has several.
 
     Raises
     ------
@@ -94,91 +104,143 @@ def read_philips(source: Source) -> ECGRecord:
         waveform = next(root.iter("parsedwaveforms"), None)
     if waveform is None:
         raise ECGFileError("it has no waveform (parsedwaveforms); export it with the waveform")
+    notes: list[str] = []
     about = root.find("dataacquisition/signalcharacteristics")
-    sampling_rate = to_number(waveform.get("samplespersecond")) or find_number(about, "samplingrate")
-    resolution = to_number(waveform.get("resolution"))
-    for tag in ("signalresolution", "resolution"):
-        resolution = resolution or find_number(about, tag)
-    if not sampling_rate or not resolution or resolution < 0:
-        raise ECGFileError("it does not say its sampling rate and resolution")
+    sampling_rate = _choose_stated(
+        "sampling rate", [to_number(waveform.get("samplespersecond")), find_number(about, "samplingrate")], notes
+    )
+    stated = [to_number(waveform.get("resolution"))]
+    stated += [find_number(about, tag) for tag in ("signalresolution", "resolution")]
+    resolution = _choose_stated("resolution", stated, notes)
+    if not sampling_rate:
+        raise ECGFileError("it does not say its sampling rate (samplespersecond, samplingrate)")
     check_rate(sampling_rate)
-    counts, labels = _read_philips_counts(waveform, about, sampling_rate)
-    cut, notes = _cut_calibration(counts * (resolution / 1000.0), sampling_rate)
-    time = _find_philips_time(root, "dataacquisition") or _find_philips_time(root, "reportinfo")
+    counts, labels = _read_philips_counts(waveform, about, sampling_rate, notes)
+    scale = resolution / 1000.0 if resolution else count_in(source.unit, "resolution", notes)
+    moments = [_find_philips_time(root, place) for place in ("dataacquisition", "reportinfo")]
+    time = read_time(moments, notes)
     age, age_notes = _find_philips_age(root.find("patient/generalpatientdata/age"), time)
     reports = [root.find(place) for place in _PHILIPS_PLACES]
     statements = root.findall("interpretations/interpretation/statement")
     # Each with its reason.
     words = ([find_text(each, "leftstatement"), find_text(each, "rightstatement")] for each in statements)
     return make_record(
-        zip(labels, cut, strict=True),
+        zip(labels, counts * scale, strict=True),
         sampling_rate,
-        f"Philips SierraECG XML {find_text(root, 'documentinfo/documentversion') or ''}".strip(),
-        notes=notes,
+        f"Philips SierraECG XML {find_text(root, 'documentinfo/documentversion') or ''}".strip()[:60],
         age=age,
-        sex=to_sex(find_text(root, "patient/generalpatientdata/sex")),
+        sex=read_sex(find_text(root, "patient/generalpatientdata/sex"), notes),
         patient_id=find_text(root, "patient/generalpatientdata/patientid"),
         recording_time=time,
         measured=(
-            (name, find_number(report, tag))
+            (name, find_measured(report, tag))
             for name, tags in _PHILIPS_TAGS.items()
             for report in reports
             for tag in tags
         ),
         statements=tuple(filter(None, (" - ".join(filter(None, pair)) for pair in words))),
-        late_notes=age_notes,
+        late_notes=(*notes, *age_notes),
     )
 
 
-def _read_philips_counts(
-    waveform: Element, about: Element | None, sampling_rate: float
-) -> tuple[NDArray[np.float64], list[str]]:
-    """Return the stored numbers, shape (n_leads, n_samples), and the names of the leads."""
-    labels = (waveform.get("leadlabels") or "").split()
-    stated = to_number(waveform.get("numberofleads")) or find_number(about, "numberchannelsallocated") or len(LEADS)
-    n_leads = int(stated) if 1 <= stated <= 100 else 0
-    labels = labels or list(LEADS[:n_leads])
-    if not n_leads or len(labels) < n_leads:
-        raise ECGFileError(f"it says that it has {stated:g} leads, but names {len(labels)}")
-    labels = labels[:n_leads]
-    duration = to_number(waveform.get("durationperchannel"))
-    if duration is None or not 0 < duration < 1e8:
-        raise ECGFileError("it does not say how long its leads are (durationperchannel)")
-    n_samples = int(duration * sampling_rate / 1000)
-    encoding = (waveform.get("dataencoding") or "").lower()
-    compression = (waveform.get("compressmethod") or waveform.get("compression") or "uncompressed").lower()
-    text = waveform.text
-    if encoding == "base64" and compression == "xli":
-        leads = _decode_xli(decode_base64(text, "the leads"), labels, n_samples)
-        return _restore_limb_leads(leads, labels), labels
-    if compression not in ("uncompressed", "none", ""):
-        raise ECGFileError(f"its waveform is compressed by {compression!r}; XLI and none are read")
-    if encoding not in ("base64", "plain"):
-        raise ECGFileError(f"its waveform is encoded as {encoding!r}; Base64 and Plain are read")
-    values = parse_integers(text, "the leads") if encoding == "plain" else decode_int16(text, "the leads")
-    if values.size != n_leads * n_samples:
-        raise ECGFileError(
-            f"it has {values.size} values, not {n_leads} leads x {n_samples} samples as it says; it is damaged or cut"
+def _choose_stated(what: str, stated: list[float | None], notes: list[str]) -> float | None:
+    """Return the first of several numbers that is above zero, with a note if a later one is another."""
+    found = [number for number in stated if number is not None and number > 0]
+    if len(set(found)) > 1:
+        notes.append(
+            f"It says several times what its {what} is: {', '.join(f'{i:g}' for i in found)}; the first counts."
         )
-    return _restore_if_differences(values.reshape(n_leads, n_samples), labels), labels
+    return found[0] if found else None
+
+
+def _read_philips_counts(
+    waveform: Element, about: Element | None, sampling_rate: float, notes: list[str]
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Return the stored numbers, shape (n_leads, n_samples), and the names of the leads.
+
+    Some store more channels than they name; and who decompresses a file may leave what it said of the compression.
+    """
+    named = (waveform.get("leadlabels") or "").split()
+    n_stored, n_allocated = to_number(waveform.get("numberofleads")), find_number(about, "numberchannelsallocated")
+    if n_stored is not None and not 1 <= n_stored <= _MOST_CHANNELS:
+        raise ECGFileError(f"it says that it has {n_stored:g} leads, but names {len(named)}")
+    n_named = int(min(n_stored or n_allocated or len(LEADS), _MOST_CHANNELS))
+    labels = named[: int(n_stored or _MOST_CHANNELS)] or list(LEADS[: max(n_named, 1)])
+    duration = to_number(waveform.get("durationperchannel"))
+    if duration is None or not 2 <= duration * sampling_rate / 1000 < 1e9:
+        raise ECGFileError("it does not say how long its leads are (durationperchannel)")
+    n_samples = round(duration * sampling_rate / 1000)
+    check_size(8.0 * len(labels) * n_samples, f"its {len(labels)} leads of {duration / 1000:g} s")
+    text = waveform.text
+    encoding = (waveform.get("dataencoding") or "").strip().lower()
+    if not encoding:
+        # Numbers in text have no letters.
+        encoding = "base64" if re.search("[A-Za-z/]", (text or "")[:1000]) else "plain"
+    if encoding not in ("base64", "plain"):
+        raise ECGFileError(f"its waveform is encoded as {encoding[:40]!r}; Base64 and Plain are read")
+    said = {(waveform.get(name) or "").strip().lower() for name in ("compressmethod", "compression")} - _NOT_COMPRESSED
+    if encoding == "plain":
+        values = parse_integers(text, "the leads")
+    else:
+        data = decode_base64(text, "the leads")
+        fits = len(data) >= 2 * len(labels) * n_samples and len(data) % (2 * n_samples) == 0
+        flag = (waveform.get("compressflag") or "").strip().lower()
+        if said and not (fits and (flag == "false" or _find_chunks(data, labels, n_samples) is None)):
+            if said != {"xli"}:
+                raise ECGFileError(f"its waveform is compressed by {min(said)!r}; XLI and none are read")
+            leads = _decode_xli(data, labels, n_samples)
+            return _restore_limb_leads(leads, labels), labels
+        values = decode_int16(text, "the leads")
+    n_channels, rest = divmod(values.size, n_samples)
+    # More than 16 are rather a wrong duration.
+    if rest or not max(len(labels), n_stored or 0) <= n_channels <= max(n_stored or 0, n_allocated or 0, 16):
+        raise ECGFileError(
+            f"it has {values.size} values, not {int(n_stored or len(labels))} leads x {n_samples} samples as it says; "
+            "it is damaged or cut"
+        )
+    if n_channels > len(labels):
+        notes.append(f"Left out {n_channels - len(labels)} channels that it stores after those that it names.")
+    leads = values.reshape(n_channels, n_samples)[: len(labels)]
+    return _restore_if_differences(leads, labels), labels
+
+
+def _find_chunks(data: bytes, labels: list[str], n_samples: int) -> list[tuple[int, bytes]] | None:
+    """Return first value and compressed bytes of each lead, after a size and 2 unknown bytes; None if sizes are wrong.
+
+    Some have more leads after those that are named.
+    """
+    chunks, position = [], 0
+    for _ in labels:
+        size = int.from_bytes(data[position : position + 4], "little", signed=True)
+        first = int.from_bytes(data[position + 6 : position + 8], "little", signed=True)
+        position += 8
+        if not 0 < size <= min(len(data) - position, 4 * n_samples + 1024):
+            return None
+        chunks.append((first, data[position : position + size]))
+        position += size
+    return chunks
 
 
 def _decode_xli(data: bytes, labels: list[str], n_samples: int) -> NDArray[np.float64]:
-    """Return the decompressed leads: chunks of a size, 2 unknown bytes, a first value, and the compressed rest."""
+    """Return the decompressed leads: what the library would do, but for no more bytes than a lead has."""
     with naming_package("sierraecg", "io", "Reading compressed Philips files"):
-        from sierraecg.xli import xli_decode
-    # The library trusts the sizes: a negative one would never end, and a small chunk can unpack to a huge one.
-    position = 0
-    for label in labels:
-        size = int.from_bytes(data[position : position + 4], "little", signed=True)
-        if not 0 < size <= min(len(data) - position - 8, 4 * n_samples + 1024):
-            raise ECGFileError(f"its compressed lead {label} does not have the size that it says; the file is damaged")
-        position += 8 + size
-    # Version 1.03 has more leads after those that are named.
-    leads = xli_decode(data[:position], labels)
-    if any(len(lead) < n_samples for lead in leads):
-        raise ECGFileError(f"its leads have {min(map(len, leads))} samples, not {n_samples} as it says; it is damaged")
-    return np.array([lead[:n_samples] for lead in leads], dtype=np.float64)
+        from sierraecg.lzw import LzwDecoder
+        from sierraecg.xli import xli_decode_deltas
+    if len(labels) * n_samples > _MOST_XLI:
+        raise ECGFileError(f"it says {n_samples} samples of each lead, compressed; at most {_MOST_XLI} in all are read")
+    chunks = _find_chunks(data, labels, n_samples)
+    if chunks is None:
+        raise ECGFileError("its compressed leads do not have the sizes that it says; the file is damaged")
+    leads = np.empty((len(labels), n_samples))
+    # Some leads are longer than what they are said to be; a small chunk can unpack to a huge one.
+    most = 4 * n_samples + 4096
+    for row, (first, chunk) in enumerate(chunks):
+        unpacked = list(islice(iter(LzwDecoder(chunk, bits=10).read, -1), most + 1))
+        if not 2 * n_samples - 1 <= len(unpacked) <= most:
+            found = f"{len(unpacked) // 2}{' or more' if len(unpacked) > most else ''}"
+            raise ECGFileError(f"its lead {labels[row]} has {found} samples, not {n_samples} as it says; it is damaged")
+        leads[row] = xli_decode_deltas(unpacked + [0] * (len(unpacked) % 2), first)[:n_samples]
+    return leads
 
 
 def _restore_limb_leads(leads: NDArray[np.float64], labels: list[str]) -> NDArray[np.float64]:
@@ -208,34 +270,16 @@ def _restore_if_differences(leads: NDArray[np.float64], labels: list[str]) -> ND
     return _restore_limb_leads(leads, labels) if np.abs(third).sum() < 0.5 * misses else leads
 
 
-def _cut_calibration(leads: NDArray[np.float64], sampling_rate: float) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Return leads in mV without their last second, if that ends in a pulse, the same in all leads, from zero."""
-    second = round(sampling_rate)
-    if len(leads) < 3 or leads.shape[1] < 2 * second:
-        return leads, ()
-    last = leads[:, -second:]
-    differs = np.flatnonzero(np.ptp(last, axis=0) > 0.011)
-    same = last[:, int(differs[-1]) + 1 if differs.size else 0 :]
-    # A pulse, rather than leads that all fell off: it rises and falls again.
-    if same.shape[1] < 0.1 * sampling_rate or np.ptp(same) < _LEAST_PULSE or abs(same[0, -1] - same[0].min()) > 0.1:
-        return leads, ()
-    return leads[:, :-second], ("Cut off the last second, which ends in the calibration pulse.",)
-
-
-def _find_philips_time(root: Element, place: str) -> datetime | None:
+def _find_philips_time(root: Element, place: str) -> str:
     """Return the time that an element states."""
-    return to_time(f"{find_attribute(root, place, 'date')} {find_attribute(root, place, 'time')}")
+    return " ".join(filter(None, (find_attribute(root, place, name) for name in ("date", "time"))))
 
 
 def _find_philips_age(age: Element | None, time: datetime | None) -> tuple[float | None, tuple[str, ...]]:
     """Return the age in years; what the device assumes without knowing (defaultage) is not one."""
-    if age is None:
-        return None, ()
-    for tag in ("years", "months", "weeks", "days", "hours"):
-        text = find_text(age, tag)
-        if text is not None:
-            return to_age(text, tag)
-    return to_age(None, birth=find_text(age, "dateofbirth"), when=time)
+    units = ("years", "months", "weeks", "days", "hours")
+    unit = next((each for each in units if find_text(age, each) is not None), "years")
+    return to_age(find_text(age, unit), unit, birth=find_text(age, "dateofbirth"), when=time)
 
 
 def read_muse(source: Source) -> ECGRecord:
@@ -244,7 +288,7 @@ def read_muse(source: Source) -> ECGRecord:
     Parameters
     ----------
     source : Source
-        With the root, a RestingECG.
+        With the root, a RestingECG. `unit` serves leads without one.
 
     Returns
     -------
@@ -265,19 +309,29 @@ def read_muse(source: Source) -> ECGRecord:
     off = [find_text(lead, "LeadID") or "?" for lead in leads if (find_text(lead, "LeadOff") or "").upper() == "TRUE"]
     off_note = (f"The device found these leads off: {', '.join(off)}.",) if off else ()
     about, tests = root.find("PatientDemographics"), root.find("TestDemographics")
-    age, age_notes = to_age(find_text(about, "PatientAge"), find_text(about, "AgeUnits") or "years")
+    notes = list(off_note)
+    day, time_of_day = find_text(tests, "AcquisitionDate"), find_text(tests, "AcquisitionTime")
+    recorded = _to_muse_time(day, time_of_day or "00:00:00")
+    note_unread("recording time", day and f"{day} {time_of_day or ''}", recorded, notes)
+    birth = find_text(about, "DateofBirth")
+    age, age_notes = to_age(
+        find_text(about, "PatientAge"),
+        find_text(about, "AgeUnits") or "years",
+        birth=birth and (_to_muse_time(birth, "00:00:00") or birth),
+        when=_to_muse_time(day, "00:00:00"),
+    )
     measured = root.find("RestingECGMeasurements")
     return make_record(
-        [_read_muse_lead(lead) for lead in leads],
+        [_read_muse_lead(lead, source.unit, notes) for lead in leads],
         sampling_rate,
-        f"GE MUSE XML {find_text(root, 'MuseInfo/MuseVersion') or ''}".strip(),
+        f"GE MUSE XML {find_text(root, 'MuseInfo/MuseVersion') or ''}".strip()[:60],
         age=age,
-        sex=to_sex(find_text(about, "Gender")),
+        sex=read_sex(find_text(about, "Gender"), notes),
         patient_id=find_text(about, "PatientID"),
-        recording_time=_to_muse_time(find_text(tests, "AcquisitionDate"), find_text(tests, "AcquisitionTime")),
-        measured=((name, find_number(measured, tag)) for name, tag in _MUSE_TAGS.items()),
+        recording_time=recorded,
+        measured=((name, find_measured(measured, tag)) for name, tag in _MUSE_TAGS.items()),
         statements=_join_muse_statements(root.find("Diagnosis")),
-        late_notes=off_note + age_notes,
+        late_notes=(*notes, *age_notes),
     )
 
 
@@ -289,7 +343,7 @@ def _find_muse_rate(waveform: Element) -> float:
     return float(base * 10.0**exponent)
 
 
-def _read_muse_lead(lead: Element) -> tuple[str, NDArray[np.float64]]:
+def _read_muse_lead(lead: Element, unit: str | None, notes: list[str]) -> tuple[str, NDArray[np.float64]]:
     """Return the name and the millivolts of one lead."""
     name = find_text(lead, "LeadID") or "a lead without a name"
     if find_number(lead, "LeadSampleSize") not in (None, 2.0):
@@ -300,21 +354,24 @@ def _read_muse_lead(lead: Element) -> tuple[str, NDArray[np.float64]]:
         if stated is not None and stated != found:
             raise ECGFileError(f"{name} has {found:g} for {tag}, but the file says {stated:g}; it is damaged")
     checksum = find_text(lead, "LeadDataCRC32")
-    if checksum is not None and checksum.isdecimal() and int(checksum) != zlib.crc32(data):
-        raise ECGFileError(f"the checksum of {name} is not that of its samples; the file is damaged or was edited")
+    if checksum is not None and checksum.lstrip("0") != str(zlib.crc32(data)):
+        notes.append(f"The checksum of {name} is not that of its samples: {checksum[:20]!r}. Damaged or edited?")
+    counts = np.frombuffer(data, dtype="<i2").astype(np.float64)
     resolution = find_number(lead, "LeadAmplitudeUnitsPerBit")
     if not resolution or resolution < 0:
-        raise ECGFileError(f"{name} does not say what one bit is (LeadAmplitudeUnitsPerBit)")
-    scale = resolution * to_millivolts(find_text(lead, "LeadAmplitudeUnits"))
-    return name, np.frombuffer(data, dtype="<i2") * scale
+        return name, counts * count_in(unit, "size of one bit (LeadAmplitudeUnitsPerBit)", notes)
+    return name, counts * (resolution * read_unit(find_text(lead, "LeadAmplitudeUnits"), unit, name, notes))
 
 
-def _to_muse_time(day: str | None, time: str | None) -> datetime | None:
-    """Return a time whose date is month first."""
-    try:
-        return datetime.strptime(f"{day} {time}", "%m-%d-%Y %H:%M:%S")
-    except ValueError:
-        return None
+def _to_muse_time(day: str | None, time: str) -> datetime | None:
+    """Return a time whose date is month first, as MUSE writes it, or in a style that cannot be mistaken."""
+    for style in ("%m-%d-%Y", "%m/%d/%Y", "%Y-%m-%d", "%d-%b-%Y"):
+        for clock in ("%H:%M:%S", "%H:%M"):
+            try:
+                return datetime.strptime(f"{day} {time}", f"{style} {clock}")
+            except ValueError:
+                continue
+    return None
 
 
 def _join_muse_statements(diagnosis: Element | None) -> tuple[str, ...]:
@@ -335,7 +392,7 @@ def read_mortara(source: Source) -> ECGRecord:
     Parameters
     ----------
     source : Source
-        With the root, ECG.
+        With the root, ECG. `unit` serves channels that do not say how many units are 1 mV.
 
     Returns
     -------
@@ -351,31 +408,36 @@ def read_mortara(source: Source) -> ECGRecord:
     channels = root.findall("CHANNEL")
     if not channels:
         raise ECGFileError("it is XML with the root 'ECG', but has no CHANNEL as files of Mortara have")
-    rates = {to_number(channel.get("SAMPLE_FREQ")) for channel in channels}
+    named = [channel for channel in channels if find_lead(channel.get("NAME"))]
+    rates = {to_number(channel.get("SAMPLE_FREQ")) for channel in named or channels}
     sampling_rate = rates.pop()
     if rates or not sampling_rate:
         raise ECGFileError("its channels do not all say the same SAMPLE_FREQ; one rate is expected")
+    notes: list[str] = []
     subject = root.find("SUBJECT")
     places = [place for place in (root.find("TYPICAL_CYCLE"), root, subject) if place is not None]
-    time = to_time(root.get("ACQUISITION_TIME_XML")) or to_time(root.get("ACQUISITION_TIME"))
-    birth = _attribute(places, "DOB_XML") or _attribute(places, "DOB")
+    time = read_time([root.get("ACQUISITION_TIME_XML"), root.get("ACQUISITION_TIME")], notes)
+    births = [_attribute(places, "DOB_XML"), _attribute(places, "DOB")]
+    birth = next((each for each in births if to_time(each)), births[0] or births[1])
     age, age_notes = to_age(
         _attribute(places, "AGE"), _attribute(places, "AGE_UNITS") or "years", birth=birth, when=time
     )
     texts = ((each.get("TEXT") or "").strip() for each in root.iter("STATEMENT"))
     return make_record(
-        [_read_mortara_channel(channel) for channel in channels],
+        [_read_mortara_channel(channel, source.unit, notes) for channel in channels],
         sampling_rate,
         "Mortara XML",
         age=age,
-        sex=to_sex(_attribute(places, "GENDER") or _attribute(places, "SEX")),
-        patient_id=(subject.get("ID") or None) if subject is not None else None,
+        sex=read_sex(_attribute(places, "GENDER") or _attribute(places, "SEX"), notes),
+        patient_id=(subject.get("ID") or "").strip() or None if subject is not None else None,
         recording_time=time,
         measured=(
-            (name, to_number(_attribute(places, each))) for name, written in _MORTARA_NAMES.items() for each in written
+            (name, to_measured(_attribute(places, each)))
+            for name, written in _MORTARA_NAMES.items()
+            for each in written
         ),
         statements=tuple(filter(None, texts)),
-        late_notes=age_notes,
+        late_notes=(*notes, *age_notes),
     )
 
 
@@ -384,17 +446,19 @@ def _attribute(places: list[Element], name: str) -> str | None:
     return next((value for place in places if (value := place.get(name))), None)
 
 
-def _read_mortara_channel(channel: Element) -> tuple[str, NDArray[np.float64]]:
-    """Return the name and the millivolts of one channel."""
+def _read_mortara_channel(channel: Element, unit: str | None, notes: list[str]) -> tuple[str, NDArray[np.float64]]:
+    """Return the name and the millivolts of one channel; none for one that is no lead."""
     name = channel.get("NAME") or "a channel without a name"
+    if find_lead(name) is None:
+        return name, np.zeros(0)
     kinds = {"ENCODING": "BASE64", "FORMAT": "SIGNED", "BITS": "16"}
     for attribute, expected in kinds.items():
-        found = channel.get(attribute, expected).upper()
+        found = (channel.get(attribute) or expected).upper()
         if found != expected:
             raise ECGFileError(f"{name} has {attribute} {found!r}; {expected} is read")
     units = to_number(channel.get("UNITS_PER_MV"))
     if not units or units < 0:
-        raise ECGFileError(f"{name} does not say how many units are 1 mV (UNITS_PER_MV)")
+        units = 1 / count_in(unit, "number of units in 1 mV (UNITS_PER_MV)", notes)
     values = decode_int16(channel.get("DATA") or channel.text, name)
     stated = to_number(channel.get("DURATION"))
     if stated is not None and stated != values.size:

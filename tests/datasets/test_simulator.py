@@ -276,3 +276,29 @@ def test_importing_datasets_loads_no_heavy_library():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("name", "value"), [("pacing", "dual"), ("pacing", "atrial"), ("atria", "flutter")])
+def test_devices_and_flutter_change_rhythm_and_nothing_else_that_chance_decides(name, value):
+    plain, changed = (make_omi_ecgs(8, random_state=1, **given) for given in ({}, {name: value}))
+    np.testing.assert_array_equal(plain.groups, changed.groups)
+    np.testing.assert_array_equal(plain.condition, changed.condition)
+    assert set(changed.rhythm) == {"paced" if name == "pacing" else "atrial flutter"}
+    assert all(len(spikes) > 0 for spikes in changed.spikes) == (name == "pacing")
+    assert not any(map(len, plain.spikes))
+    np.testing.assert_array_equal(changed.X, make_omi_ecgs(8, random_state=1, **{name: value}).X)
+
+
+def test_pacing_a_ventricle_widens_qrs_after_the_spike():
+    ecgs = make_omi_ecgs(5, pacing="ventricular", random_state=0)
+    assert ecgs.intervals["qrs"].min() > 130
+    for spikes, fiducials in zip(ecgs.spikes, ecgs.fiducials, strict=True):
+        before = fiducials[:, 1] - spikes[np.searchsorted(spikes, fiducials[:, 1]) - 1]
+        assert ((before >= 0) & (before <= 15)).all()
+        assert (fiducials[:, 0] == -1).all()
+
+
+@pytest.mark.parametrize("name", ["atria", "pacing"])
+def test_unknown_rhythms_are_errors(name):
+    with pytest.raises(ValueError, match=f"{name} must be None or one of"):
+        make_omi_ecgs(2, **{name: "both"})

@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from omi_estimators.features import NeuroKitFeatures, delineate, feature_names, measure_record
 from omi_estimators.features import _neurokit_features as measure_module
-from omi_estimators.preprocessing import SamplingRateWarning, UnusableRecordWarning
+from omi_estimators.preprocessing import BeatShapeWarning, SamplingRateWarning, UnusableRecordWarning
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_spoilt_records_are_measured_or_reported(make_ecg, spoil):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         features = NeuroKitFeatures().fit_transform(X)
-    assert all(issubclass(warning.category, UnusableRecordWarning) for warning in caught)
+    assert all(issubclass(warning.category, (UnusableRecordWarning, BeatShapeWarning)) for warning in caught)
     assert not np.isinf(features).any()
     if spoil in ("one NaN", "spike", "saturated", "twenty seconds"):
         assert np.isfinite(features).mean() > 0.9
@@ -241,7 +241,7 @@ def test_n_jobs_and_cache_change_nothing_and_measure_once(make_ecg, tmp_path, mo
     def fail(*args):
         raise AssertionError("a record was measured twice")
 
-    monkeypatch.setattr(measure_module, "_find_beats", fail)
+    monkeypatch.setattr(measure_module, "_measure_window", fail)
     np.testing.assert_array_equal(cached.fit_transform(X[::-1]), plain[::-1])
     with pytest.raises(AssertionError):
         cached.set_params(sampling_rate=250).fit_transform(X)

@@ -214,10 +214,11 @@ def write_mat(
     leads: Sequence[str] = LEADS,
     about: About = ABOUT,
     unit: str = "uV",
+    version: str = "5",
 ) -> float:
-    """Write a MATLAB file of version 5 with whole numbers `val`, one count for `unit`, and return the step in mV."""
+    """Write a MATLAB file of version 4 or 5, whole numbers `val`, one count for `unit`, and return the step in mV."""
     check_leads(signal, leads)
-    savemat(path, {"val": to_counts(signal, 1 / PER_MILLIVOLT[unit]).astype(np.int16)})
+    savemat(path, {"val": to_counts(signal, 1 / PER_MILLIVOLT[unit]).astype(np.int16)}, format=version)
     return 1 / PER_MILLIVOLT[unit]
 
 

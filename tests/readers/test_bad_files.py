@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import random
+import re
+import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from malformed_files import check_record
 from readers.writers import (
     INDEPENDENT,
+    write_cardiosoft,
     write_csv,
     write_dicom,
     write_edf,
@@ -25,7 +31,7 @@ from readers.writers import (
 
 from omi_estimators.datasets import make_omi_ecgs
 from omi_estimators.leads import LEADS
-from omi_estimators.readers import ECGFileError, read_ecg
+from omi_estimators.readers import ECGFileError, _dicom, _fields, read_ecg
 from omi_estimators.readers._fields import to_millivolts
 from omi_estimators.readers._leads import find_lead
 
@@ -55,6 +61,7 @@ def xml(tmp_path, ecg):
 
 
 MUSE = {"leads": INDEPENDENT, "encoding": "latin-1"}
+LATIN = {"encoding": "latin-1"}
 
 
 @pytest.mark.parametrize(
@@ -64,9 +71,10 @@ MUSE = {"leads": INDEPENDENT, "encoding": "latin-1"}
         (b"%PDF-1.7 ...", "PDF, a picture"),
         (b"\x89PNG\r\n\x1a\n....", "it is a picture"),
         (b"\x1f\x8b\x08....", "compressed by gzip"),
-        (b"\x00" * 16 + b"SCPECG" + b"\x00" * 50, "SCP-ECG file"),
+        (b"\x00" * 16 + b"SCPECG" + b"\x00" * 50, "the rhythm, is absent"),
         (b"ISHNE1.0" + b"\x00" * 500, "ISHNE Holter"),
         (b"\x89HDF\r\n\x1a\n" + b"\x00" * 50, "save it as -v7"),
+        (b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF\r\n\x1a\n", "save it as -v7"),
         (b"\x00\x01\x02\x03" * 100, "no known format"),
         (b"<html><body>Login</body></html>", "root 'html'"),
         (b"<?xml version='1.0'?><ECG></ECG>", "no CHANNEL"),
@@ -107,6 +115,118 @@ def test_no_other_file_is_read_into_xml(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("head", "body", "message"),
+    [
+        (
+            f'<!DOCTYPE r [<!ATTLIST a b CDATA "{"x" * 100_000}">]><RestingECG>',
+            "<a/>" * 100_000,
+            "entities or attributes",
+        ),
+        ("<!DOCTYPE r [<!ATTLIST a b CDATA #IMPLIED>]><RestingECG>", "", "entities or attributes"),
+        ("<RestingECG>", "<a>" * 300 + "</a>" * 300, "200 levels"),
+        ("<RestingECG>", "<a/>" * 20_000, "more than 10000 elements"),
+        (f'<RestingECG xmlns="{"x" * 100_000}">', "".join(f"<a{i}/>" for i in range(9_000)), "0 waveforms"),
+    ],
+    ids=["default attributes", "attributes", "levels", "elements", "a long namespace"],
+)
+def test_xml_made_to_exhaust_memory(head, body, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(_fields, "_MOST_ELEMENTS", 10_000)
+    path = tmp_path / "bomb.xml"
+    path.write_text(f"{head}{body}</RestingECG>")
+    tracemalloc.start()
+    try:
+        with pytest.raises(ECGFileError, match=message):
+            read_ecg(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_document_type_with_declarations_that_add_nothing(xml):
+    old = '<!DOCTYPE RestingECG SYSTEM "restecg.dtd">'
+    record = xml(write_muse, old, f"{old[:-1]} [<!ELEMENT RestingECG ANY>]>", **MUSE)
+    assert record.notes == ()
+
+
+@pytest.mark.parametrize(("declared", "encoding"), [("utf-8", "latin-1"), ("utf-16", "utf-8"), ("x-none", "utf-8")])
+def test_xml_in_another_encoding_than_it_declares(declared, encoding, tmp_path, ecg):
+    path = tmp_path / "ecg.xml"
+    write_philips(path, ecg, 500)
+    text = path.read_text(encoding="utf-8").replace('encoding="utf-8"', f'encoding="{declared}"')
+    assert "Müller" in text
+    path.write_bytes(text.encode(encoding))
+    assert np.abs(read_ecg(path).signal - ecg).max() < 0.0026
+
+
+def _expand(n_codes: int) -> bytes:
+    """Return a chunk of LZW, 10 bits a code, that repeats one byte: ever longer strings, then the longest."""
+    codes = [0, *range(256, 1022), *[1021] * (n_codes - 767)]
+    bits = "".join(f"{code:010b}" for code in codes)
+    return int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8))
+
+
+@pytest.mark.parametrize(
+    ("codes", "duration", "message"),
+    [(1600, "2000", "or more samples, not 1000"), (1600, "99999999", "would take"), (900, "9" * 5000, "how long")],
+)
+def test_compressed_leads_of_philips_that_expand_without_end(codes, duration, message, tmp_path, ecg):
+    path = tmp_path / "ecg.xml"
+    write_philips(path, ecg, 500, encoding="Base64")
+    chunk = _expand(codes)
+    lead = len(chunk).to_bytes(4, "little") + bytes(4) + chunk
+    text = re.sub(
+        r"(?s)(<parsedwaveforms[^>]*>)[^<]*", rf"\g<1>{base64.b64encode(12 * lead).decode()}", path.read_text()
+    )
+    text = text.replace('compression="Uncompressed"', 'compression="XLI"').replace(
+        'channel="2000"', f'channel="{duration}"'
+    )
+    path.write_text(text)
+    with pytest.raises(ECGFileError, match=message):
+        read_ecg(path)
+
+
+def _deflate(path: Path, more: bytes = b"") -> None:
+    """Deflate the data set of a DICOM file, and put bytes behind it."""
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    dataset.save_as(path)
+    data = path.read_bytes()
+    at = 144 + int.from_bytes(data[140:144], "little")
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    body = packer.compress(zlib.decompress(data[at:], -15)) + b"".join(packer.compress(more) for _ in range(3))
+    path.write_bytes(data[:at] + body + packer.flush())
+
+
+def test_deflated_dicom(tmp_path, ecg, monkeypatch):
+    monkeypatch.setattr(_dicom, "_MOST_INFLATED", 2**20)
+    path = tmp_path / "ecg.dcm"
+    write_dicom(path, ecg, 500)
+    expected = read_ecg(path)
+    _deflate(path)
+    record = read_ecg(path)
+    np.testing.assert_array_equal(record.signal, expected.signal)
+    assert (record.age, record.measurements) == (expected.age, expected.measurements)
+    _deflate(path, bytes(2**20))
+    with pytest.raises(ECGFileError, match="inflated it would take more than 1 MiB"):
+        read_ecg(path)
+
+
+def test_dicom_of_countless_items(tmp_path, ecg):
+    path = tmp_path / "ecg.dcm"
+    write_dicom(path, ecg, 500)
+    items = b"\x09\x54\x10\x10SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\0\0\0\0" * 200_000
+    path.write_bytes(path.read_bytes() + items)
+    with pytest.raises(ECGFileError, match="items in its sequences"):
+        read_ecg(path)
+
+
+def test_a_median_beat_of_cardiosoft_is_not_read_as_the_rhythm(tmp_path, ecg):
+    write_cardiosoft(tmp_path / "a.xml", ecg, 500, layout="none")
+    with pytest.raises(ECGFileError, match="only the median beat"):
+        read_ecg(tmp_path / "a.xml")
+
+
+@pytest.mark.parametrize(
     ("write", "old", "new", "options", "message"),
     [
         (write_philips, 'dataencoding="Plain"', 'dataencoding="Hex"', {}, "encoded as 'hex'"),
@@ -133,6 +253,8 @@ def test_no_other_file_is_read_into_xml(tmp_path):
         (write_muse, "<LeadID>II<", "<LeadID>I<", MUSE | {"median": False}, "lead I twice"),
         (write_hl7, 'unit="uV"', 'unit="mm"', {}, "'mm'"),
         (write_hl7, 'increment value="0.002"', 'increment value="-1"', {}, "sampling period is '-1'"),
+        (write_cardiosoft, "<ChannelSampleCountTotal>1000", "<ChannelSampleCountTotal>999", LATIN, "says 999"),
+        (write_cardiosoft, "<LeadOrder>I,", "<LeadOrder>", LATIN | {"layout": "seconds"}, "names 11 leads"),
         (write_mortara, 'SAMPLE_FREQ="500"', 'SAMPLE_FREQ="250"', {}, "same SAMPLE_FREQ"),
         (write_mortara, 'DURATION="1000"', 'DURATION="9999"', {}, "says 9999"),
         (write_mortara, 'ENCODING="BASE64" DATA', 'ENCODING="HEX" DATA', {}, "ENCODING 'HEX'"),
@@ -143,14 +265,13 @@ def test_xml_that_contradicts_itself(write, old, new, options, message, xml):
         xml(write, old, new, **options)
 
 
-def test_a_changed_sample_of_muse_is_noticed(tmp_path, ecg):
+def test_a_changed_sample_of_muse_is_noted(tmp_path, ecg):
     path = tmp_path / "ecg.xml"
     write_muse(path, ecg[[LEADS.index(lead) for lead in INDEPENDENT]], 500, median=False)
     content = path.read_bytes()
     at = content.index(b"<WaveFormData>") + 200
     path.write_bytes(content[:at] + (b"A" if content[at : at + 1] != b"A" else b"B") + content[at + 1 :])
-    with pytest.raises(ECGFileError, match="checksum of I is not that of its samples"):
-        read_ecg(path)
+    assert "checksum of I is not that of its samples" in read_ecg(path).notes[0]
 
 
 def test_a_changed_sample_of_wfdb_is_noted(tmp_path, ecg):
@@ -170,7 +291,7 @@ def test_a_changed_sample_of_wfdb_is_noted(tmp_path, ecg):
         ("1000.0(0)/mV", "1000.0(0)/mmHg", "'mmHg'"),
         ("ecg.dat", "../secret.dat", "outside its folder|invalid syntax"),
         ("ecg.dat", "other.dat", "other.dat is absent"),
-        ("ecg 12 500 1000", "ecg 12 500 4000", "it is damaged"),
+        ("ecg 12 500 1000", "ecg 12 500 4000", "it is cut short"),
         ("ecg 12 500 1000", "ecg 12 5 1000", "sampling rate is 5 Hz"),
     ],
 )
@@ -257,6 +378,10 @@ def test_arrays_that_are_no_ecg(array, message, tmp_path):
 def test_archives(tmp_path, ecg):
     np.savez(tmp_path / "a.npz", signal=ecg, other=np.zeros(3))
     assert np.array_equal(read_ecg(tmp_path / "a.npz", **PLAIN).signal, ecg)
+    data = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "a.npz").write_bytes(data.replace(ecg[0].tobytes(), ecg[1].tobytes()))
+    with pytest.raises(ECGFileError, match="it is damaged"):
+        read_ecg(tmp_path / "a.npz", **PLAIN)
     np.savez(tmp_path / "b.npz", one=ecg, two=ecg)
     with pytest.raises(ECGFileError, match="several arrays"):
         read_ecg(tmp_path / "b.npz", **PLAIN)
@@ -264,7 +389,7 @@ def test_archives(tmp_path, ecg):
         buffer = io.BytesIO()
         np.lib.format.write_array_header_1_0(buffer, {"descr": "<f8", "fortran_order": False, "shape": (12, 10**9)})
         file.write(buffer.getvalue() + bytes(10**6))
-    with pytest.raises(ECGFileError, match="it is cut"):
+    with pytest.raises(ECGFileError, match=r"would take 89\.4 GiB"):
         read_ecg(tmp_path / "c.npz", **PLAIN)
 
 
@@ -285,6 +410,13 @@ def test_archives(tmp_path, ecg):
         ("Resp", None),
         ("", None),
         ("IV", None),
+        ("Lead-II", ("II", 1.0)),
+        ("Lead_II", ("II", 1.0)),
+        ("Lead -aVR", ("aVR", -1.0)),
+        ("\N{ROMAN NUMERAL TWO}", ("II", 1.0)),
+        ("aVR [\N{MICRO SIGN}V]", ("aVR", 1.0)),
+        ("MLII", None),
+        ("_" * 20_000, None),
     ],
 )
 def test_names_of_leads(name, lead):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -87,6 +89,32 @@ def test_processes_and_memory_map_change_nothing(files, tmp_path):
     assert np.array_equal(X, mapped)
     assert table.equals(same)
     assert np.array_equal(np.load(tmp_path / "X.npy"), X)
+
+
+def test_a_memory_map_has_no_row_of_a_file_that_was_left_out(files, tmp_path):
+    place = tmp_path / "X.npy"
+    with pytest.warns(UnreadableFileWarning, match="1 of 3"):
+        mapped, table = load_ecgs([files[0], tmp_path / "none.hea", files[1]], mmap_path=place)
+    assert len(mapped) == len(table) == 2
+    assert np.array_equal(np.load(place), load_ecgs(files[:2])[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["X.npy"]
+
+
+def test_a_memory_map_is_there_once_it_is_whole(files, tmp_path):
+    place = tmp_path / "X.npy"
+    with pytest.raises(ECGFileError):
+        load_ecgs([files[0], tmp_path / "none.hea"], mmap_path=place, on_error="raise")
+    assert not any(tmp_path.iterdir())
+    code = (
+        "import os, sys\n"
+        "import omi_estimators.readers._ecg_reader as reading\n"
+        "read_one = reading._read_one\n"
+        "reading._read_one = lambda path, *rest: read_one(path, *rest) if 'end' not in path.name else os._exit(9)\n"
+        "reading.load_ecgs(sys.argv[2:], mmap_path=sys.argv[1])\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(place), str(files[0]), "end.hea"], check=False)
+    assert killed.returncode == 9
+    assert not place.exists()
 
 
 def test_a_large_array_is_a_memory_map_by_itself(files, monkeypatch):

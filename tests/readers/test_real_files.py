@@ -78,10 +78,11 @@ def test_ptbxl_is_what_wfdb_reads(ptbxl_dir):
         assert _limb_misses(row).max() < 0.010
     assert set(table["source_format"]) == {"WFDB"}
     assert (table["notes"] == "").all()
+    assert (table["limb_leads"] == "").all()
 
 
 def test_ludb_breaks_einthoven_and_that_is_said(ludb_dir):
     record = read_ecg(Path(ludb_dir) / "data" / "1")
     assert record.sex == "female"
     assert record.age == 51
-    assert "Lead III is not II - I" in record.notes[0]
+    assert "limb leads contradict each other" in record.notes[0]

@@ -17,6 +17,7 @@ import wfdb
 from readers.writers import (
     ABOUT,
     INDEPENDENT,
+    write_cardiosoft,
     write_csv,
     write_dicom,
     write_edf,
@@ -26,6 +27,7 @@ from readers.writers import (
     write_muse,
     write_npy,
     write_philips,
+    write_scp,
     write_wfdb,
 )
 
@@ -64,7 +66,9 @@ def _case(write: Callable[..., float], suffix: str, knows: frozenset[str]) -> Ca
 
 hl7, philips = _case(write_hl7, ".xml", ALL), _case(write_philips, ".xml", ALL)
 muse, mortara = _case(write_muse, ".xml", ALL), _case(write_mortara, ".xml", ALL)
+cardiosoft = _case(write_cardiosoft, ".xml", ALL)
 dicom, edf = _case(write_dicom, ".dcm", ALL), _case(write_edf, ".edf", CHART)
+scp = _case(write_scp, ".scp", ALL)
 wfdb_record = _case(write_wfdb, ".hea", frozenset({"age", "sex", "recording_time"}))
 csv, mat, npy = (
     _case(write, suffix, frozenset())
@@ -94,6 +98,12 @@ CASES = {
     "muse": muse(leads=INDEPENDENT),
     "muse no median": muse(leads=INDEPENDENT, median=False, rate=250),
     "muse twelve leads": muse(units_per_bit=2.5),
+    "cardiosoft": cardiosoft(),
+    "cardiosoft age": cardiosoft(birth=False, resolution=2.5, rate=1000),
+    "cardiosoft strips": cardiosoft(layout="strips"),
+    "cardiosoft seconds": cardiosoft(layout="seconds"),
+    "cardiosoft samples": cardiosoft(layout="samples", rate=100),
+    "cardiosoft exercise": cardiosoft(layout="seconds", leads=("I", "II", "III")),
     "dicom": dicom(),
     "dicom mdc": dicom(coding="MDC", rate=1000),
     "dicom implicit": dicom(implicit=True),
@@ -109,6 +119,10 @@ CASES = {
     "edf one limb lead": edf(leads=ONE_LIMB_LEAD),
     "bdf": edf(bits=24, physical=(-262144, 262143), digital=(-8388608, 8388607)),
     "bdf+": edf(bits=24, physical=(-262144, 262143), digital=(-8388608, 8388607), plus=True),
+    "scp": scp(),
+    "scp reference beat": scp(subtract=True, step=4880, reference_step=1220, rate=1000),
+    "scp own tables": scp(huffman="own", order=1, leads=INDEPENDENT),
+    "scp not compressed": scp(huffman="none", order=0, step=1000, letters=False),
     "wfdb 16": wfdb_record(),
     "wfdb 212": wfdb_record(storage="212", gain=200, baseline=512),
     "wfdb 24": wfdb_record(storage="24", gain=24_000, baseline=-70_000),
@@ -124,6 +138,7 @@ CASES = {
     "csv no header": csv(header=False, leads=SHORT, reading=MV | {"leads": SHORT}),
     "csv short": csv(leads=SHORT, reading=MV),
     "mat": mat(reading=UV),
+    "mat 4": mat(reading=UV, version="4"),
     "mat short": mat(leads=SHORT, reading=UV | {"leads": SHORT}),
     "npy": npy(reading=MV),
     "npy integers": npy(dtype="int16", unit="uV", reading=UV),

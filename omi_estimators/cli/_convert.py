@@ -1,0 +1,91 @@
+"""``omi-estimators convert``: ECG files of any kind to records of one format."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omi_estimators.cli._tools import check_writable, expand_files, positive, refuse, say
+
+_SOME_FAILED = 1
+
+_DESCRIPTION = """\
+Write each ECG file as a WFDB record, the format of PhysioNet: a header with what is known beside the signal, and a
+file of samples. Counts of devices stay what they were. Characters that names of records cannot have become
+underscores, and of files of one name the later ones get a number. A file that cannot be read or written is a line
+with the reason, and the exit status is then 1."""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to a parser's commands."""
+    convert = commands.add_parser(
+        "convert",
+        help="write ECG files of any kind in one format",
+        description=_DESCRIPTION,
+        epilog="example:\n  omi-estimators convert ecgs/*.xml --to wfdb --out records",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    convert.set_defaults(run=_convert, lost="records that were named are whole, the rest is missing")
+    add = convert.add_argument
+    add("files", metavar="FILE", type=Path, nargs="+", help="ECG files of any kind, or folders of such")
+    add("--to", choices=("wfdb",), required=True, help="the format")
+    add("--out", metavar="DIR", type=Path, required=True, help="the folder of the records, made if it is absent")
+    add("--file-rate", metavar="HZ", type=positive, help="of files of plain numbers (CSV, NPY, MAT)")
+    add("--unit", choices=("mV", "uV", "V"), help="of files of plain numbers")
+    add("--include-patient-id", action="store_true", help="write the patient's identifier into a comment")
+    add("--overwrite", action="store_true", help="replace records that are there")
+
+
+def _convert(args: argparse.Namespace) -> int:
+    """Run ``omi-estimators convert``."""
+    from tqdm import tqdm
+
+    try:
+        check_writable(args.out, "records", "--out")
+        files = expand_files(args.files)
+        args.out.mkdir(parents=True, exist_ok=True)
+        width = min(60, max(len(str(path)) for path in files))
+        n_failed = 0
+        progress = tqdm(files, desc="converting", unit="file", file=sys.stderr, disable=len(files) < 2)
+        for path, name in zip(progress, _name(files), strict=True):
+            try:
+                text = str(_convert_one(path, args.out / name, args))
+            except (OSError, ValueError) as error:
+                text = f"not converted: {' '.join(str(error).split())}"
+                n_failed += 1
+            tqdm.write(f"{str(path).ljust(width)}  {text}", file=sys.stdout)
+    except (ImportError, OSError, ValueError) as error:
+        return refuse(error)
+    if n_failed:
+        say(f"{n_failed} of {len(files)} files were not converted.")
+    return _SOME_FAILED if n_failed else 0
+
+
+def _name(files: Sequence[Path]) -> list[str]:
+    """Return a name for the record of each file that no other has, whatever the case of its letters."""
+    names: list[str] = []
+    used: set[str] = set()
+    for path in files:
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem)
+        name, number = stem, 1
+        while name.lower() in used:
+            number += 1
+            name = f"{stem}_{number}"
+        used.add(name.lower())
+        names.append(name)
+    return names
+
+
+def _convert_one(path: Path, out: Path, args: argparse.Namespace) -> Path:
+    """Write the record of one file, and return its header."""
+    from omi_estimators.readers import read_ecg
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        record = read_ecg(path, sampling_rate=args.file_rate, unit=args.unit)
+        return record.to_wfdb(out, include_patient_id=args.include_patient_id, overwrite=args.overwrite)

@@ -1,0 +1,639 @@
+"""SCP-ECG (EN 1064, ISO 11073-91064, ANSI/AAMI EC71): a binary file of numbered sections.
+
+Written from the structure of the standard as public sources tell it: the tutorials of the OpenECG project, and what
+published programs state of tables and fields. Where they leave open how samples that were thinned out between the QRS
+complexes are restored, `_restore` says what is done here.
+"""
+
+from __future__ import annotations
+
+import binascii
+import struct
+from dataclasses import dataclass
+from datetime import date, datetime, time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omi_estimators.leads import LEADS
+from omi_estimators.readers._fields import note_unread, read_aside, to_age, to_millivolts
+from omi_estimators.readers._leads import find_lead, make_record
+from omi_estimators.readers._record import ECGFileError, ECGRecord, Source, check_size
+
+_NAMES = {1: "I", 2: "II", 61: "III", 62: "aVR", 63: "aVL", 64: "aVF", 65: "-aVR", 9: "V7", 66: "V8", 67: "V9"}
+_NAMES |= {i + 2: f"V{i}" for i in range(1, 7)} | {i + 8: f"V{i}R" for i in range(2, 8)} | {16: "X", 17: "Y", 18: "Z"}
+_HEADER = 16
+_DEFAULT_TABLE = 19999
+# Each is looked up for all bits of a lead.
+_MOST_TABLES = 8
+# Samples that the zeros at the end of a stream may look like.
+_PADDING = 16
+# Of a lead, what its stream may lack at its end: some devices round the length that they state.
+_MOST_LACKING = 0.02
+# From here on a measurement stands for "not there", "not found" or "not computed".
+_NOT_MEASURED = 19999
+_AGE_UNITS = {1: "years", 2: "months", 3: "weeks", 4: "days", 5: "hours"}
+# Tags of the patient section that have one length; some devices write another there.
+_TAG_LENGTHS = {4: 3, 5: 4, 6: 3, 7: 3, 8: 1, 9: 1, 11: 2, 12: 2, 24: 1, 25: 4, 26: 3, 27: 2, 28: 2, 29: 1, 33: 2}
+_ENCODINGS = {0x03: "iso8859-2", 0x0B: "iso8859-4", 0x13: "iso8859-5", 0x1B: "iso8859-6", 0x23: "iso8859-7"}
+_ENCODINGS |= {0x2B: "iso8859-8", 0x33: "iso8859-11", 0x3B: "iso8859-15", 0x07: "utf-16-le", 0x0F: "shift_jis"}
+_ENCODINGS |= {0x17: "euc_jp", 0x1F: "euc_jp", 0x27: "gb2312", 0x2F: "euc_kr", 0x37: "utf-8"}
+
+
+def is_scp(head: bytes) -> bool:
+    """Return whether a file of these first bytes is SCP-ECG: by its letters, which old ones lack, or its pointers."""
+    if head[16:22] == b"SCPECG":
+        return True
+    if len(head) < 32:
+        return False
+    number, length = struct.unpack_from("<HI", head, 8)
+    return number == 0 and length >= _HEADER + 10 and struct.unpack_from("<HII", head, 22) == (0, length, 7)
+
+
+def read_scp(source: Source) -> ECGRecord:
+    """Read an SCP-ECG file.
+
+    Parameters
+    ----------
+    source : Source
+        The file. `unit` serves a file that does not say what one count is.
+
+    Returns
+    -------
+    ECGRecord
+        The rhythm. Leads of different times stand at their times, NaN elsewhere. Statements are those in full text,
+        or else the codes.
+
+    Raises
+    ------
+    ECGFileError
+        If a section that the signal needs is absent or cut, if it has no rhythm but a reference beat alone, or if
+        a lead cannot be decompressed to the number of samples that is stated.
+    """
+    notes: list[str] = []
+    sections = _split(source.data, notes)
+    named, rate = _read_signal(sections, source.unit, notes)
+    about = read_aside("patient data", lambda: _read_patient(sections, notes), notes) or _About()
+    measured = read_aside("measurements", lambda: _read_measurements(sections, about.version), notes)
+    statements = read_aside("statements", lambda: _read_statements(sections, about.encoding), notes)
+    version = about.version or source.data[15]
+    return make_record(
+        named,
+        rate,
+        f"SCP-ECG {version / 10:.1f}" if 10 <= version < 100 else "SCP-ECG",
+        age=about.age,
+        sex=about.sex,
+        patient_id=about.patient_id,
+        recording_time=about.when,
+        measured=measured or (),
+        statements=statements or (),
+        late_notes=tuple(notes),
+    )
+
+
+def _split(data: bytes, notes: list[str]) -> dict[int, bytes | None]:
+    """Return the sections without their headers; None for one that is cut or not where it should be."""
+    if len(data) < 6 + _HEADER + 10:
+        raise ECGFileError(f"it has {len(data)} bytes, too few for the pointers of SCP-ECG; it is cut short")
+    total, length = struct.unpack_from("<I", data, 2)[0], struct.unpack_from("<I", data, 10)[0]
+    table = data[6 + _HEADER : 6 + min(length, len(data))]
+    damaged = [] if _is_intact(data[: total if total > 6 else None]) or total > len(data) else ["the whole file"]
+    sections: dict[int, bytes | None] = {}
+    for number, size, index in struct.iter_unpack("<HII", table[: len(table) // 10 * 10]):
+        if number == 0 or size <= _HEADER or index == 0 or sections.get(number) is not None:
+            continue
+        section = data[index - 1 : index - 1 + size]
+        found = struct.unpack_from("<HI", section, 2) if len(section) == size else None
+        sections[number] = section[_HEADER:] if found and (found[0] == number or found[1] == size) else None
+        if sections[number] is not None and not _is_intact(section):
+            damaged.append(f"section {number}")
+    if total > len(data):
+        notes.append(f"The file says that it has {total} bytes, but it has {len(data)}; it is cut.")
+    if damaged:
+        notes.append(f"The checksum is not that of the bytes: {', '.join(damaged)}. Damaged or edited?")
+    return sections
+
+
+def _is_intact(part: bytes) -> bool:
+    """Return whether the checksum in the first two bytes is that of the rest, or was left out."""
+    stated, found = struct.unpack_from("<H", part)[0], binascii.crc_hqx(part[2:], 0xFFFF)
+    return stated in (0, 0xFFFF, found, (found & 0xFF) << 8 | found >> 8)
+
+
+def _need(sections: dict[int, bytes | None], number: int, what: str) -> bytes:
+    """Return a section that the signal needs."""
+    section = sections.get(number)
+    if section is None:
+        state = "is cut or not where the file says" if number in sections else "is absent"
+        raise ECGFileError(f"its section {number}, {what}, {state}")
+    return section
+
+
+@dataclass(frozen=True)
+class _Lead:
+    """A lead: its name, and its first and last sample, which the standard counts from 1."""
+
+    name: str
+    first: int
+    last: int
+
+    @property
+    def n_samples(self) -> int:
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Compressed leads: what the sections of the rhythm and of the reference beat share.
+
+    `step` is nV for a count, `interval` µs between samples, `order` that of the differences, `streams` the bytes of
+    each lead.
+    """
+
+    step: float
+    interval: int
+    order: int
+    is_bimodal: bool
+    streams: list[bytes]
+
+
+@dataclass(frozen=True)
+class _Beats:
+    """The QRS complexes. Samples are counted from 1.
+
+    `duration` is that of the reference beat in ms, `fiducial` its fiducial point. `subtracted` has first sample,
+    fiducial point and last sample of each stretch of the rhythm from which it was subtracted, `protected` first and
+    last of each where no sample was left out.
+    """
+
+    duration: int = 0
+    fiducial: int = 0
+    subtracted: tuple[tuple[int, int, int], ...] = ()
+    protected: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A Huffman table, sorted by code. `codes` are the prefixes, moved to the left of 32 bits.
+
+    `prefixes` and `lengths` are bits of the prefix, and of all; `switches` numbers of tables to go on with, else 0.
+    """
+
+    codes: NDArray[np.int64]
+    prefixes: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    values: NDArray[np.int64]
+    switches: NDArray[np.int64]
+
+
+def _read_signal(
+    sections: dict[int, bytes | None], unit: str | None, notes: list[str]
+) -> tuple[list[tuple[str, NDArray[np.float64]]], float]:
+    """Return names and millivolts of the leads, and their sampling rate."""
+    if 6 not in sections and 5 in sections:
+        raise ECGFileError("it has reference beats, section 5, but no rhythm, section 6; export the whole recording")
+    tables = _read_tables(_need(sections, 2, "the Huffman tables")) if 2 in sections else []
+    section = _need(sections, 6, "the rhythm")
+    is_subtracted, leads = _read_leads(_need(sections, 3, "the leads"), section, notes)
+    rhythm = _read_block(section, len(leads), "the rhythm")
+    if not rhythm.step and unit is None:
+        raise ECGFileError("it does not say what one count is (0 nV); give unit= of one count if you know")
+    step = rhythm.step or 1e6 * to_millivolts(unit)
+    if is_subtracted and not {4, 5} & set(sections):
+        notes.append("The file says that reference beats were subtracted, but has none; its leads are taken as whole.")
+        is_subtracted = False
+    # The reference beat has all samples, and says their distance; of the rhythm some may have been left out.
+    full = sections.get(5) or b""
+    interval = struct.unpack_from("<H", full, 2)[0] if len(full) >= 4 else 0
+    factor = max(1, round(rhythm.interval / interval)) if interval else 1
+    is_thinned = factor > 1 and (is_subtracted or rhythm.is_bimodal)
+    needs_beats = is_subtracted or is_thinned
+    beats = _read_beats(_need(sections, 4, "where the QRS complexes are")) if needs_beats else _Beats()
+    reference = None
+    if is_subtracted and beats.duration and beats.subtracted:
+        reference = _read_block(_need(sections, 5, "the reference beat"), len(leads), "the reference beat")
+        if not interval or abs(rhythm.interval / interval - factor) > 0.02 * factor:
+            raise ECGFileError(f"its reference beat and rhythm have samples each {interval} and {rhythm.interval} us")
+    stored: list[tuple[int, _Lead, NDArray[np.float64]]] = []
+    for row, lead in enumerate(leads):
+        if find_lead(lead.name) is None or not rhythm.streams[row]:
+            continue
+        if len(stored) == len(LEADS):
+            raise ECGFileError(f"it has more than {len(LEADS)} of the standard leads; it is unclear which are meant")
+        check_size(8.0 * len(LEADS) * lead.n_samples, f"its {len(LEADS)} leads of {lead.n_samples} samples")
+        most = round((1 + _MOST_LACKING) * lead.n_samples) + _PADDING
+        counts = _decode(rhythm, row, most, tables)
+        if counts.size == most:
+            notes.append(f"Lead {lead.name} has more samples than the {lead.n_samples} that it says; these are read.")
+        if factor > 1 and not is_thinned and counts.size < (1 - _MOST_LACKING) * lead.n_samples:
+            # Samples are numbered as if there were as many as of the reference beat.
+            lead = _Lead(lead.name, (lead.first - 1) // factor + 1, lead.last // factor)
+        stored.append((row, lead, counts if is_thinned else _fit(counts, lead.n_samples, lead.name)))
+    if is_thinned:
+        notes.append(f"Between QRS complexes one sample was stored for each {factor}; the others were interpolated.")
+        restored = _restore(stored, beats.protected, factor)
+    else:
+        restored = [counts for *_, counts in stored]
+    signals = []
+    for (row, lead, _), values in zip(stored, restored, strict=True):
+        nanovolts = values * step
+        if reference is not None:
+            beat = _decode(reference, row, beats.duration * 1000 // interval, tables) * reference.step
+            _add_beats(nanovolts, beat, lead.first, beats)
+        signals.append((lead, nanovolts))
+    return _align(leads, signals, notes), _to_rate(interval if is_thinned else rhythm.interval)
+
+
+def _read_tables(section: bytes) -> list[_Table]:
+    """Return the Huffman tables; none, if one table of one code stands for leads that are not compressed."""
+    count, at = struct.unpack_from("<H", section)[0], 2
+    if count == _DEFAULT_TABLE:
+        return [_DEFAULT]
+    if count > _MOST_TABLES:
+        raise ECGFileError(f"it names {count} Huffman tables; at most {_MOST_TABLES} are read")
+    tables = []
+    for _ in range(count):
+        n_codes = int.from_bytes(section[at : at + 2], "little")
+        codes = section[at + 2 : at + 2 + 9 * n_codes]
+        if not codes or len(codes) < 9 * n_codes:
+            raise ECGFileError(f"its section 2 names {count} Huffman tables, but is cut")
+        tables.append(list(struct.iter_unpack("<BBBhI", codes)))
+        at += 2 + len(codes)
+    if not tables or (len(tables) == 1 and len(tables[0]) == 1):
+        return []
+    return [_make_table(rows, len(tables)) for rows in tables]
+
+
+def _make_table(rows: list[tuple[int, int, int, int, int]], n_tables: int = 1) -> _Table:
+    """Return a table from rows: bits of prefix and code, whether it is a value, the value, the prefix from its end."""
+    made = []
+    for prefix, length, is_value, value, code in rows:
+        if not 1 <= prefix <= length <= 32:
+            raise ECGFileError(f"its Huffman table has a code of {length} bits, of which {prefix} are the prefix")
+        if not is_value and not 1 <= value <= n_tables:
+            raise ECGFileError(f"its Huffman table switches to table {value} of {n_tables}")
+        mirrored = int(f"{code % 2**prefix:0{prefix}b}"[::-1], 2)
+        made.append((mirrored << (32 - prefix), prefix, length, value, 0 if is_value else value))
+    return _Table(*np.array(sorted(made), dtype=np.int64).T)
+
+
+def _make_default_rows() -> list[tuple[int, int, int, int, int]]:
+    """Return the table of the standard: as many ones as the number has units, a zero, the sign; from 9 on originals."""
+    rows = [(1, 1, 1, 0, 0), (10, 18, 1, 0, 2**9 - 1), (10, 26, 1, 0, 2**10 - 1)]
+    for size in range(1, 9):
+        rows += [
+            (size + 2, size + 2, 1, size, 2**size - 1),
+            (size + 2, size + 2, 1, -size, 2**size - 1 + 2 ** (size + 1)),
+        ]
+    return rows
+
+
+_DEFAULT = _make_table(_make_default_rows())
+
+
+def _decode_huffman(data: bytes, most: int, tables: list[_Table]) -> NDArray[np.int64]:
+    """Return at most so many numbers of a stream, each lead of which begins with the first table.
+
+    What each bit would be the beginning of is looked up for all bits at once; then one follows from the other.
+    """
+    n_bits = 8 * len(data)
+    padded = np.frombuffer(data + bytes(16), dtype=np.uint8).astype(np.uint64)
+    words = np.zeros(len(data) + 8, dtype=np.uint64)
+    for byte in range(8):
+        words |= padded[byte : byte + words.size] << np.uint64(56 - 8 * byte)
+    bits = np.arange(n_bits + 32)
+    windows = ((words[bits // 8] << (bits % 8).astype(np.uint64)) >> np.uint64(32)).astype(np.int64)
+    looked_up: dict[int, tuple[list[int], NDArray[np.int64], list[int]]] = {}
+    found: list[np.int64] = []
+    table = at = 0
+    while len(found) < most and at < n_bits:
+        if table not in looked_up:
+            looked_up[table] = _look_up(windows, n_bits, tables[table])
+        following, values, switches = looked_up[table]
+        if following[at] < 0:
+            raise ECGFileError("its leads are damaged: bits that are no code of the Huffman table")
+        if following[at] > n_bits:
+            break
+        if switches[at]:
+            table = switches[at] - 1
+        else:
+            found.append(values[at])
+        at = following[at]
+    return np.array(found, dtype=np.int64)
+
+
+def _look_up(windows: NDArray[np.int64], n_bits: int, table: _Table) -> tuple[list[int], NDArray[np.int64], list[int]]:
+    """Return for the code at each bit the bit after it (-1 if there is no such code), its value, and its switch."""
+    bits = np.arange(n_bits)
+    row = np.searchsorted(table.codes, windows[:n_bits], side="right") - 1
+    prefixes, extra = table.prefixes[row], table.lengths[row] - table.prefixes[row]
+    is_code = (row >= 0) & ((windows[:n_bits] ^ table.codes[row]) >> (32 - prefixes) == 0)
+    # The bits after the prefix, with a sign, count from the value of the code.
+    originals = windows[bits + prefixes] >> (32 - extra)
+    originals -= np.where((extra > 0) & (originals >> np.maximum(extra - 1, 0) == 1), 1 << extra, 0)
+    following = np.where(is_code, bits + table.lengths[row], -1)
+    return following.tolist(), table.values[row] + originals, table.switches[row].tolist()
+
+
+def _read_leads(section: bytes, rhythm: bytes, notes: list[str]) -> tuple[bool, list[_Lead]]:
+    """Return whether reference beats were subtracted, and the leads."""
+    stated, flags = section[0], section[1]
+    rows = list(struct.iter_unpack("<IIB", section[2 : 2 + (len(section) - 2) // 9 * 9]))
+    left = {n: len(rhythm) - 6 - 2 * n - sum(_sizes(rhythm, n)) for n in (stated, len(rows))}
+    if not 0 < stated <= len(rows) or left[stated] < 0:
+        raise ECGFileError(f"it says that it has {stated} leads, but names {len(rows)}, or their samples are cut")
+    # Some devices state fewer leads than they have; then their streams fill the section.
+    n_leads = len(rows) if left[len(rows)] in (0, 1) and left[stated] > 1 else stated
+    leads = [_Lead(_NAMES.get(code, f"lead code {code}"), first, last) for first, last, code in rows]
+    if n_leads != stated:
+        notes.append(f"The file says that it has {stated} leads, but has {n_leads}.")
+    leads = leads[:n_leads]
+    for lead in leads:
+        if lead.n_samples < 1:
+            raise ECGFileError(f"its lead {lead.name} is said to go from sample {lead.first} to {lead.last}")
+    return bool(flags & 1), leads
+
+
+def _sizes(section: bytes, n_leads: int) -> tuple[int, ...]:
+    """Return the numbers of bytes of so many leads' streams."""
+    return struct.unpack_from(f"<{n_leads}H", section + bytes(2 * n_leads), 6)
+
+
+def _read_block(section: bytes, n_leads: int, what: str) -> _Block:
+    """Return the compressed leads of section 5 or 6."""
+    step, interval, order, flag = struct.unpack_from("<HHBB", section)
+    if order > 2:
+        raise ECGFileError(f"{what} is stored as differences of order {order}; 0, 1 and 2 are read")
+    at, streams = 6 + 2 * n_leads, []
+    for size in _sizes(section, n_leads):
+        streams.append(section[at : at + size])
+        at += size
+    if at > len(section):
+        raise ECGFileError(f"{what} is cut: the samples of its {n_leads} leads go beyond their section")
+    return _Block(float(step), interval, order, bool(flag), streams)
+
+
+def _read_beats(section: bytes) -> _Beats:
+    """Return where the QRS complexes are."""
+    duration, fiducial, n_beats = struct.unpack_from("<HHH", section)
+    end = 6 + 14 * n_beats
+    rows = list(struct.iter_unpack("<HIII", section[6:end])) if len(section) >= end else []
+    if len(rows) < n_beats:
+        raise ECGFileError(f"its section 4 names {n_beats} QRS complexes, but is cut")
+    # Only the commonest type of beat, 0, has a reference. Old versions protect what they subtract from.
+    protected = (
+        list(struct.iter_unpack("<II", section[end : end + 8 * n_beats]))
+        if len(section) >= end + 8 * n_beats
+        else [(first, last) for _, first, _, last in rows]
+    )
+    return _Beats(
+        duration,
+        fiducial,
+        tuple((first, peak, last) for kind, first, peak, last in rows if kind == 0),
+        tuple(sorted((first, last) for first, last in protected if 0 < first <= last)),
+    )
+
+
+def _decode(block: _Block, row: int, most: int, tables: list[_Table]) -> NDArray[np.float64]:
+    """Return at most so many counts of a lead."""
+    data = block.streams[row]
+    if tables:
+        values = _decode_huffman(data, most, tables)
+    else:
+        values = np.frombuffer(data, dtype="<i2", count=min(most, len(data) // 2)).astype(np.int64)
+    if block.order == 1:
+        values = np.cumsum(values)
+    elif block.order == 2 and values.size > 2:
+        slopes = np.cumsum(np.concatenate([[values[1] - values[0]], values[2:]]))
+        values = np.cumsum(np.concatenate([values[:1], slopes]))
+    # Samples have 16 bits, and sums of differences go round as they do.
+    return values.astype(np.int16).astype(np.float64)
+
+
+def _fit(counts: NDArray[np.float64], n_samples: int, name: str) -> NDArray[np.float64]:
+    """Return so many samples, NaN for a few that a stream lacks at its end; an ECGFileError if it lacks or has more."""
+    if not (1 - _MOST_LACKING) * n_samples <= counts.size:
+        raise ECGFileError(
+            f"its lead {name} has {counts.size} samples, not {n_samples} as it says; it is cut or damaged"
+        )
+    return np.concatenate([counts[:n_samples], np.full(max(0, n_samples - counts.size), np.nan)])
+
+
+def _restore(
+    stored: list[tuple[int, _Lead, NDArray[np.float64]]], protected: tuple[tuple[int, int], ...], factor: int
+) -> list[NDArray[np.float64]]:
+    """Return all samples of leads of which, outside of protected stretches, one stands for each `factor` of them.
+
+    It is put in their middle, where programs put it too, and joined to the next by a straight line, rounded to whole
+    counts; the filter that some programs apply afterwards is not. What remains of a stretch that is no multiple of
+    `factor` was stored sample for sample or as one: the first is taken, if there are as many samples in each lead.
+    """
+    runs = [_part(lead, protected) for _, lead, _ in stored]
+    sizes = [sum(n if whole else n // factor + n % factor for n, whole in parts) for parts in runs]
+    singly = all(counts.size >= size for size, (_, _, counts) in zip(sizes, stored, strict=True))
+    if not singly:
+        sizes = [sum(n if whole else -(-n // factor) for n, whole in parts) for parts in runs]
+    restored = []
+    for parts, size, (_, lead, counts) in zip(runs, sizes, stored, strict=True):
+        if counts.size > (1 + _MOST_LACKING) * size + _PADDING:
+            raise ECGFileError(f"its lead {lead.name} has more samples than the {size} that its protected zones leave")
+        counts = _fit(counts, size, lead.name)
+        values, at = [], 0
+        for n, whole in parts:
+            blocks, rest = (0, n) if whole else divmod(n, factor) if singly else (-(-n // factor), 0)
+            if blocks:
+                middles = factor // 2 + factor * np.arange(blocks)
+                values.append(np.rint(np.interp(np.arange(n - rest), middles, counts[at : at + blocks])))
+            values.append(counts[at + blocks : at + blocks + rest])
+            at += blocks + rest
+        restored.append(np.concatenate(values))
+    return restored
+
+
+def _part(lead: _Lead, protected: tuple[tuple[int, int], ...]) -> list[tuple[int, bool]]:
+    """Return the stretches of a lead: their numbers of samples, and whether they are protected."""
+    parts = []
+    at = lead.first
+    for first, last in protected:
+        first, last = max(first, at), min(last, lead.last)
+        if first <= last:
+            parts += [(first - at, False), (last - first + 1, True)]
+            at = last + 1
+    return [*parts, (lead.last + 1 - at, False)]
+
+
+def _add_beats(values: NDArray[np.float64], beat: NDArray[np.float64], start: int, beats: _Beats) -> None:
+    """Add the reference beat, in the unit of `values`, where it was subtracted from a lead that begins at `start`."""
+    for first, peak, last in beats.subtracted:
+        # The sample of the lead at which the reference beat would begin.
+        shift = peak - (beats.fiducial - 1) - start
+        low, high = max(first - start, shift, 0), min(last - start + 1, shift + beat.size, values.size)
+        if low < high:
+            values[low:high] += beat[low - shift : high - shift]
+
+
+def _align(
+    leads: list[_Lead], signals: list[tuple[_Lead, NDArray[np.float64]]], notes: list[str]
+) -> list[tuple[str, NDArray[np.float64]]]:
+    """Return names and millivolts, each lead at its time; names alone of those that are none of the twelve."""
+    named = [(lead.name, np.zeros(0)) for lead in leads if find_lead(lead.name) is None]
+    if not signals:
+        return named
+    start, end = min(lead.first for lead, _ in signals), max(lead.last for lead, _ in signals)
+    check_size(8.0 * len(LEADS) * (end + 1 - start), f"its {len(LEADS)} leads of {end + 1 - start} samples")
+    if any((lead.first, lead.last) != (start, end) for lead, _ in signals):
+        notes.append("Not all leads were recorded at the same time; they are NaN where they were not.")
+    lacking = [lead.name for lead, values in signals if np.isnan(values[-1])]
+    if lacking:
+        notes.append(f"The last samples are lacking in the file, and NaN: {', '.join(lacking)}.")
+    for lead, values in signals:
+        whole = np.full(end + 1 - start, np.nan)
+        whole[lead.first - start : lead.last + 1 - start] = values / 1e6
+        named.append((lead.name, whole))
+    return named
+
+
+def _to_rate(interval: int) -> float:
+    """Return Hz from whole microseconds between samples, in whole Hz where these give that interval."""
+    if not interval:
+        raise ECGFileError("it does not say how far samples are apart (0 us)")
+    rate = round(1e6 / interval)
+    return float(rate) if rate and int(1e6 / rate) == interval else 1e6 / interval
+
+
+@dataclass(frozen=True)
+class _About:
+    """What the patient section says; how texts are encoded; the version of the protocol, times ten."""
+
+    age: float | None = None
+    sex: str | None = None
+    patient_id: str | None = None
+    when: datetime | None = None
+    encoding: str = "utf-8"
+    version: int = 0
+
+
+def _read_patient(sections: dict[int, bytes | None], notes: list[str]) -> _About:
+    """Return what is known of patient and recording; a field that is broken is a note."""
+    if 1 not in sections:
+        return _About()
+    section = _need(sections, 1, "the patient data")
+    tags, is_whole = _split_tags(section, {})
+    if not is_whole:
+        others, is_whole = _split_tags(section, _TAG_LENGTHS)
+        tags = others if is_whole else tags
+        if not is_whole:
+            notes.append("The patient data are cut; what stands before is read.")
+    device = tags.get(14, b"")
+    encoding = _ENCODINGS.get(device[16], "utf-8") if len(device) > 16 and device[16] & 1 else "utf-8"
+    identity = _to_text(tags.get(2, b""), encoding)
+    born = read_aside("birth date", lambda: _to_date(tags.get(5)), notes)
+    day = read_aside("recording date", lambda: _to_date(tags.get(25)), notes)
+    clock = read_aside("recording time", lambda: _to_clock(tags.get(26)), notes)
+    number, unit = read_aside("age", lambda: struct.unpack("<HB", tags.get(4) or bytes(3)), notes) or (0, 0)
+    noon = datetime.combine(day, time(12)) if day else None
+    stated = number if unit in _AGE_UNITS else None
+    age, age_notes = to_age(stated, _AGE_UNITS.get(unit, ""), birth=born and born.isoformat(), when=noon)
+    if unit not in _AGE_UNITS:
+        note_unread("age", f"{number} of unit {unit}" if number or unit else None, None, notes)
+    notes += age_notes
+    sexes = tags.get(8, b"\0")[:1]
+    sex = {b"\1": "male", b"\2": "female"}.get(sexes)
+    note_unread("sex", f"code {sexes[0]}" if sexes not in (b"", b"\0", b"\x09") else None, sex, notes)
+    return _About(
+        age,
+        sex,
+        identity if identity.upper() not in ("", "UNKNOWN") else None,
+        datetime.combine(day, clock) if day and clock else None,
+        encoding,
+        device[14] if len(device) > 14 else 0,
+    )
+
+
+def _split_tags(section: bytes, lengths: dict[int, int]) -> tuple[dict[int, bytes], bool]:
+    """Return the first value of each tag, and whether they end as they should; `lengths` instead of those stated."""
+    tags: dict[int, bytes] = {}
+    at = 0
+    while at + 3 <= len(section) and section[at] != 255:
+        tag, length = struct.unpack_from("<BH", section, at)
+        length = lengths.get(tag, length)
+        if at + 3 + length > len(section):
+            return tags, False
+        if length:
+            tags.setdefault(tag, section[at + 3 : at + 3 + length])
+        at += 3 + length
+    return tags, True
+
+
+def _to_text(value: bytes, encoding: str) -> str:
+    """Return a text up to its first zero; Latin-1 is what devices write whatever they say."""
+    try:
+        text = value[: len(value) // 2 * 2 if encoding.startswith("utf-16") else None].decode(encoding)
+    except UnicodeDecodeError:
+        text = value.decode("latin-1")
+    return " ".join(text.partition("\0")[0].split())
+
+
+def _to_date(value: bytes | None) -> date | None:
+    """Return the day of two bytes of year, month and day; None if it was left out."""
+    year, month, day = struct.unpack_from("<HBB", value or bytes(4))
+    return date(year, month, day) if year or month or day else None
+
+
+def _to_clock(value: bytes | None) -> time | None:
+    """Return the time of hour, minute and second; None if it was left out."""
+    return time(*struct.unpack_from("<BBB", value)) if value else None
+
+
+def _read_measurements(sections: dict[int, bytes | None], version: int) -> list[tuple[str, float | None]]:
+    """Return what the device measured: on the reference beat, and over all beats."""
+    if 7 not in sections:
+        return []
+    section = _need(sections, 7, "the measurements")
+    n_beats, n_spikes = struct.unpack_from("<BB", section)
+    # Version 1.1 has a byte more here, and none before 1.3 what stands after the spikes.
+    at = 3 if version == 11 else 2
+    interval = struct.unpack_from("<H", section, at)[0]
+    at += 4
+    found: dict[str, float | None] = {}
+    if n_beats and len(section) >= at + 16:
+        values = struct.unpack_from("<5H3h", section, at)
+        p_on, p_off, qrs_on, qrs_off, t_off = (value if value < _NOT_MEASURED else None for value in values[:5])
+        found = {
+            "pr": _minus(qrs_on, p_on),
+            "p_duration": _minus(p_off, p_on),
+            "qrs": _minus(qrs_off, qrs_on),
+            "qt": _minus(t_off, qrs_on),
+        } | dict(zip(("p_axis", "qrs_axis", "t_axis"), map(float, values[5:]), strict=True))
+        if (found["p_duration"] or 0) > (found["pr"] or np.inf):
+            found["p_duration"] = None
+    at += 16 * n_beats + 10 * n_spikes
+    if (version == 0 or version >= 13) and len(section) >= at + 2:
+        at += 2 + struct.unpack_from("<H", section, at)[0]
+        if len(section) >= at + 6:
+            rate, _, found["qtc"] = struct.unpack_from("<HHH", section, at)
+            found["heart_rate"] = float(rate) or None
+    if not found.get("heart_rate") and 0 < interval < _NOT_MEASURED:
+        found["heart_rate"] = float(round(60_000 / interval))
+    return list(found.items())
+
+
+def _minus(end: int | None, start: int | None) -> float | None:
+    return None if end is None or start is None else float(end - start)
+
+
+def _read_statements(sections: dict[int, bytes | None], encoding: str) -> tuple[str, ...]:
+    """Return the statements in full text, of section 8, or if there are none the codes of section 11."""
+    for number, n_skipped in ((8, 0), (11, 1)):
+        if number not in sections:
+            continue
+        section = _need(sections, number, "the statements")
+        texts, at = [], 9
+        for _ in range(section[8]):
+            length = struct.unpack_from("<xH", section, at)[0]
+            value = section[at + 3 + n_skipped : at + 3 + length].rstrip(b"\0")
+            texts += [_to_text(part, encoding) for part in (value.split(b"\0") if n_skipped else [value])]
+            at += 3 + length
+        if any(texts):
+            return tuple(filter(None, texts))
+    return ()
