@@ -33,7 +33,7 @@ _STAMP = re.compile(
     r"^(\d{4})-?(\d\d)-?(\d\d)(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?)?\s*(Z|[+-]\d\d:?\d\d)?$"
 )
 # A number, and the unit that some write behind it.
-_AGE = re.compile(r"^\+?(\d{1,9}(?:\.\d{0,9})?)\+?\s*([a-z]*)$")
+_AGE = re.compile(r"^\+?(\d{1,9}(?:\.\d{0,20})?)\+?\s*([a-z]*)$")
 # What stands for "not known", which is no mistake of a file.
 _UNKNOWN = {"u", "un", "unk", "undetermined", "not specified", "indeterminate", "other", "o", "n"}
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
