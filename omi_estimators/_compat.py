@@ -1,4 +1,4 @@
-"""Names of scikit-learn and joblib that are private or too new to be sure of, here and nowhere else; joblib's loop.
+"""Names of scikit-learn, joblib and wfdb that are private or too new to be sure of, here and nowhere else; joblib's loop.
 
 When a release moves or changes one, this is the file to mend. The tests run with the lowest and the highest version:
 
@@ -13,6 +13,7 @@ names                                                      known to work with
 ``sklearn.utils.validation._check_method_params``          scikit-learn 1.9.0, 1.9.1
 ``sklearn.utils.validation._num_samples``                  scikit-learn 1.9.0, 1.9.1
 ``joblib.externals.loky``: warnings, and the pool           joblib 1.4.0 to 1.6.0
+``wfdb.io._signal._rd_segment``                            wfdb 4.3.0, 4.3.1
 =========================================================  =========================
 
 What is inherited cannot be imported, and is private too: scikit-learn's ``_parameter_constraints``,
@@ -28,11 +29,14 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
 from joblib.externals.loky import reusable_executor
 from joblib.externals.loky.process_executor import BrokenProcessPool
+from numpy.typing import NDArray
 from sklearn.base import _fit_context as fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import _safe_indexing as safe_indexing
@@ -42,6 +46,8 @@ from sklearn.utils.parallel import Parallel
 from sklearn.utils.parallel import delayed as delayed
 from sklearn.utils.validation import _check_method_params as check_method_params
 from sklearn.utils.validation import _num_samples as num_samples
+
+from omi_estimators._validation import naming_package
 
 # A dead worker is noticed within milliseconds, or never.
 _WATCH_SECONDS = 2.0
@@ -102,3 +108,56 @@ def _watch_workers(done: threading.Event, broken: threading.Event) -> None:
                     os.kill(pid, signal.SIGTERM)
             return
         dead_before = dead
+
+
+def read_wfdb_samples(
+    folder: Path,
+    signals: list[tuple[str, str, int, int, int]],
+    chosen: list[int],
+    n_frames: int,
+    start: int,
+    end: int,
+) -> list[NDArray[np.integer]]:
+    """Return stored numbers of a WFDB record from one frame to another, without its header.
+
+    Parameters
+    ----------
+    folder : Path
+        Where its files are.
+    signals : list of (str, str, int, int, int)
+        File, format, offset in bytes, samples of a frame and first value of each; those of a file follow each other.
+    chosen : list of int
+        The places of those to return.
+    n_frames, start, end : int
+        Frames in all, the first that is wanted, and the one after the last.
+
+    Returns
+    -------
+    list of ndarray of shape (n_samples,)
+        One for each of `chosen`.
+
+    Raises
+    ------
+    ImportError
+        If `wfdb` is not installed (`pip install omi-estimators[io]`).
+    """
+    with naming_package("wfdb", "io", "Reading WFDB records"):
+        from wfdb.io._signal import _rd_segment
+    files, formats, offsets, per_frame, first = map(list, zip(*signals, strict=True))
+    read: list[NDArray[np.integer]] = _rd_segment(
+        file_name=files,
+        dir_name=os.fspath(folder.resolve()),
+        pn_dir=None,
+        fmt=formats,
+        n_sig=len(signals),
+        sig_len=n_frames,
+        byte_offset=offsets,
+        samps_per_frame=per_frame,
+        skew=[0] * len(signals),
+        init_value=first,
+        sampfrom=start,
+        sampto=end,
+        channels=chosen,
+        ignore_skew=True,
+    )
+    return read

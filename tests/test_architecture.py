@@ -58,7 +58,7 @@ ALLOWED = {
 # Everybody may import these.
 SHARED = {"__init__", "_compat", "_store", "_validation"}
 # Libraries whose private names only `_compat` may import, and operators of torch that have no public name.
-WATCHED = {"joblib", "skops", "skorch", "sklearn", "torch"}
+WATCHED = {"joblib", "skops", "skorch", "sklearn", "torch", "wfdb"}
 UNSURE = {"joblib.func_inspect", "sklearn.callback"}
 WITHOUT_PUBLIC_NAME = {"classifiers/_prediction.py": {"torch"}}
 

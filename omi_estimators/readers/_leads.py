@@ -237,11 +237,9 @@ def check_range(signal: NDArray[np.float64]) -> None:
 
     The median over leads decides, of the leads that are not flat: one loose electrode is no wrong unit.
     """
-    with np.errstate(invalid="ignore"):
-        present = signal[~np.isnan(signal).all(axis=1)]
-        low, high = np.nanpercentile(present, [0.5, 99.5], axis=1)
-    ranges = (high - low)[np.nanmax(present, axis=1) > np.nanmin(present, axis=1)]
-    if not ranges.size:
+    present = (lead[~np.isnan(lead)] for lead in signal)
+    ranges = [np.diff(np.percentile(lead, [0.5, 99.5])) for lead in present if lead.size and np.ptp(lead)]
+    if not ranges:
         return
     typical = float(np.median(ranges))
     if not _SMALLEST_RANGE <= typical <= _LARGEST_RANGE:

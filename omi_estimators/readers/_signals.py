@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -15,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omi_estimators._validation import naming_package
+from omi_estimators._compat import read_wfdb_samples
 from omi_estimators.readers._fields import (
     choose_unit,
     decode_text,
@@ -76,6 +74,11 @@ class _WFDBSignal:
     fields: list[str]
     """Of these are resolution, zero, first value, checksum and size of blocks, in this order."""
     name: str
+
+    @property
+    def first(self) -> int:
+        """What the differences of format 8 count from."""
+        return int((self.fields[2:3] or ["0"])[0]) if self.format == "8" else 0
 
     def calibrate(self, counts: NDArray[np.float64], asked: str | None, notes: dict[str, None]) -> NDArray[np.float64]:
         """Return counts in millivolts."""
@@ -319,39 +322,27 @@ def _read_counts(
 ) -> tuple[list[NDArray[np.float64]], list[int]]:
     """Return counts of leads as they are stored, NaN for no sample, from one frame to another, and their checksums.
 
-    The library is given a header of what it needs for that, and nothing that it could stumble over.
+    The library reads the samples alone; it would stumble over much that headers have.
     """
-    with naming_package("wfdb", "io", "Reading WFDB records"):
-        import wfdb
-    names = {name: f"f{number}.dat" for number, name in enumerate(dict.fromkeys(signal.file for signal in signals))}
-    header = [f"r {len(signals)} {_WFDB_RATE:g} {n_frames}"]
-    for number, signal in enumerate(signals):
-        value = (signal.fields[2:3] or ["0"])[0] if signal.format == "8" else "0"
-        layout = f"{signal.format}x{signal.per_frame}+{signal.offset}"
-        header.append(f"{names[signal.file]} {layout} 1(0)/mV 0 0 {value} 0 0 s{number}")
-    with tempfile.TemporaryDirectory(prefix="omi-estimators-") as made:
-        Path(made, "r.hea").write_text("\n".join([*header, ""]), encoding="ascii")
-        for name, short in names.items():
-            try:
-                Path(made, short).symlink_to((folder / name).resolve())
-            except OSError:  # as on Windows without the right to make links
-                shutil.copy(folder / name, Path(made, short))
-        record = wfdb.rdrecord(
-            str(Path(made, "r")),
-            sampfrom=start,
-            sampto=end,
-            channels=[signals.index(lead) for lead in leads],
-            smooth_frames=False,
-            ignore_skew=True,
-        )
-    checksums = []
-    for signal, row in zip(leads, record.e_p_signal, strict=True):
-        if len(row) != (end - start) * signal.per_frame:
-            raise ECGFileError(f"its signal file {signal.file} is cut short")
-        # The lowest number that the format has stands for no sample, and was counted by who wrote the file.
-        gaps = -int(np.isnan(row).sum()) << (_WFDB_BITS.get(signal.format, 16) - 1)
-        checksums.append((int(np.nansum(row)) + gaps) % 65536)
-    return record.e_p_signal, checksums
+    read = read_wfdb_samples(
+        folder,
+        [(signal.file, signal.format, signal.offset, signal.per_frame, signal.first) for signal in signals],
+        [signals.index(lead) for lead in leads],
+        n_frames,
+        start,
+        end,
+    )
+    counts, checksums = [], []
+    for lead, row in zip(leads, read, strict=True):
+        if len(row) != (end - start) * lead.per_frame:
+            raise ECGFileError(f"its signal file {lead.file} is cut short")
+        checksums.append(int(row.sum(dtype=np.int64)) % 65536)
+        values = row.astype(np.float64)
+        # The lowest number that the format has stands for no sample.
+        if lead.format != "8":
+            values[row == -(1 << (_WFDB_BITS.get(lead.format, 16) - 1))] = np.nan
+        counts.append(values)
+    return counts, checksums
 
 
 def _multiply(row: NDArray[np.float64], signal: _WFDBSignal, step: str | None) -> NDArray[np.float64]:
