@@ -33,7 +33,7 @@ _ONSET_REACH, _ONSET_DELAY, _OFFSET_REACH = 0.1, 0.02, 0.1
 _OFFSET_SHARE, _ST_FACTOR, _ST_TIMES = 0.11, 1.3, (0.06, 0.16)
 # A tangent at the steepest point of a flank does not meet the level before or after the wave just where the
 # eye sees it end; these factors on its length bring the ends of P to where cardiologists mark them.
-_P_ONSET_STRETCH, _P_OFFSET_STRETCH = 1.2, 0.7
+_P_ONSET_STRETCH, _P_OFFSET_STRETCH = 1.2, 0.75
 # The T wave has ended when the lead vector has lost all but this share of the speed at which T falls; and with the
 # second share, also in the leads where it ends late (nine of ten of LUDB's marks lie before it).
 _T_END_SHARE, _T_LATEST_SHARE = 0.3, 0.15
@@ -254,9 +254,9 @@ def _find_t_end(
     end = min(end, max(round(next_wave), peak + round(0.08 * sampling_rate)))
     if end - peak < round(0.02 * sampling_rate):
         return np.nan, np.nan
-    speed = np.linalg.norm(np.gradient(smooth, axis=1), axis=0)
-    falling = peak + int(np.argmax(speed[peak : min(end, peak + round(0.1 * sampling_rate))]))
-    after = speed[falling:end]
+    speed = np.linalg.norm(np.gradient(smooth[:, peak : end + 1], axis=1), axis=0)[:-1]
+    falling = peak + int(np.argmax(speed[: round(0.1 * sampling_rate)]))
+    after = speed[falling - peak :]
     # What noise and the U wave move is no part of T.
     rest = np.quantile(after, 0.1)
     ends = (np.flatnonzero(after <= rest + share * (after[0] - rest))[0] for share in (_T_END_SHARE, _T_LATEST_SHARE))
