@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--ludb", metavar="DIR", help="folder of LUDB, for delineation, quality and pacing")
     parser.add_argument("--vendor", metavar="DIR", help="folder with muse/ and philips/, for delineation and files")
     parser.add_argument("--staff", metavar="CSV", help="ST60 by lead before and during occlusion, STAFF III")
+    parser.add_argument("--peers", metavar="PYTHON", help="of an environment with other delineators (_peers.py)")
     parser.add_argument("--out", metavar="CSV", help="where fit_simulator writes the population of normal hearts")
     parser.add_argument("--json", metavar="FILE", type=Path, help="add the figures of speed to this file")
     args = parser.parse_args()

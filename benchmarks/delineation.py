@@ -3,15 +3,17 @@
 A mark counts where at least three leads have it; the reference is the median over leads of their marks, relative to the
 R peak, and the median over the beats of a record. All delineators get the same record, freed of pacing spikes and
 filtered, and the same R peaks. Ours is delineated on the median beat of all leads, NeuroKit2's methods on the root mean
-square over leads, and their points are the median over beats. A wave is found where a method's point, so placed in each
-beat, lies near the marked one; a P wave is invented where a record has none marked. Intervals are from a bootstrap of
-patients, of which each has one record. Beside it: how far the marks of one wave lie apart from lead to lead, and
-intervals against those that a GE MUSE machine wrote into its own files.
+square over leads, others (``--peers``) lead by lead; their points are the median over beats, and over leads. A wave is
+found where a method's point, so placed in each beat, lies near the marked one; a P wave is invented where a record has
+none marked. Intervals are from a bootstrap of patients, of which each has one record. Beside it: how far the marks of
+one wave lie apart from lead to lead, and intervals against those that a GE MUSE machine wrote into its own files.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import json
+import subprocess
+import tempfile
 import warnings
 from argparse import Namespace
 from collections.abc import Callable
@@ -39,8 +41,8 @@ NEUROKIT_NAMES = {
     "t_peak": "ECG_T_Peaks",
     "t_offset": "ECG_T_Offsets",
 }
-# Others that people use; they need Python 3.12, and are not compared by this table where they are not installed.
-PEERS = ("openecg", "ecgdeli", "wavedet")
+# A point that this many leads have, in one-lead delineators.
+LEAST_LEADS = 3
 # How far from the marked peak (ms) a wave may lie to be the same, and the point that places it.
 SAME = {"qrs": (120, "r_peak"), "p": (80, "p_peak"), "t": (150, "t_peak")}
 MS = 1000 / SAMPLING_RATE
@@ -73,22 +75,23 @@ def run(data: Namespace) -> None:
     if data.ludb is None:
         print("LUDB is needed: give its folder with --ludb DIR")
     else:
-        run_ludb(data.ludb)
+        run_ludb(data.ludb, data.peers)
     run_simulated()
     if data.vendor is not None:
         run_muse(Path(data.vendor, "muse"))
 
 
-def run_ludb(folder: str) -> None:
+def run_ludb(folder: str, python: str | None) -> None:
     """Print the table of all delineators, that of ours by rhythm and conduction, and the spread of the marks."""
     methods = {"ours": ours} | {f"NeuroKit2 {name}": neurokit(name) for name in ("dwt", "cwt", "prominence")}
+    methods |= peers(folder, python) if python else {}
     scores, classes, spread = score_ludb(folder, methods)
     print(f"{len(classes)} records of LUDB; ms: bias ± SD [95 % interval of the SD], missed; tolerance of the SD:")
     print("  " + ", ".join(f"{name} {tolerance}" for name, tolerance in TOLERANCES.items()))
     for method, of_method in scores.items():
         print(f"  {method}: {describe(of_method)}; {describe_found(of_method)}")
-    for peer in PEERS:
-        print(f"  {peer}: {'installed, but not asked' if importlib.util.find_spec(peer) else 'not installed'}")
+    if not python:
+        print("  openecg, ecgdeli, wavedet: give the Python that has them with --peers, see benchmarks/_peers.py")
     print("ours by rhythm and conduction, as the headers say; a record can be in several rows")
     for name in sorted(set().union(*classes)):
         chosen = [score for score, of_record in zip(scores["ours"], classes, strict=True) if name in of_record]
@@ -149,6 +152,34 @@ def neurokit(method: str) -> Callable[[np.ndarray, AverageBeat], dict[str, float
         except (ValueError, IndexError, TypeError, ZeroDivisionError):
             # What NeuroKit2 raises where it finds nothing: a miss.
             return points
+        return points
+
+    return find
+
+
+def peers(folder: str, python: str) -> dict[str, Callable[[np.ndarray, AverageBeat], dict[str, float]]]:
+    """Return a function for each delineator of another environment, to be called for each record in its order."""
+    records = {str(number): prepare(read_signal(stem))[0] for number, stem in enumerate(find_records(folder))}
+    with tempfile.TemporaryDirectory() as place:
+        np.savez(Path(place, "records.npz"), **records)
+        script = Path(__file__).with_name("_peers.py")
+        subprocess.run(
+            [python, str(script), str(Path(place, "records.npz")), str(Path(place, "points.json"))], check=True
+        )
+        found = json.loads(Path(place, "points.json").read_text(encoding="utf-8"))
+    return {f"{name}, its median over leads": _one_after_another(of_records) for name, of_records in found.items()}
+
+
+def _one_after_another(of_records: dict[str, dict]) -> Callable[[np.ndarray, AverageBeat], dict[str, float]]:
+    """Return a function that returns the points of one record after the other, relative to R."""
+    remaining = iter(of_records.values())
+
+    def find(_: np.ndarray, average: AverageBeat) -> dict[str, float]:
+        points = dict.fromkeys(NEUROKIT_NAMES, np.nan) | {"r_peak": 0.0}
+        for name, of_leads in next(remaining).items():
+            places = np.array([usual_place(np.array(places, dtype=float), average.peaks, name) for places in of_leads])
+            if np.isfinite(places).sum() >= LEAST_LEADS:
+                points[name] = float(np.nanmedian(places))
         return points
 
     return find
