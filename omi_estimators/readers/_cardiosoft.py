@@ -85,7 +85,7 @@ def read_cardiosoft(source: Source) -> ECGRecord:
     age = person.find("Age") if person is not None else None
     of = (age.get("units") or "years") if age is not None else "years"
     birth = _join_time(person.find("BirthDateTime")) if person is not None else None
-    years, age_notes = to_age(find_text(person, "Age"), of, birth=birth, when=time)
+    years = to_age(find_text(person, "Age"), of, birth=birth, when=time, notes=notes)
     measured = root.find("RestingECGMeasurements")
     found = [each.text or "" for path in _STATEMENTS for each in root.findall(f"Interpretation/{path}")]
     return make_record(
@@ -99,7 +99,7 @@ def read_cardiosoft(source: Source) -> ECGRecord:
         measured=((name, find_measured(measured, tag)) for name, tag in _TAGS.items()),
         # Others are lines of dashes.
         statements=tuple(text.strip() for text in found if any(sign.isalpha() for sign in text)),
-        late_notes=(*notes, *age_notes),
+        notes=notes,
     )
 
 

@@ -169,7 +169,9 @@ def _read(dataset: Any, unit: str | None) -> ECGRecord:
         [field("recording time", "AcquisitionDateTime"), *(f"{i}{j}" for i, j in zip(days, times, strict=True) if i)],
         notes,
     )
-    age, age_notes = to_age(field("age", "PatientAge"), birth=field("date of birth", "PatientBirthDate"), when=time)
+    age = to_age(
+        field("age", "PatientAge"), birth=field("date of birth", "PatientBirthDate"), when=time, notes=notes
+    )
     annotations = read_aside("annotations", lambda: list(dataset.get("WaveformAnnotationSequence") or ()), notes) or []
     said = [read_aside("annotation", partial(_read_annotation, each), notes) for each in annotations]
     return make_record(
@@ -182,7 +184,7 @@ def _read(dataset: Any, unit: str | None) -> ECGRecord:
         recording_time=time,
         measured=(measured for _, *measured in filter(None, said)),
         statements=tuple(text for text, *_ in filter(None, said) if text),
-        late_notes=(*notes, *age_notes),
+        notes=notes,
     )
 
 

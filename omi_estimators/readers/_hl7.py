@@ -84,7 +84,7 @@ def read_hl7(source: Source) -> ECGRecord:
     leads, sampling_rate = join_groups(groups, notes)
     moments = [find_attribute(sets[0][0], _START, "value"), find_attribute(sets[0][0], "effectiveTime/center", "value")]
     time = read_time([*moments, find_attribute(root, _START, "value")], notes)
-    age, age_notes = _find_age(root, time)
+    age = _find_age(root, time, notes)
     subject = next((each for tag in ("trialSubject", "subject") for each in root.iter(tag)), None)
     identity = subject.find("id") if subject is not None else None
     texts = (value.text for code, value in _find_annotations(root) if code.startswith("MDC_ECG_INTERPRETATION"))
@@ -99,7 +99,7 @@ def read_hl7(source: Source) -> ECGRecord:
         recording_time=time,
         measured=_find_measured(root),
         statements=tuple(text.strip() for text in texts if text and text.strip()),
-        late_notes=(*notes, *age_notes),
+        notes=notes,
     )
 
 
@@ -187,12 +187,13 @@ def _find_scale(value: Element, tag: str, name: str, unit: str | None, notes: li
     return number * read_unit(element.get("unit"), unit, name, notes)
 
 
-def _find_age(root: Element, time: datetime | None) -> tuple[float | None, tuple[str, ...]]:
+def _find_age(root: Element, time: datetime | None, notes: list[str]) -> float | None:
     """Return the age that was reported, else that by the time of birth."""
     found = (each.find("value") for each in root.iter("relatedObservation") if _code(each) == _REPORTED_AGE)
     value = next((each for each in found if each is not None), Element("value"))
     birth = next(root.iter("birthTime"), Element("birthTime"))
-    return to_age(value.get("value"), value.get("unit") or "years", birth=birth.get("value") or birth.text, when=time)
+    born = birth.get("value") or birth.text
+    return to_age(value.get("value"), value.get("unit") or "years", birth=born, when=time, notes=notes)
 
 
 def _find_annotations(root: Element) -> Iterator[tuple[str, Element]]:

@@ -76,7 +76,7 @@ def read_plain(source: Source, name: str) -> ECGRecord:
         If rate or unit is missing, the file holds no array of two dimensions, or it is unclear which axis is the
         leads'.
     """
-    notes: dict[str, None] = {}
+    notes: list[str] = []
     if source.sampling_rate is None or (source.unit is None and name != "csv"):
         raise _ask_for_rate_and_unit(name)
     rate = float(source.sampling_rate)
@@ -85,8 +85,7 @@ def read_plain(source: Source, name: str) -> ECGRecord:
     else:
         values = {"npy": _read_npy, "npz": _read_npz, "mat": _read_mat}[name](source.data)
         columns = _orient(_as_two_dimensional(values), source.leads)
-    names, numbered = name_numbered([column[0] for column in columns])
-    notes |= dict.fromkeys(numbered)
+    names = name_numbered([column[0] for column in columns], notes)
     check_rate(rate)
     n_samples = max(len(values) for _, _, values in columns)
     first, last = source.choose_part(n_samples, rate)
@@ -100,7 +99,7 @@ def read_plain(source: Source, name: str) -> ECGRecord:
         factor = choose_unit(stated, source.unit, lead, notes)
         with np.errstate(over="ignore"):
             named.append((lead, values[first:last].astype(np.float64) * factor))
-    return make_record(named, rate, name.upper(), notes=tuple(notes), total_duration=n_samples / rate)
+    return make_record(named, rate, name.upper(), notes=notes, total_duration=n_samples / rate)
 
 
 def _ask_for_rate_and_unit(name: str) -> ECGFileError:
@@ -209,7 +208,7 @@ def _orient(values: NDArray[Any], leads: Sequence[str] | None) -> list[_Column]:
     return [(name, None, row) for name, row in zip(names, values if fits == [0] else values.T, strict=True)]
 
 
-def _read_csv(source: Source, sampling_rate: float, notes: dict[str, None]) -> list[_Column]:
+def _read_csv(source: Source, sampling_rate: float, notes: list[str]) -> list[_Column]:
     """Return the columns of a table, but for those of times and counters.
 
     Parameters
@@ -219,7 +218,7 @@ def _read_csv(source: Source, sampling_rate: float, notes: dict[str, None]) -> l
         names as well.
     sampling_rate : float
         Hz, against which a column of times is checked.
-    notes : dict
+    notes : list of str
         Gets what was left out.
 
     Returns
@@ -262,7 +261,7 @@ def _read_csv(source: Source, sampling_rate: float, notes: dict[str, None]) -> l
     names = [header[position] for position in kept] if source.leads is None else list(source.leads)
     if len(names) != len(kept):
         raise ECGFileError(f"it has {len(kept)} columns of signals, but leads= has {len(names)} names")
-    renamed = name_numbered(names)[0]
+    renamed = name_numbered(names, [])
     wanted = [position for position, name in zip(kept, renamed, strict=True) if find_lead(name) is not None]
     if not wanted:
         raise ECGFileError(f"none of its columns is one of the twelve leads: {', '.join(names[:15])}; give leads=")
@@ -375,7 +374,7 @@ class _Table:
         return table[positions].to_numpy()
 
 
-def _drop_times(table: _Table, names: list[str], sampling_rate: float, notes: dict[str, None]) -> list[int]:
+def _drop_times(table: _Table, names: list[str], sampling_rate: float, notes: list[str]) -> list[int]:
     """Return which columns are no times and no counters, and note the others; times must be those of the rate."""
     kept = []
     for position, name in enumerate(names):
@@ -385,12 +384,12 @@ def _drop_times(table: _Table, names: list[str], sampling_rate: float, notes: di
                 times = table.parse([position], _SAMPLE_TIMES)[:, 0]
             except ECGFileError:
                 # Such as 10:00:00.002, of which nothing is needed.
-                notes[f"Left out a column of times that are no numbers, {name[:40]}."] = None
+                notes.append(f"Left out a column of times that are no numbers, {name[:40]}.")
                 continue
-            notes[f"Left out a column of times, {name[:40]}."] = None
+            notes.append(f"Left out a column of times, {name[:40]}.")
             _check_times(times, name, sampling_rate)
         elif not is_lead and _COUNTER.fullmatch(name):
-            notes[f"Left out a column of numbers of samples, {name[:40] or 'without a name'}."] = None
+            notes.append(f"Left out a column of numbers of samples, {name[:40] or 'without a name'}.")
         else:
             kept.append(position)
     return kept

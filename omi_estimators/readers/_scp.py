@@ -87,7 +87,7 @@ def read_scp(source: Source) -> ECGRecord:
         recording_time=about.when,
         measured=measured or (),
         statements=statements or (),
-        late_notes=tuple(notes),
+        notes=notes,
     )
 
 
@@ -533,17 +533,16 @@ def _read_patient(sections: dict[int, bytes | None], notes: list[str]) -> _About
     number, unit = read_aside("age", lambda: struct.unpack("<HB", tags.get(4) or bytes(3)), notes) or (0, 0)
     noon = datetime.combine(day, time(12)) if day else None
     stated = number if unit in _AGE_UNITS else None
-    age, age_notes = to_age(stated, _AGE_UNITS.get(unit, ""), birth=born and born.isoformat(), when=noon)
+    age = to_age(stated, _AGE_UNITS.get(unit, ""), birth=born and born.isoformat(), when=noon, notes=notes)
     if unit not in _AGE_UNITS:
         note_unread("age", f"{number} of unit {unit}" if number or unit else None, None, notes)
-    notes += age_notes
     sexes = tags.get(8, b"\0")[:1]
     sex = {b"\1": "male", b"\2": "female"}.get(sexes)
     note_unread("sex", f"code {sexes[0]}" if sexes not in (b"", b"\0", b"\x09") else None, sex, notes)
     return _About(
         age,
         sex,
-        identity if identity.upper() not in ("", "UNKNOWN") else None,
+        identity or None,
         datetime.combine(day, clock) if day and clock else None,
         encoding,
         device[14] if len(device) > 14 else 0,

@@ -119,7 +119,7 @@ def read_philips(source: Source) -> ECGRecord:
     scale = resolution / 1000.0 if resolution else count_in(source.unit, "resolution", notes)
     moments = [_find_philips_time(root, place) for place in ("dataacquisition", "reportinfo")]
     time = read_time(moments, notes)
-    age, age_notes = _find_philips_age(root.find("patient/generalpatientdata/age"), time)
+    age = _find_philips_age(root.find("patient/generalpatientdata/age"), time, notes)
     reports = [root.find(place) for place in _PHILIPS_PLACES]
     statements = root.findall("interpretations/interpretation/statement")
     # Each with its reason.
@@ -139,7 +139,7 @@ def read_philips(source: Source) -> ECGRecord:
             for tag in tags
         ),
         statements=tuple(filter(None, (" - ".join(filter(None, pair)) for pair in words))),
-        late_notes=(*notes, *age_notes),
+        notes=notes,
     )
 
 
@@ -275,11 +275,11 @@ def _find_philips_time(root: Element, place: str) -> str:
     return " ".join(filter(None, (find_attribute(root, place, name) for name in ("date", "time"))))
 
 
-def _find_philips_age(age: Element | None, time: datetime | None) -> tuple[float | None, tuple[str, ...]]:
+def _find_philips_age(age: Element | None, time: datetime | None, notes: list[str]) -> float | None:
     """Return the age in years; what the device assumes without knowing (defaultage) is not one."""
     units = ("years", "months", "weeks", "days", "hours")
     unit = next((each for each in units if find_text(age, each) is not None), "years")
-    return to_age(find_text(age, unit), unit, birth=find_text(age, "dateofbirth"), when=time)
+    return to_age(find_text(age, unit), unit, birth=find_text(age, "dateofbirth"), when=time, notes=notes)
 
 
 def read_muse(source: Source) -> ECGRecord:
@@ -307,18 +307,18 @@ def read_muse(source: Source) -> ECGRecord:
     sampling_rate = _find_muse_rate(waveforms[0])
     leads = waveforms[0].findall("LeadData")
     off = [find_text(lead, "LeadID") or "?" for lead in leads if (find_text(lead, "LeadOff") or "").upper() == "TRUE"]
-    off_note = (f"The device found these leads off: {', '.join(off)}.",) if off else ()
+    notes = [f"The device found these leads off: {', '.join(off)}."] if off else []
     about, tests = root.find("PatientDemographics"), root.find("TestDemographics")
-    notes = list(off_note)
     day, time_of_day = find_text(tests, "AcquisitionDate"), find_text(tests, "AcquisitionTime")
     recorded = _to_muse_time(day, time_of_day or "00:00:00")
     note_unread("recording time", day and f"{day} {time_of_day or ''}", recorded, notes)
     birth = find_text(about, "DateofBirth")
-    age, age_notes = to_age(
+    age = to_age(
         find_text(about, "PatientAge"),
         find_text(about, "AgeUnits") or "years",
         birth=birth and (_to_muse_time(birth, "00:00:00") or birth),
         when=_to_muse_time(day, "00:00:00"),
+        notes=notes,
     )
     measured = root.find("RestingECGMeasurements")
     return make_record(
@@ -331,7 +331,7 @@ def read_muse(source: Source) -> ECGRecord:
         recording_time=recorded,
         measured=((name, find_measured(measured, tag)) for name, tag in _MUSE_TAGS.items()),
         statements=_join_muse_statements(root.find("Diagnosis")),
-        late_notes=(*notes, *age_notes),
+        notes=notes,
     )
 
 
@@ -419,8 +419,8 @@ def read_mortara(source: Source) -> ECGRecord:
     time = read_time([root.get("ACQUISITION_TIME_XML"), root.get("ACQUISITION_TIME")], notes)
     births = [_attribute(places, "DOB_XML"), _attribute(places, "DOB")]
     birth = next((each for each in births if to_time(each)), births[0] or births[1])
-    age, age_notes = to_age(
-        _attribute(places, "AGE"), _attribute(places, "AGE_UNITS") or "years", birth=birth, when=time
+    age = to_age(
+        _attribute(places, "AGE"), _attribute(places, "AGE_UNITS") or "years", birth=birth, when=time, notes=notes
     )
     texts = ((each.get("TEXT") or "").strip() for each in root.iter("STATEMENT"))
     return make_record(
@@ -437,7 +437,7 @@ def read_mortara(source: Source) -> ECGRecord:
             for each in written
         ),
         statements=tuple(filter(None, texts)),
-        late_notes=(*notes, *age_notes),
+        notes=notes,
     )
 
 
