@@ -23,11 +23,21 @@ _MICROVOLTS |= {"microvolt", "microvolts", "uvolt", "uvolts"}
 _MILLIVOLTS = {"v": 1e3, "volt": 1e3, "volts": 1e3, "mv": 1.0, "millivolt": 1.0, "millivolts": 1.0, "mvolt": 1.0}
 _MILLIVOLTS |= dict.fromkeys(_MICROVOLTS, 1e-3) | dict.fromkeys(("nv", "nanovolt", "nanovolts"), 1e-6)
 _MOST_YEARS = 120.0
-_YEARS = {"": 1.0, "y": 1.0, "yr": 1.0, "year": 1.0, "a": 1.0, "m": 1 / 12, "mo": 1 / 12, "month": 1 / 12}
+_YEARS = {
+    "": 1.0,
+    "y": 1.0,
+    "yr": 1.0,
+    "year": 1.0,
+    "a": 1.0,
+    "m": 1 / 12,
+    "mo": 1 / 12,
+    "month": 1 / 12,
+    "mth": 1 / 12,
+}
 _YEARS |= {"w": 7 / 365.25, "wk": 7 / 365.25, "week": 7 / 365.25, "d": 1 / 365.25, "day": 1 / 365.25}
 _YEARS |= {"h": 1 / 8766, "hr": 1 / 8766, "hour": 1 / 8766}
 _SEXES = {"m": "male", "male": "male", "man": "male", "f": "female", "female": "female", "w": "female"}
-_SEXES |= {"woman": "female"}
+_SEXES |= {"woman": "female", "m\xe4nnlich": "male", "weiblich": "female"}
 # YYYYMMDDHHMMSS with fraction and zone, with or without separators, as HL7, DICOM and ISO 8601 have it.
 _STAMP = re.compile(
     r"^(\d{4})-?(\d\d)-?(\d\d)(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?)?\s*(Z|[+-]\d\d:?\d\d)?$"
@@ -118,6 +128,11 @@ def to_millivolts(unit: object) -> float:
         raise ECGFileError(f"its values are in {str(unit)[:40]!r}, not in one of V, mV, uV, nV") from None
 
 
+def is_voltage(unit: str) -> bool:
+    """Return whether a text is a unit of voltage that is known."""
+    return unit.strip().lower() in _MILLIVOLTS
+
+
 def choose_unit(
     stated: str | None, asked: str | None, name: str, notes: list[str], default: str | None = None
 ) -> float:
@@ -168,7 +183,7 @@ def read_unit(stated: str | None, asked: str | None, name: str, notes: list[str]
 def count_in(asked: str | None, what: str, notes: list[str]) -> float:
     """Return the millivolts of one count by the caller's unit, where the file does not say them; `what` is absent."""
     if asked is None:
-        raise ECGFileError(f"it does not say its {what}; give unit= of one count if you know it")
+        raise ECGFileError(f"it does not say the {what}; give unit= of one count if you know it")
     notes.append(f"The {what} cannot be read; counts of {asked} were given.")
     return to_millivolts(asked)
 

@@ -108,7 +108,9 @@ def name_numbered(names: Sequence[str], notes: list[str]) -> list[str]:
             for position, lead in zip(numbers, LEADS, strict=True):
                 renamed[position] = lead
             notes.append(f"Taken for the twelve leads in their usual order, being numbered: {', '.join(family)}.")
-        elif any(map(find_lead, family)) and not {*numbers.values()} <= {*range(1, _MOST_NUMBERED.get(prefix, 3) + 1)}:
+        elif any(map(find_lead, family)) and not {*numbers.values()} <= {
+            *range(1, _MOST_NUMBERED.get(prefix[-1:], 3) + 1)
+        }:
             raise ECGFileError(
                 f"its signals are numbered, {', '.join(family[:15])}, and are not twelve counted on; say which leads "
                 "they are, by leads= of plain numbers"
@@ -226,6 +228,37 @@ def common_rate(rates: Iterable[float]) -> float:
             f"its leads have different sampling rates ({', '.join(f'{rate:g}' for rate in different)} Hz)"
         )
     return different.pop() if different else 0.0
+
+
+def choose_rate(stated: float | None, asked: float | None, said: object, notes: list[str]) -> float:
+    """Return the sampling rate that a file states, or if it cannot be read that of the caller, with a note.
+
+    Parameters
+    ----------
+    stated, asked : float or None
+        Hz by the file and by the caller; none or no number above 0 is one that cannot be read.
+    said : str
+        What the file has there, or where it should be.
+    notes : list of str
+        Gets one more if the caller's counts.
+
+    Returns
+    -------
+    float
+        Hz, as an ECG has it.
+
+    Raises
+    ------
+    ECGFileError
+        If there is neither, or none that an ECG has.
+    """
+    if stated is None or not 0 < stated < np.inf:
+        if asked is None:
+            raise ECGFileError(f"its sampling rate cannot be read, {said!r:.60}; give sampling_rate= if you know it")
+        notes.append(f"The sampling rate cannot be read, {said!r:.60}; {asked:g} Hz was given.")
+        stated = asked
+    check_rate(stated)
+    return stated
 
 
 def check_rate(sampling_rate: float) -> None:

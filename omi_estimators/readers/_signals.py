@@ -25,13 +25,15 @@ from omi_estimators.readers._fields import (
     to_number,
     to_sex,
 )
-from omi_estimators.readers._leads import arrange_leads, common_rate, find_lead, make_record, name_numbered
+from omi_estimators.readers._leads import arrange_leads, choose_rate, common_rate, find_lead, make_record, name_numbered
 from omi_estimators.readers._record import ECGFileError, ECGRecord, Source, check_size, naming_file
 
 _Named = list[tuple[str, NDArray[np.float64]]]
 
 _AGE = re.compile(
-    r"\bage\b>?\s{0,8}[:=]?\s{0,8}(\d{1,6}(?:\.\d{1,20})?)[ \t]{0,4}(month|week|day|hour)?", re.IGNORECASE
+    r"\bage\b>?\s{0,8}[:=]?\s{0,8}(\d{1,6}(?:\.\d{1,20})?)(?!\d|\.\d|[ \t]?-[ \t]?\d)"
+    r"(?:([ymwdh])\b|[ \t]{0,4}(month|mth|mo|week|wk|day|hour|hr))?",
+    re.IGNORECASE,
 )
 _SAID_AGE = re.compile(r"\bage\b>?[ \t]{0,8}[:=][ \t]{0,8}(\S{1,40})", re.IGNORECASE)
 _SEX = re.compile(r"\b(?:sex|gender)\b>?\s{0,8}[:=]?\s{0,8}(\w{1,40})", re.IGNORECASE)
@@ -189,7 +191,16 @@ def parse_wfdb_signal(words: list[str]) -> _WFDBSignal | None:
     name = " ".join(words[last:])
     if last < 8 < len(words) and find_lead(name) is None:
         last, name = 8, " ".join(words[8:])
-    return _WFDBSignal(words[0], found[1], per_frame, skew, offset, words[2] if last >= 3 else "", words[3:last], name)
+    return _WFDBSignal(
+        words[0].removeprefix("./"),
+        found[1],
+        per_frame,
+        skew,
+        offset,
+        words[2] if last >= 3 else "",
+        words[3:last],
+        name,
+    )
 
 
 def _read_record(source: Source, notes: list[str]) -> tuple[_Named, float, float, dict[str, Any]]:
@@ -234,12 +245,8 @@ def _read_frame_rate(first: list[str], asked: float | None, notes: list[str]) ->
         return _WFDB_RATE
     rate = to_number(first[2].partition("/")[0].partition("(")[0])
     if rate is None or rate <= 0:
-        if asked is None:
-            raise ECGFileError(
-                f"its sampling rate cannot be read, {first[2][:40]!r}; give sampling_rate= if you know it"
-            )
-        notes.append(f"The sampling rate cannot be read, {first[2][:20]!r}; {asked:g} Hz was given.")
-        return asked
+        return choose_rate(None, asked, first[2], notes)
+    # Each frame may have several samples of a lead.
     return rate
 
 
@@ -359,7 +366,7 @@ def _read_about(words: list[str], comments: list[str], notes: list[str]) -> dict
     clocks = [clock for clock in map(_to_clock, words) if clock is not None]
     text = "\n".join(comments)
     zone = _first(_ZONE, text)
-    moment = datetime.combine(days[0], clocks[0]) if days and clocks else None
+    moment = datetime.combine(days[0], clocks[0] if clocks else time()) if days else None
     if moment is not None and zone is not None:
         moment = moment.replace(tzinfo=datetime.strptime(zone, "%z").tzinfo)
     if len(days) + len(clocks) < len(words):
@@ -522,12 +529,7 @@ def _read_edf_rate(header: _EDFHeader, counts: list[int], asked: float | None, n
     if min(counts) < 1:
         raise ECGFileError("its header contradicts itself: a lead has no samples in a block; it is damaged")
     if duration is None or duration <= 0:
-        if asked is None or len(set(counts)) > 1:
-            raise ECGFileError(
-                f"its header contradicts itself: a block lasts {said!r} s; give sampling_rate= if you know it"
-            )
-        notes.append(f"The duration of a block cannot be read, {said!r}; {asked:g} Hz was given.")
-        return asked
+        return choose_rate(None, asked if len(set(counts)) == 1 else None, f"{said} s for a block", notes)
     # Eight characters have no room for a third of a second.
     return common_rate(round(count / duration, 3) for count in counts)
 
