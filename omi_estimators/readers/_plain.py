@@ -330,7 +330,8 @@ def _read_csv_header(rows: list[list[str]], comma: bool) -> tuple[list[str] | No
     names, units = zip(*map(_split_unit, cells), strict=True)
     # Some tables have the units in a row of their own, in brackets or not.
     second = [cell.strip(" \t\"'[]()") or None for cell in rows[1][: len(cells)]]
-    if len(rows) > 2 and _to_numbers(rows[1], comma) is None and _to_numbers(rows[2], comma) is not None:
+    are_words = not any(_to_numbers([cell], comma) for cell in rows[1])
+    if len(rows) > 2 and any(second) and are_words and _to_numbers(rows[2], comma) is not None:
         return list(names), [*second, *[None] * (len(cells) - len(second))], 2
     return list(names), list(units), 1
 

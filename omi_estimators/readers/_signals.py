@@ -366,7 +366,9 @@ def _read_about(words: list[str], comments: list[str], notes: list[str]) -> dict
     clocks = [clock for clock in map(_to_clock, words) if clock is not None]
     text = "\n".join(comments)
     zone = _first(_ZONE, text)
-    moment = datetime.combine(days[0], clocks[0] if clocks else time()) if days else None
+    moment = (
+        datetime.combine(days[0], clocks[0] if clocks else time()) if days and (clocks or len(words) == 1) else None
+    )
     if moment is not None and zone is not None:
         moment = moment.replace(tzinfo=datetime.strptime(zone, "%z").tzinfo)
     if len(days) + len(clocks) < len(words):

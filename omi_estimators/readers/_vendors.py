@@ -157,7 +157,7 @@ def _read_philips_counts(
 
     Some store more channels than they name; and who decompresses a file may leave what it said of the compression.
     """
-    named = (waveform.get("leadlabels") or "").split()
+    named = (waveform.get("leadlabels") or "").replace(",", " ").split()
     n_stored, n_allocated = to_number(waveform.get("numberofleads")), find_number(about, "numberchannelsallocated")
     if n_stored is not None and not 1 <= n_stored <= _MOST_CHANNELS:
         raise ECGFileError(f"it says that it has {n_stored:g} leads, but names {len(named)}")
@@ -305,6 +305,9 @@ def read_muse(source: Source) -> ECGRecord:
     off = [find_text(lead, "LeadID") or "?" for lead in leads if (find_text(lead, "LeadOff") or "").upper() == "TRUE"]
     notes = [f"The device found these leads off: {', '.join(off)}."] if off else []
     sampling_rate = _find_muse_rate(waveforms[0], source.sampling_rate, notes)
+    for tag in ("LeadTimeOffset", "LeadOffsetFirstSample"):
+        if len({find_number(lead, tag) or 0.0 for lead in leads}) > 1:
+            notes.append(f"The leads are said to begin at different times ({tag}), which was not undone.")
     about, tests = root.find("PatientDemographics"), root.find("TestDemographics")
     day, time_of_day = find_text(tests, "AcquisitionDate"), find_text(tests, "AcquisitionTime")
     recorded = _to_muse_time(day, time_of_day or "00:00:00")
