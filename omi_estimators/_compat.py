@@ -1,4 +1,4 @@
-"""Names of scikit-learn, joblib and wfdb that are private or too new to be sure of, here and nowhere else; joblib's loop.
+"""Names of scikit-learn, joblib and wfdb that are private or too new to be sure of, here alone; joblib's loop.
 
 When a release moves or changes one, this is the file to mend. The tests run with the lowest and the highest version:
 

@@ -21,7 +21,7 @@ from omi_estimators.readers._fields import (
     read_unit,
     to_age,
 )
-from omi_estimators.readers._leads import check_rate, make_record
+from omi_estimators.readers._leads import choose_rate, make_record
 from omi_estimators.readers._record import ECGFileError, ECGRecord, Source
 
 _TAGS = {
@@ -63,9 +63,9 @@ def read_cardiosoft(source: Source) -> ECGRecord:
     strips = [each for each in root.iter("StripData") if each.find("WaveformData") is not None]
     disclosure = next(root.iter("FullDisclosure"), None)
     if strips:
-        named, rate = _read_strip(strips[0], strips[0], source.unit, notes)
+        named, rate = _read_strip(strips[0], strips[0], source, notes)
     elif disclosure is not None and find_text(disclosure, "FullDisclosureData"):
-        named, rate = _read_disclosure(disclosure, source.unit, notes)
+        named, rate = _read_disclosure(disclosure, source, notes)
     else:
         strips = [each for each in root.iter("Strip") if each.find("WaveformData") is not None]
         if not strips:
@@ -76,7 +76,7 @@ def read_cardiosoft(source: Source) -> ECGRecord:
                 + "; export it with the ECG strips"
             )
         about = root.find("StripData")
-        named, rate = _read_strip(strips[0], strips[0] if about is None else about, source.unit, notes)
+        named, rate = _read_strip(strips[0], strips[0] if about is None else about, source, notes)
         if len(strips) > 1:
             notes.append(f"It has {len(strips)} strips; the first was read.")
     person = next(root.iter("PatientInfo"), None)
@@ -85,7 +85,7 @@ def read_cardiosoft(source: Source) -> ECGRecord:
     age = person.find("Age") if person is not None else None
     of = (age.get("units") or "years") if age is not None else "years"
     birth = _join_time(person.find("BirthDateTime")) if person is not None else None
-    years, age_notes = to_age(find_text(person, "Age"), of, birth=birth, when=time)
+    years = to_age(find_text(person, "Age"), of, birth=birth, when=time, notes=notes)
     measured = root.find("RestingECGMeasurements")
     found = [each.text or "" for path in _STATEMENTS for each in root.findall(f"Interpretation/{path}")]
     return make_record(
@@ -99,15 +99,15 @@ def read_cardiosoft(source: Source) -> ECGRecord:
         measured=((name, find_measured(measured, tag)) for name, tag in _TAGS.items()),
         # Others are lines of dashes.
         statements=tuple(text.strip() for text in found if any(sign.isalpha() for sign in text)),
-        late_notes=(*notes, *age_notes),
+        notes=notes,
     )
 
 
 def _read_strip(
-    strip: Element, about: Element, unit: str | None, notes: list[str]
+    strip: Element, about: Element, source: Source, notes: list[str]
 ) -> tuple[list[tuple[str, NDArray[np.float64]]], float]:
     """Return the leads (name, millivolts) of a strip, and the rate; `about` says what the strip does not."""
-    rate, factor = _find_rate(strip, about), _find_factor(strip, about, unit, notes)
+    rate, factor = _find_rate(strip, about, source, notes), _find_factor(strip, about, source.unit, notes)
     stated = find_number(strip, "ChannelSampleCountTotal")
     named = []
     for lead in strip.findall("WaveformData"):
@@ -123,14 +123,15 @@ def _read_strip(
 
 
 def _read_disclosure(
-    disclosure: Element, unit: str | None, notes: list[str]
+    disclosure: Element, source: Source, notes: list[str]
 ) -> tuple[list[tuple[str, NDArray[np.float64]]], float]:
     """Return the leads of the full disclosure, and its rate.
 
     Files have a second of one lead, then that of the next; the manual a sample of each lead in turn. As neighbours in
     time are alike, the order in which the values jump less is the right one.
     """
-    rate, factor = _find_rate(disclosure, disclosure), _find_factor(disclosure, disclosure, unit, notes)
+    rate = _find_rate(disclosure, disclosure, source, notes)
+    factor = _find_factor(disclosure, disclosure, source.unit, notes)
     names = [name.strip() for name in (find_text(disclosure, "LeadOrder") or "").split(",") if name.strip()]
     stated = find_number(disclosure, "NumberOfChannels")
     if not names or (stated is not None and stated != len(names)):
@@ -159,16 +160,15 @@ def _parse(text: str | None, what: str) -> NDArray[np.float64]:
     return parse_integers(text, what)
 
 
-def _find_rate(block: Element, about: Element) -> float:
+def _find_rate(block: Element, about: Element, source: Source, notes: list[str]) -> float:
     """Return the sampling rate in Hz."""
     for each in (block, about):
         rate, element = find_number(each, "SampleRate"), each.find("SampleRate")
         if rate is not None and element is not None:
             if (element.get("units") or "").strip().lower() not in _HERTZ:
                 raise ECGFileError(f"its sampling rate is in {element.get('units')!r}; Hz are expected")
-            check_rate(rate)
-            return rate
-    raise ECGFileError("it does not say its sampling rate (SampleRate)")
+            return choose_rate(rate, source.sampling_rate, f"{rate:g}", notes)
+    return choose_rate(None, source.sampling_rate, find_text(block, "SampleRate") or "", notes)
 
 
 def _find_factor(block: Element, about: Element, unit: str | None, notes: list[str]) -> float:

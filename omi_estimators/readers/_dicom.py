@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from omi_estimators._validation import naming_package
 from omi_estimators.readers._fields import (
     count_in,
+    is_voltage,
     note_unread,
     read_aside,
     read_sex,
@@ -23,7 +24,7 @@ from omi_estimators.readers._fields import (
     to_measured,
     to_number,
 )
-from omi_estimators.readers._leads import check_rate, find_lead, make_record
+from omi_estimators.readers._leads import choose_rate, find_lead, make_record, name_numbered
 from omi_estimators.readers._pieces import Group, join_groups
 from omi_estimators.readers._record import DAMAGE, MOST_BYTES, ECGFileError, ECGRecord, Source, check_size
 
@@ -128,7 +129,7 @@ def read_dicom(source: Source) -> ECGRecord:
         dataset = _read_deflated(data)
         if dataset is None:
             dataset = pydicom.dcmread(_Elements(data), force=data[128:132] != b"DICM", specific_tags=_WANTED)
-        return _read(dataset, source.unit)
+        return _read(dataset, source)
     except (pydicom.errors.BytesLengthException, pydicom.errors.InvalidDicomError) as error:
         raise ECGFileError(f"it is damaged ({' '.join(str(error).split())[:150]})") from error
 
@@ -153,10 +154,10 @@ def _read_deflated(data: bytes) -> Any | None:
     return read_dataset(_Elements(inflated), False, True, specific_tags=[Tag(name) for name in _WANTED])
 
 
-def _read(dataset: Any, unit: str | None) -> ECGRecord:
+def _read(dataset: Any, source: Source) -> ECGRecord:
     """Return the record of a data set, whose elements are decoded as they are looked at."""
     notes: list[str] = []
-    groups = [_read_group(group, _is_little_endian(dataset), unit, notes) for group in _choose_groups(dataset)]
+    groups = [_read_group(group, _is_little_endian(dataset), source, notes) for group in _choose_groups(dataset)]
     others = list(dict.fromkeys(name for _, names in groups for name in names))
     leads, rate = join_groups([group for group, _ in groups], notes)
 
@@ -169,7 +170,7 @@ def _read(dataset: Any, unit: str | None) -> ECGRecord:
         [field("recording time", "AcquisitionDateTime"), *(f"{i}{j}" for i, j in zip(days, times, strict=True) if i)],
         notes,
     )
-    age, age_notes = to_age(field("age", "PatientAge"), birth=field("date of birth", "PatientBirthDate"), when=time)
+    age = to_age(field("age", "PatientAge"), birth=field("date of birth", "PatientBirthDate"), when=time, notes=notes)
     annotations = read_aside("annotations", lambda: list(dataset.get("WaveformAnnotationSequence") or ()), notes) or []
     said = [read_aside("annotation", partial(_read_annotation, each), notes) for each in annotations]
     return make_record(
@@ -182,7 +183,7 @@ def _read(dataset: Any, unit: str | None) -> ECGRecord:
         recording_time=time,
         measured=(measured for _, *measured in filter(None, said)),
         statements=tuple(text for text, *_ in filter(None, said) if text),
-        late_notes=(*notes, *age_notes),
+        notes=notes,
     )
 
 
@@ -193,38 +194,41 @@ def _choose_groups(dataset: Any) -> list[Any]:
         kind = dataset.get("Modality") or dataset.get("SOPClassUID") or "unknown"
         raise ECGFileError(f"it is a DICOM file without a waveform (modality {kind}); export the ECG as a waveform")
     original = [group for group in groups if str(group.get("WaveformOriginality", "")).upper() != "DERIVED"]
-    leads = [group for group in original or groups if any(map(_is_lead, group.get("ChannelDefinitionSequence") or ()))]
+    leads = [group for group in original or groups if _has_lead(group)]
     if not leads:
         raise ECGFileError("none of its waveforms has a channel that is one of the twelve leads")
     return leads
 
 
-def _read_group(group: Any, little_endian: bool, unit: str | None, notes: list[str]) -> tuple[Group, list[str]]:
+def _read_group(group: Any, little_endian: bool, source: Source, notes: list[str]) -> tuple[Group, list[str]]:
     """Return the leads of a multiplex group, and the names of its channels that are none."""
-    rate = to_number(str(group.get("SamplingFrequency")))
-    check_rate(rate or 0.0)
-    assert rate is not None
+    said = read_aside("sampling rate", lambda: str(_or(group.get("SamplingFrequency"), "")), notes) or ""
+    rate = choose_rate(to_number(said), source.sampling_rate, said, notes)
     counts = _read_counts(group, little_endian)
     leads: dict[str, NDArray[np.float64]] = {}
     others = []
-    for channel, stored in zip(group.ChannelDefinitionSequence, counts, strict=True):
-        name = _name(channel)
+    padding = read_aside("padding value", lambda: _find_padding(group, counts.dtype), notes)
+    names = name_numbered([_name(channel) for channel in group.ChannelDefinitionSequence], notes)
+    for name, channel, stored in zip(names, group.ChannelDefinitionSequence, counts, strict=True):
         lead = find_lead(name)
         if lead is None:
             others.append(name)
         elif lead[0] in leads:
             raise ECGFileError(f"it has lead {lead[0]} twice; it is unclear which one is meant")
         else:
-            padded = _mask_padding(stored, group.get("WaveformPaddingValue"), rate)
-            leads[lead[0]] = lead[1] * _calibrate(channel, padded, unit, notes)
+            leads[lead[0]] = lead[1] * _calibrate(channel, _mask_padding(stored, padding, rate), source.unit, notes)
+            skew = read_aside("skew", partial(_find_skew, channel, rate), notes) or 0.0
+            if abs(skew) >= 1:
+                notes.append(f"Lead {lead[0]} is said to be skewed by {skew:g} samples, which was not undone.")
     offset = read_aside("time of a group", lambda: group.get("MultiplexGroupTimeOffset"), notes)
     start = to_number(str(offset))
     note_unread("time of a group", offset, start, notes)
     return Group(rate, None if start is None else start / 1000.0, leads), others
 
 
-def _is_lead(channel: Any) -> bool:
-    return find_lead(_name(channel)) is not None
+def _has_lead(group: Any) -> bool:
+    names = [_name(channel) for channel in group.get("ChannelDefinitionSequence") or ()]
+    return any(map(find_lead, name_numbered(names, [])))
 
 
 def _name(channel: Any) -> str:
@@ -270,19 +274,33 @@ def _read_counts(group: Any, little_endian: bool) -> NDArray[np.integer]:
     return stored
 
 
-def _mask_padding(stored: NDArray[np.integer], padding: Any, rate: float) -> NDArray[np.float64]:
+def _find_padding(group: Any, dtype: np.dtype[Any]) -> np.integer | None:
+    """Return the value that stands for no sample, of the kind of the samples, with a sign or without."""
+    padding = group.get("WaveformPaddingValue")
+    if padding is None or padding == b"":
+        return None
+    if isinstance(padding, bytes):
+        found: NDArray[np.integer] = np.frombuffer(padding.ljust(dtype.itemsize, b"\0"), dtype, 1)
+    else:
+        found = np.atleast_1d(padding).astype(np.int64).astype(dtype)
+    return found[0]
+
+
+def _find_skew(channel: Any, rate: float) -> float:
+    """Return by how many samples a channel is said to begin later than its group."""
+    seconds, samples = (_or(channel.get(f"Channel{kind}Skew"), 0.0) for kind in ("Time", "Sample"))
+    return float(samples) or float(seconds) * rate
+
+
+def _mask_padding(stored: NDArray[np.integer], value: np.integer | None, rate: float) -> NDArray[np.float64]:
     """Return the counts of a channel, NaN for what is padding.
 
     A value that the channel could have had (0, say) is padding at its ends alone, and over some time; one beyond all
     others is a gap wherever it stands.
     """
     counts = stored.astype(np.float64)
-    if padding is None or padding == b"":
+    if value is None:
         return counts
-    if isinstance(padding, bytes):
-        value = np.frombuffer(padding.ljust(stored.dtype.itemsize, b"\0"), stored.dtype, 1)[0]
-    else:
-        value = stored.dtype.type(padding)
     equal = stored == value
     rest = np.flatnonzero(~equal)
     if rest.size and stored[rest].min() < value < stored[rest].max():
@@ -296,16 +314,19 @@ def _mask_padding(stored: NDArray[np.integer], padding: Any, rate: float) -> NDA
 
 def _calibrate(channel: Any, counts: NDArray[np.float64], unit: str | None, notes: list[str]) -> NDArray[np.float64]:
     """Return the millivolts of a channel."""
-    sensitivity = channel.get("ChannelSensitivity")
-    if sensitivity is None:
-        return counts * count_in(unit, "sensitivity of its channels", notes)
+    sensitivity = read_aside("sensitivity", lambda: to_number(str(channel.get("ChannelSensitivity"))), notes)
+    if not sensitivity:
+        return counts * count_in(unit, "sensitivity of its channels (ChannelSensitivity)", notes)
     units = list(channel.get("ChannelSensitivityUnitsSequence") or ())
-    factor = read_unit(str(units[0].get("CodeValue", "")) if units else "", unit, _name(channel), notes)
-    scale = float(sensitivity) * float(_or(channel.get("ChannelSensitivityCorrectionFactor"), 1.0))
+    said = [str(each.get(name, "")) for each in units[:1] for name in ("CodeValue", "CodeMeaning")]
+    factor = read_unit(next(filter(is_voltage, said), said[0] if said else ""), unit, _name(channel), notes)
+    scale = sensitivity * float(_or(channel.get("ChannelSensitivityCorrectionFactor"), 1.0))
+    if not scale:
+        raise ECGFileError(f"the sensitivity of {_name(channel)} is corrected by a factor of 0; it is damaged")
     return (counts * scale + float(_or(channel.get("ChannelBaseline"), 0.0))) * factor
 
 
-def _or(value: Any, default: float) -> Any:
+def _or(value: Any, default: Any) -> Any:
     """Return a value, and what stands for one that is empty."""
     return default if value is None or value == "" else value
 

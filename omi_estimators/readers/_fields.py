@@ -23,11 +23,21 @@ _MICROVOLTS |= {"microvolt", "microvolts", "uvolt", "uvolts"}
 _MILLIVOLTS = {"v": 1e3, "volt": 1e3, "volts": 1e3, "mv": 1.0, "millivolt": 1.0, "millivolts": 1.0, "mvolt": 1.0}
 _MILLIVOLTS |= dict.fromkeys(_MICROVOLTS, 1e-3) | dict.fromkeys(("nv", "nanovolt", "nanovolts"), 1e-6)
 _MOST_YEARS = 120.0
-_YEARS = {"": 1.0, "y": 1.0, "yr": 1.0, "year": 1.0, "a": 1.0, "m": 1 / 12, "mo": 1 / 12, "month": 1 / 12}
+_YEARS = {
+    "": 1.0,
+    "y": 1.0,
+    "yr": 1.0,
+    "year": 1.0,
+    "a": 1.0,
+    "m": 1 / 12,
+    "mo": 1 / 12,
+    "month": 1 / 12,
+    "mth": 1 / 12,
+}
 _YEARS |= {"w": 7 / 365.25, "wk": 7 / 365.25, "week": 7 / 365.25, "d": 1 / 365.25, "day": 1 / 365.25}
 _YEARS |= {"h": 1 / 8766, "hr": 1 / 8766, "hour": 1 / 8766}
 _SEXES = {"m": "male", "male": "male", "man": "male", "f": "female", "female": "female", "w": "female"}
-_SEXES |= {"woman": "female"}
+_SEXES |= {"woman": "female", "m\xe4nnlich": "male", "weiblich": "female"}
 # YYYYMMDDHHMMSS with fraction and zone, with or without separators, as HL7, DICOM and ISO 8601 have it.
 _STAMP = re.compile(
     r"^(\d{4})-?(\d\d)-?(\d\d)(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?)?\s*(Z|[+-]\d\d:?\d\d)?$"
@@ -83,8 +93,7 @@ def read_aside(what: str, read: Callable[[], Any], notes: list[str]) -> Any:
     try:
         return read()
     except DAMAGE as error:
-        note = f"The {what} cannot be read ({' '.join(str(error).split())[:80] or type(error).__name__})."
-        notes += [note] if note not in notes else []
+        notes.append(f"The {what} cannot be read ({' '.join(str(error).split())[:80] or type(error).__name__}).")
         return None
 
 
@@ -119,8 +128,13 @@ def to_millivolts(unit: object) -> float:
         raise ECGFileError(f"its values are in {str(unit)[:40]!r}, not in one of V, mV, uV, nV") from None
 
 
+def is_voltage(unit: str) -> bool:
+    """Return whether a text is a unit of voltage that is known."""
+    return unit.strip().lower() in _MILLIVOLTS
+
+
 def choose_unit(
-    stated: str | None, asked: str | None, name: str, notes: dict[str, None], default: str | None = None
+    stated: str | None, asked: str | None, name: str, notes: list[str], default: str | None = None
 ) -> float:
     """Return the factor to millivolts of a signal, by its file or else by the caller.
 
@@ -132,8 +146,8 @@ def choose_unit(
         What the caller says, which must not contradict it, and counts where the file's cannot be read.
     name : str
         The signal.
-    notes : dict
-        Gets a key if the file's cannot be read.
+    notes : list of str
+        Gets one more if the file's cannot be read.
     default : str or None
         What the format means by none.
 
@@ -154,7 +168,7 @@ def choose_unit(
         if asked is None:
             what = f"is in {said[:40]!r}, no unit of voltage that is known" if said else "states no unit"
             raise ECGFileError(f"its signal {name} {what}; give unit='uV' or 'mV' if you know it") from None
-        notes[f"The unit {said[:20]!r} cannot be read; {asked} was given."] = None
+        notes.append(f"The unit {said[:20]!r} cannot be read; {asked} was given.")
         return to_millivolts(asked)
     if asked is not None and abs(to_millivolts(asked) / factor - 1) > 1e-9:
         raise ECGFileError(f"its signal {name} is in {said}, but unit={asked!r} was given; leave that out")
@@ -163,25 +177,21 @@ def choose_unit(
 
 def read_unit(stated: str | None, asked: str | None, name: str, notes: list[str]) -> float:
     """Return what `choose_unit` does for formats that state a unit, so that none is one that cannot be read."""
-    more: dict[str, None] = {}
-    factor = choose_unit(stated or "none", asked, name, more)
-    notes += [note for note in more if note not in notes]
-    return factor
+    return choose_unit(stated or "none", asked, name, notes)
 
 
 def count_in(asked: str | None, what: str, notes: list[str]) -> float:
     """Return the millivolts of one count by the caller's unit, where the file does not say them; `what` is absent."""
     if asked is None:
-        raise ECGFileError(f"it does not say its {what}; give unit= of one count if you know it")
-    note = f"The {what} cannot be read; counts of {asked} were given."
-    notes += [note] if note not in notes else []
+        raise ECGFileError(f"it does not say the {what}; give unit= of one count if you know it")
+    notes.append(f"The {what} cannot be read; counts of {asked} were given.")
     return to_millivolts(asked)
 
 
 def to_age(
-    value: object, unit: object = "years", *, birth: object = None, when: datetime | None = None
-) -> tuple[float | None, tuple[str, ...]]:
-    """Return an age in years, and a note for each that no patient has or that cannot be read.
+    value: object, unit: object = "years", *, birth: object = None, when: datetime | None = None, notes: list[str]
+) -> float | None:
+    """Return an age in years, None if there is none that a patient has.
 
     Parameters
     ----------
@@ -193,13 +203,14 @@ def to_age(
         The day of birth, which counts where there is no age that a patient has.
     when : datetime or None
         The time of the recording.
+    notes : list of str
+        Gets one for each age that no patient has or that cannot be read.
 
     Returns
     -------
-    (float or None, tuple of str)
-        The age; the notes.
+    float or None
+        The age.
     """
-    notes: list[str] = []
     found = _AGE.match("" if value is None else str(value)[:200].strip().lower())
     of = (found[2] or str(unit).strip().lower()).removesuffix("s") if found else ""
     stated = float(found[1]) * _YEARS[of] if found and of in _YEARS else None
@@ -208,10 +219,10 @@ def to_age(
     by_birth = (when.date() - born.date()).days / 365.25 if born is not None and when is not None else None
     for years in (stated, by_birth):
         if years is not None and 0 <= years <= _MOST_YEARS:
-            return years, tuple(notes)
+            return years
         notes += [] if years is None else [f"Left out an age of {years:g} years."]
     note_unread("date of birth", birth, born, notes)
-    return None, tuple(notes)
+    return None
 
 
 def to_sex(text: object) -> str | None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omi_estimators.readers._fields import (
+    count_in,
     find_attribute,
     parse_integers,
     read_sex,
@@ -20,7 +21,7 @@ from omi_estimators.readers._fields import (
     to_number,
     to_time,
 )
-from omi_estimators.readers._leads import check_rate, find_lead, make_record
+from omi_estimators.readers._leads import choose_rate, find_lead, make_record, name_numbered
 from omi_estimators.readers._pieces import Group, join_groups
 from omi_estimators.readers._record import ECGFileError, ECGRecord, Source
 
@@ -63,11 +64,12 @@ def read_hl7(source: Source) -> ECGRecord:
     """
     root = source.root
     notes: list[str] = []
-    sets = _find_rhythm(root)
+    sets = _find_rhythm(root, source.sampling_rate, notes)
     groups, others = [], dict[str, None]()
     for _, start, named, rate in sets:
         read: dict[str, NDArray[np.float64]] = {}
-        for name, value in named:
+        names = name_numbered([name for name, _ in named], notes)
+        for name, (_, value) in zip(names, named, strict=True):
             lead = find_lead(name)
             if lead is None:
                 others[name] = None
@@ -84,7 +86,7 @@ def read_hl7(source: Source) -> ECGRecord:
     leads, sampling_rate = join_groups(groups, notes)
     moments = [find_attribute(sets[0][0], _START, "value"), find_attribute(sets[0][0], "effectiveTime/center", "value")]
     time = read_time([*moments, find_attribute(root, _START, "value")], notes)
-    age, age_notes = _find_age(root, time)
+    age = _find_age(root, time, notes)
     subject = next((each for tag in ("trialSubject", "subject") for each in root.iter(tag)), None)
     identity = subject.find("id") if subject is not None else None
     texts = (value.text for code, value in _find_annotations(root) if code.startswith("MDC_ECG_INTERPRETATION"))
@@ -99,11 +101,13 @@ def read_hl7(source: Source) -> ECGRecord:
         recording_time=time,
         measured=_find_measured(root),
         statements=tuple(text.strip() for text in texts if text and text.strip()),
-        late_notes=(*notes, *age_notes),
+        notes=notes,
     )
 
 
-def _find_rhythm(root: Element) -> list[tuple[Element, float | None, list[tuple[str, Element]], float]]:
+def _find_rhythm(
+    root: Element, asked: float | None, notes: list[str]
+) -> list[tuple[Element, float | None, list[tuple[str, Element]], float]]:
     """Return series, start in seconds, leads (name, value) and rate of each set of a rhythm, the fullest first."""
     found = []
     wrong: list[ECGFileError] = []
@@ -114,9 +118,12 @@ def _find_rhythm(root: Element) -> list[tuple[Element, float | None, list[tuple[
             leads, time = _sort_sequences(each)
             if leads and time is not None:
                 try:
+                    step = _find_step(time)
+                    period = _to_seconds(step)
                     # A period written with ten digits is not quite that of a whole rate.
-                    rate = round(1 / _to_seconds(_find_step(time)), 4)
-                    check_rate(rate)
+                    stated = period and round(1 / period, 4)
+                    said = f"{step.get('value', '')} {step.get('unit', '')}"
+                    rate = choose_rate(stated, asked, said, notes)
                 except ECGFileError as error:
                     wrong.append(error)
                 else:
@@ -159,12 +166,10 @@ def _find_step(value: Element) -> Element:
     return Element("increment") if found is None else found
 
 
-def _to_seconds(step: Element) -> float:
-    """Return a sampling period in seconds."""
+def _to_seconds(step: Element) -> float | None:
+    """Return a sampling period in seconds, None for none that can be read."""
     value, unit = to_number(step.get("value")), (step.get("unit") or "").strip().lower()
-    if value is None or value <= 0 or unit not in _SECONDS:
-        raise ECGFileError(f"its sampling period is {step.get('value')!r}, unit {unit!r}; s, ms or us are expected")
-    return float(value * _SECONDS[unit])
+    return None if value is None or value <= 0 or unit not in _SECONDS else value * _SECONDS[unit]
 
 
 def _read_lead(name: str, value: Element, unit: str | None, notes: list[str]) -> NDArray[np.float64]:
@@ -178,21 +183,22 @@ def _find_scale(value: Element, tag: str, name: str, unit: str | None, notes: li
     """Return a scale or an origin in mV."""
     element = value.find(tag)
     number = to_number(element.get("value")) if element is not None else None
-    if element is None or number is None:
-        if tag == "origin" and element is None:
-            return 0.0
-        raise ECGFileError(f"{name} does not say its {tag}")
-    if tag == "origin" and number == 0 and not element.get("unit"):
+    if tag == "origin" and (element is None or (number == 0 and not element.get("unit"))):
         return 0.0
+    if tag == "scale" and not number:
+        return count_in(unit, "scale", notes)
+    if element is None or number is None:
+        raise ECGFileError(f"{name} has an origin that is no number; the file is damaged")
     return number * read_unit(element.get("unit"), unit, name, notes)
 
 
-def _find_age(root: Element, time: datetime | None) -> tuple[float | None, tuple[str, ...]]:
+def _find_age(root: Element, time: datetime | None, notes: list[str]) -> float | None:
     """Return the age that was reported, else that by the time of birth."""
     found = (each.find("value") for each in root.iter("relatedObservation") if _code(each) == _REPORTED_AGE)
     value = next((each for each in found if each is not None), Element("value"))
     birth = next(root.iter("birthTime"), Element("birthTime"))
-    return to_age(value.get("value"), value.get("unit") or "years", birth=birth.get("value") or birth.text, when=time)
+    born = birth.get("value") or birth.text
+    return to_age(value.get("value"), value.get("unit") or "years", birth=born, when=time, notes=notes)
 
 
 def _find_annotations(root: Element) -> Iterator[tuple[str, Element]]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omi_estimators.leads import LEADS, LIMB_LEADS, derive_limb_leads
-from omi_estimators.readers._fields import keep_measured
+from omi_estimators.readers._fields import is_stated, keep_measured
 from omi_estimators.readers._limb_leads import find_limb_lead_fault
 from omi_estimators.readers._pieces import cut_calibration
 from omi_estimators.readers._record import ECGFileError, ECGRecord
@@ -74,20 +74,20 @@ def _find_lead(text: str) -> tuple[str, float] | None:
     return None if lead is None else (lead, sign)
 
 
-def name_numbered(names: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the names of signals, those of the leads where they are but numbered, and a note that says so.
+def name_numbered(names: Sequence[str], notes: list[str]) -> list[str]:
+    """Return the names of signals, those of the leads where they are but numbered, with a note that says so.
 
     Parameters
     ----------
     names : sequence of str
         Of a file's signals, such as "lead 1" to "lead 12", "ch0" to "ch11", or "0" to "11".
+    notes : list of str
+        Gets what was assumed.
 
     Returns
     -------
-    names : list of str
+    list of str
         The same, or `LEADS` in their usual order.
-    notes : tuple of str
-        What was assumed.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def name_numbered(names: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
         found = _NUMBERED.fullmatch(str(name).strip())
         if found is not None:
             families.setdefault(found[1].strip().upper(), {})[position] = int(found[2])
-    renamed, notes = list(names), []
+    renamed = list(names)
     for prefix, numbers in families.items():
         if any(find_lead(name) for position, name in enumerate(names) if position not in numbers):
             continue
@@ -108,12 +108,14 @@ def name_numbered(names: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
             for position, lead in zip(numbers, LEADS, strict=True):
                 renamed[position] = lead
             notes.append(f"Taken for the twelve leads in their usual order, being numbered: {', '.join(family)}.")
-        elif any(map(find_lead, family)) and not {*numbers.values()} <= {*range(1, _MOST_NUMBERED.get(prefix, 3) + 1)}:
+        elif any(map(find_lead, family)) and not {*numbers.values()} <= {
+            *range(1, _MOST_NUMBERED.get(prefix[-1:], 3) + 1)
+        }:
             raise ECGFileError(
                 f"its signals are numbered, {', '.join(family[:15])}, and are not twelve counted on; say which leads "
                 "they are, by leads= of plain numbers"
             )
-    return renamed, tuple(notes)
+    return renamed
 
 
 def make_record(
@@ -122,8 +124,8 @@ def make_record(
     source_format: str,
     *,
     measured: Iterable[tuple[str | None, float | None]] = (),
-    notes: tuple[str, ...] = (),
-    late_notes: tuple[str, ...] = (),
+    notes: list[str],
+    patient_id: str | None = None,
     **about: Any,
 ) -> ECGRecord:
     """Return a record of twelve leads from named signals in millivolts, and check that an ECG can be of this kind.
@@ -138,9 +140,10 @@ def make_record(
         What kind of file it is.
     measured : iterable of (str or None, float or None)
         Names of `MEASUREMENTS` and values, of which the first of each name that is there counts.
-    notes, late_notes : tuple of str
-        What to note before, and after, which signals were left out, being none of the twelve leads, and what is odd
-        about the limb leads.
+    notes : list of str
+        What the reader noted, each at most once in the record.
+    patient_id : str or None
+        As the file has it; a placeholder is none.
     **about
         Further fields of the record.
 
@@ -155,7 +158,7 @@ def make_record(
         If there is no lead, a lead twice, leads of different lengths, no sample, less than half a second, an
         infinite value, an impossible rate, or a range of values that no heart gives in millivolts.
     """
-    signal, others = arrange_leads(named)
+    signal, others = arrange_leads(named, notes)
     check_rate(sampling_rate)
     n_samples = signal.shape[1]
     if n_samples < _LEAST_SECONDS * sampling_rate:
@@ -176,10 +179,8 @@ def make_record(
         signal = derive_limb_leads(signal[np.newaxis])[0]
         derived = tuple(LEADS[i] for i in np.flatnonzero(empty & ~np.isnan(signal).all(axis=1)))
     if others:
-        notes += (f"Left out, being none of the twelve leads: {', '.join(others)}.",)
+        notes.append(f"Left out, being none of the twelve leads: {', '.join(others)}.")
     measurements, odd = keep_measured(measured)
-    if limb_leads:
-        notes += (limb_leads,)
     return ECGRecord(
         signal=signal,
         sampling_rate=sampling_rate,
@@ -188,16 +189,21 @@ def make_record(
         derived_leads=derived,
         missing_leads=tuple(LEADS[i] for i in np.flatnonzero(np.isnan(signal).all(axis=1))),
         limb_leads=limb_leads,
-        notes=pulse + notes + odd + late_notes,
+        patient_id=patient_id if is_stated(patient_id) else None,
+        notes=tuple(dict.fromkeys(filter(None, [*pulse, limb_leads, *odd, *notes]))),
         **about,
     )
 
 
-def arrange_leads(named: Iterable[tuple[object, NDArray[np.floating]]]) -> tuple[NDArray[np.float64], list[str]]:
+def arrange_leads(
+    named: Iterable[tuple[object, NDArray[np.floating]]], notes: list[str]
+) -> tuple[NDArray[np.float64], list[str]]:
     """Return twelve leads (12, n_samples), NaN for those that are missing, and the names of signals that are none."""
     leads: dict[str, NDArray[np.float64]] = {}
     others = []
-    for name, values in named:
+    pairs = list(named)
+    names = name_numbered([str(name) for name, _ in pairs], notes)
+    for name, (_, values) in zip(names, pairs, strict=True):
         found = find_lead(name)
         if found is None:
             others.append(str(name)[:40])
@@ -224,6 +230,37 @@ def common_rate(rates: Iterable[float]) -> float:
     return different.pop() if different else 0.0
 
 
+def choose_rate(stated: float | None, asked: float | None, said: object, notes: list[str]) -> float:
+    """Return the sampling rate that a file states, or if it cannot be read that of the caller, with a note.
+
+    Parameters
+    ----------
+    stated, asked : float or None
+        Hz by the file and by the caller; none or no number above 0 is one that cannot be read.
+    said : str
+        What the file has there, or where it should be.
+    notes : list of str
+        Gets one more if the caller's counts.
+
+    Returns
+    -------
+    float
+        Hz, as an ECG has it.
+
+    Raises
+    ------
+    ECGFileError
+        If there is neither, or none that an ECG has.
+    """
+    if stated is None or not 0 < stated < np.inf:
+        if asked is None:
+            raise ECGFileError(f"its sampling rate cannot be read, {said!r:.60}; give sampling_rate= if you know it")
+        notes.append(f"The sampling rate cannot be read, {said!r:.60}; {asked:g} Hz was given.")
+        stated = asked
+    check_rate(stated)
+    return stated
+
+
 def check_rate(sampling_rate: float) -> None:
     """Raise an ECGFileError for a rate that no ECG has."""
     if not _LEAST_RATE <= sampling_rate <= _MOST_RATE:
@@ -237,9 +274,12 @@ def check_range(signal: NDArray[np.float64]) -> None:
 
     The median over leads decides, of the leads that are not flat: one loose electrode is no wrong unit.
     """
-    present = (lead[~np.isnan(lead)] for lead in signal)
-    ranges = [np.diff(np.percentile(lead, [0.5, 99.5])) for lead in present if lead.size and np.ptp(lead)]
-    if not ranges:
+    # Sorted, what is missing stands last.
+    ordered, last = np.sort(signal, axis=1), np.count_nonzero(~np.isnan(signal), axis=1) - 1
+    rows = np.arange(len(signal))
+    low, high = (ordered[rows, np.rint(share * last).astype(int)] for share in (0.005, 0.995))
+    ranges = (high - low)[(last >= 0) & (ordered[rows, last] > ordered[:, 0])]
+    if not ranges.size:
         return
     typical = float(np.median(ranges))
     if not _SMALLEST_RANGE <= typical <= _LARGEST_RANGE:

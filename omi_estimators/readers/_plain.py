@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omi_estimators.leads import LEADS
-from omi_estimators.readers._fields import choose_unit, decode_text, to_millivolts
+from omi_estimators.readers._fields import choose_unit, decode_text, is_voltage
 from omi_estimators.readers._leads import check_rate, find_lead, make_record, name_numbered
-from omi_estimators.readers._record import MOST_BYTES, ECGFileError, ECGRecord, Source, check_size
+from omi_estimators.readers._record import DAMAGE, MOST_BYTES, ECGFileError, ECGRecord, Source, check_size
 
 # How the array of an ECG is called where there are several, the PhysioNet challenges' name first.
 _USUAL_NAMES = ("val", "signal", "ecg", "data", "x")
@@ -33,18 +33,27 @@ _COUNTER = re.compile(r"(|#|n|nr|no|samples?|index|idx|unnamed.{0,60}|sample[ _]
 # A unit behind the name of a column, in brackets or not.
 _UNIT = re.compile(r"(.{1,60}?)\s{0,4}[\[(]\s{0,4}([^\[\]()]{1,16}?)\s{0,4}[\])]")
 _GLUED_UNIT = re.compile(r"(.{1,60}?)[ _/,]{1,4}([mun\xb5\u03bc]V)", re.IGNORECASE)
+# Lines that are no rows: empty ones, comments, and what tells Excel the separator.
+_COMMENT = re.compile(r"\s*(?:#|$|sep=.?$)", re.IGNORECASE)
+_CELLS = re.compile(r"[;,|\t]")
+# What Excel writes into a cell without a value, in English and German.
+_NO_VALUE = re.compile(r"#(?:N/A|NV|NUM!|ZAHL!|DIV/0!|VALUE!|WERT!|REF!|BEZUG!|NAME\?|NULL!)")
 _MOST_NAMES = 1000
 _MOST_COLUMNS = 100_000
 _LONGEST_NUMBER = 400
-_SAMPLE_LINES, _SAMPLE_TIMES = 8, 10_000
+_SAMPLE_LINES, _SAMPLE_TIMES = 40, 10_000
 _MOST_TABLE_BYTES = MOST_BYTES // 8
 # NumPy reads no longer header of an array, and ZIP no longer list of members, without being asked.
 _NPY_HEADER = 16_384
 _MOST_MEMBERS = 1000
+_NPZ_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# Along each axis, of arrays that are no ECG: rates, ages, labels.
+_MOST_SMALL = 9
 _MAT_HEADER = 128
 _MAT_HEAD = 4096
 _MOST_AXES = 32
 _MATRIX, _COMPRESSED = 14, 15
+_STRUCTURE, _MOST_LEVELS = 2, 3
 # Numbers of the kinds of elements of a MAT file that hold values.
 _MAT_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _MAT_4_TYPES = ("<f8", "<f4", "<i4", "<i2", "<u2", "u1")
@@ -76,7 +85,7 @@ def read_plain(source: Source, name: str) -> ECGRecord:
         If rate or unit is missing, the file holds no array of two dimensions, or it is unclear which axis is the
         leads'.
     """
-    notes: dict[str, None] = {}
+    notes: list[str] = []
     if source.sampling_rate is None or (source.unit is None and name != "csv"):
         raise _ask_for_rate_and_unit(name)
     rate = float(source.sampling_rate)
@@ -85,8 +94,7 @@ def read_plain(source: Source, name: str) -> ECGRecord:
     else:
         values = {"npy": _read_npy, "npz": _read_npz, "mat": _read_mat}[name](source.data)
         columns = _orient(_as_two_dimensional(values), source.leads)
-    names, numbered = name_numbered([column[0] for column in columns])
-    notes |= dict.fromkeys(numbered)
+    names = name_numbered([column[0] for column in columns], notes)
     check_rate(rate)
     n_samples = max(len(values) for _, _, values in columns)
     first, last = source.choose_part(n_samples, rate)
@@ -100,7 +108,7 @@ def read_plain(source: Source, name: str) -> ECGRecord:
         factor = choose_unit(stated, source.unit, lead, notes)
         with np.errstate(over="ignore"):
             named.append((lead, values[first:last].astype(np.float64) * factor))
-    return make_record(named, rate, name.upper(), notes=tuple(notes), total_duration=n_samples / rate)
+    return make_record(named, rate, name.upper(), notes=notes, total_duration=n_samples / rate)
 
 
 def _ask_for_rate_and_unit(name: str) -> ECGFileError:
@@ -149,8 +157,9 @@ def _read_npz(data: bytes) -> NDArray[Any]:
             members = {info.filename[:-4]: info for info in archive.infolist() if info.filename.endswith(".npy")}
             if not members:
                 raise ECGFileError("it is a zip archive without arrays; unpack it, and give an ECG in it")
-            info = members[_choose(list(members))]
-            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            tables = [name for name, info in members.items() if _is_table(archive, info)]
+            info = members[_choose(tables or list(members))]
+            if info.compress_type not in _NPZ_PACKED:
                 raise ECGFileError("its array is packed in a way that NumPy does not write; save it by np.savez")
             with archive.open(info) as member:
                 shape, _, dtype, start = _read_npy_header(member.read(_NPY_HEADER))
@@ -162,9 +171,24 @@ def _read_npz(data: bytes) -> NDArray[Any]:
         raise ECGFileError(f"it is damaged ({error}); copy or save it again") from error
 
 
+def _is_table(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
+    """Return whether a member of an archive is an array of numbers of two or three dimensions, by its header."""
+    if info.compress_type in _NPZ_PACKED:
+        with suppress(*DAMAGE, zipfile.BadZipFile), archive.open(info) as member:
+            shape, *_ = _read_npy_header(member.read(_NPY_HEADER))
+            return len(shape) in (2, 3) and max(shape) > _MOST_SMALL
+    return False
+
+
 def _read_mat(data: bytes) -> NDArray[Any]:
     """Return the array of a MAT file that is the ECG."""
-    arrays = {name: array for name, array in read_mat_arrays(data).items() if array.ndim <= 3 and max(array.shape) > 9}
+    arrays = {
+        name: array
+        for name, array in read_mat_arrays(data).items()
+        if array.ndim <= 3 and max(array.shape) > _MOST_SMALL
+    }
+    # What is in structures counts where there is nothing beside them.
+    arrays = {name: array for name, array in arrays.items() if "." not in name} or arrays
     if not arrays:
         raise ECGFileError("it is a MAT file without an array of numbers of two dimensions")
     return arrays[_choose(list(arrays))]
@@ -175,7 +199,7 @@ def _choose(names: Sequence[str]) -> str:
     if len(names) == 1:
         return names[0]
     for usual in _USUAL_NAMES:
-        found = [name for name in names if name.lower() == usual]
+        found = [name for name in names if name.rpartition(".")[2].lower() == usual]
         if len(found) == 1:
             return found[0]
     raise ECGFileError(f"it holds several arrays ({', '.join(names[:10])}); save the ECG alone, or call it signal")
@@ -209,7 +233,7 @@ def _orient(values: NDArray[Any], leads: Sequence[str] | None) -> list[_Column]:
     return [(name, None, row) for name, row in zip(names, values if fits == [0] else values.T, strict=True)]
 
 
-def _read_csv(source: Source, sampling_rate: float, notes: dict[str, None]) -> list[_Column]:
+def _read_csv(source: Source, sampling_rate: float, notes: list[str]) -> list[_Column]:
     """Return the columns of a table, but for those of times and counters.
 
     Parameters
@@ -219,7 +243,7 @@ def _read_csv(source: Source, sampling_rate: float, notes: dict[str, None]) -> l
         names as well.
     sampling_rate : float
         Hz, against which a column of times is checked.
-    notes : dict
+    notes : list of str
         Gets what was left out.
 
     Returns
@@ -237,9 +261,15 @@ def _read_csv(source: Source, sampling_rate: float, notes: dict[str, None]) -> l
             f"it is a table of {len(source.data) >> 20} MiB, and at most {_MOST_TABLE_BYTES >> 20} are read; save a "
             "part of it, or save it as .npy"
         )
-    text = decode_text(source.data)
-    found = (line for line in re.finditer(r"[^\r\n]+", text) if line[0].strip() and line[0].lstrip()[0] != "#")
+    text = decode_text(source.data).replace("\N{MINUS SIGN}", "-")
+    if "#" in text:
+        text = _NO_VALUE.sub("nan", text)
+    found = (line for line in re.finditer(r"[^\r\n]+", text) if not _COMMENT.match(line[0]))
     lines = list(itertools.islice(found, _SAMPLE_LINES))
+    n_before = _find_names([line[0] for line in lines])
+    if n_before:
+        notes.append(f"Left out {n_before} lines before the names of the leads.")
+    lines = lines[n_before:]
     separator, comma = _find_separator([line[0] for line in lines])
     if max((line[0].count(separator or " ") for line in lines), default=0) >= _MOST_COLUMNS:
         raise ECGFileError("it has rows of more cells than any ECG; it is no table of one")
@@ -254,6 +284,9 @@ def _read_csv(source: Source, sampling_rate: float, notes: dict[str, None]) -> l
     # A separator at the end of each line makes an empty last cell.
     n_cells = n_columns - (n_columns == expected + 1 and not any(row[-1].strip() for row in rows[n_header:]))
     table = _Table(text[lines[n_header].start() :], separator, comma, n_columns)
+    if header is not None and len(header) == n_cells - 1 and _counts_rows(rows[n_header:]):
+        # As R writes a table: the names of the rows have none.
+        header, units = ["", *header], [None, *units]
     if header is None:
         return _orient(_as_two_dimensional(table.parse(list(range(n_cells)))), source.leads)
     if len(header) != n_cells:
@@ -262,10 +295,17 @@ def _read_csv(source: Source, sampling_rate: float, notes: dict[str, None]) -> l
     names = [header[position] for position in kept] if source.leads is None else list(source.leads)
     if len(names) != len(kept):
         raise ECGFileError(f"it has {len(kept)} columns of signals, but leads= has {len(names)} names")
-    renamed = name_numbered(names)[0]
+    stated = [header[position] for position in kept]
+    wrong = [pair for pair in zip(stated, names, strict=True) if find_lead(pair[0]) != find_lead(pair[1])]
+    if wrong and all(find_lead(name) and not name.isdecimal() for name in stated):
+        raise ECGFileError(f"it has a column {wrong[0][0]}, but leads= says {wrong[0][1]}; leave leads= out")
+    renamed = name_numbered(names, [])
     wanted = [position for position, name in zip(kept, renamed, strict=True) if find_lead(name) is not None]
     if not wanted:
-        raise ECGFileError(f"none of its columns is one of the twelve leads: {', '.join(names[:15])}; give leads=")
+        raise ECGFileError(
+            f"none of its columns is one of the twelve leads: {', '.join(name[:40] for name in names[:15])}; "
+            "give leads="
+        )
     values = dict(zip(wanted, table.parse(wanted).T, strict=True))
     nothing = np.zeros(0)
     return [(name, units[at], values.get(at, nothing)) for name, at in zip(names, kept, strict=True)]
@@ -288,37 +328,47 @@ def _read_csv_header(rows: list[list[str]], comma: bool) -> tuple[list[str] | No
     if len(cells) > 1 and not cells[-1]:
         del cells[-1]
     names, units = zip(*map(_split_unit, cells), strict=True)
-    second = [cell.strip(" \t\"'") for cell in rows[1][: len(cells)]]
-    of_voltage = [cell for cell in second if _is_voltage(cell)]
-    # Some tables have the units in a row of their own.
-    if of_voltage and len(of_voltage) >= len([cell for cell in second if cell]) - 2:
+    # Some tables have the units in a row of their own, in brackets or not.
+    second = [cell.strip(" \t\"'[]()") or None for cell in rows[1][: len(cells)]]
+    are_words = not any(_to_numbers([cell], comma) for cell in rows[1])
+    if len(rows) > 2 and any(second) and are_words and _to_numbers(rows[2], comma) is not None:
         return list(names), [*second, *[None] * (len(cells) - len(second))], 2
     return list(names), list(units), 1
+
+
+def _find_names(lines: list[str]) -> int:
+    """Return how many lines stand before one that names leads, none if no line does."""
+    for number, line in enumerate(lines):
+        cells = [cell.strip(" \"'") for cell in _CELLS.split(line[:10_000])]
+        named = [cell for cell in cells if _to_numbers([cell], True) is None and find_lead(_split_unit(cell)[0])]
+        if len(named) > 1:
+            return number
+    return 0
+
+
+def _counts_rows(rows: list[list[str]]) -> bool:
+    """Return whether the first cells of rows are 0, 1, 2 and so on, or 1, 2, 3."""
+    numbers = [row[0].strip(" \"'") for row in rows]
+    return any(numbers == [str(first + number) for number in range(len(rows))] for first in (0, 1))
 
 
 def _split_unit(name: str) -> tuple[str, str | None]:
     """Return the name of a column without its unit, as in "I [mV]", "aVR (uV)" and "V1_uV", and the unit."""
     found = _UNIT.fullmatch(name) or _GLUED_UNIT.fullmatch(name)
-    return (found[1], found[2]) if found is not None and ("[" in name or _is_voltage(found[2])) else (name, None)
-
-
-def _is_voltage(unit: str) -> bool:
-    try:
-        return to_millivolts(unit) > 0
-    except ECGFileError:
-        return False
+    return (found[1], found[2]) if found is not None and ("[" in name or is_voltage(found[2])) else (name, None)
 
 
 def _find_separator(lines: list[str]) -> tuple[str | None, bool]:
     """Return what parts the cells (None: blanks), and whether the decimal sign is a comma."""
     sample = lines[1 : min(len(lines), 6)]
-    for separator in (";", "\t"):
+    for separator in (";", "\t", "|"):
         if all(separator in line for line in sample):
             return separator, any("," in line for line in sample)
     if all("," in line for line in sample):
         # "0,1 0,2" is two numbers with decimal commas; "0.1, 0.2" is two with points.
         blanks = all(re.search(r"\d,\d{1,20}\s{1,20}-?\d{1,20},\d", line) for line in sample)
-        return (None, True) if blanks else (",", False)
+        # In quotes there may be commas within numbers.
+        return (None, True) if blanks else (",", any("," in cell for line in sample for cell in _split(line, ",")))
     return None, False
 
 
@@ -375,7 +425,7 @@ class _Table:
         return table[positions].to_numpy()
 
 
-def _drop_times(table: _Table, names: list[str], sampling_rate: float, notes: dict[str, None]) -> list[int]:
+def _drop_times(table: _Table, names: list[str], sampling_rate: float, notes: list[str]) -> list[int]:
     """Return which columns are no times and no counters, and note the others; times must be those of the rate."""
     kept = []
     for position, name in enumerate(names):
@@ -385,12 +435,12 @@ def _drop_times(table: _Table, names: list[str], sampling_rate: float, notes: di
                 times = table.parse([position], _SAMPLE_TIMES)[:, 0]
             except ECGFileError:
                 # Such as 10:00:00.002, of which nothing is needed.
-                notes[f"Left out a column of times that are no numbers, {name[:40]}."] = None
+                notes.append(f"Left out a column of times that are no numbers, {name[:40]}.")
                 continue
-            notes[f"Left out a column of times, {name[:40]}."] = None
+            notes.append(f"Left out a column of times, {name[:40]}.")
             _check_times(times, name, sampling_rate)
         elif not is_lead and _COUNTER.fullmatch(name):
-            notes[f"Left out a column of numbers of samples, {name[:40] or 'without a name'}."] = None
+            notes.append(f"Left out a column of numbers of samples, {name[:40] or 'without a name'}.")
         else:
             kept.append(position)
     return kept
@@ -424,7 +474,8 @@ def read_mat_arrays(data: bytes) -> dict[str, NDArray[Any]]:
     Returns
     -------
     dict of str to ndarray
-        By the names of the variables; texts, cells, structures, sparse and complex arrays are left out.
+        By the names of the variables, those in structures by `name.field`; texts, cells, arrays of structures,
+        sparse and complex arrays are left out.
 
     Raises
     ------
@@ -443,7 +494,7 @@ def read_mat_arrays(data: bytes) -> dict[str, NDArray[Any]]:
     for kind, content in _iterate_mat(memoryview(data), _MAT_HEADER, order):
         if kind == _COMPRESSED:
             head = zlib.decompressobj().decompress(content, _MAT_HEAD)
-            if len(head) < 8 or not _is_numeric(head[16:20], order):
+            if len(head) < 8 or _find_kind(head[16:20], order) is None:
                 continue
             # What it will be is known by its first bytes, and no more is unpacked.
             kind, size = struct.unpack_from(f"{order}II", head)
@@ -483,12 +534,14 @@ def _read_mat_4(data: bytes) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _is_numeric(flags: memoryview | bytes, order: str) -> bool:
-    """Return whether the flags of a variable are those of an array of real numbers."""
+def _find_kind(flags: memoryview | bytes, order: str) -> str | None:
+    """Return whether the flags of a variable are those of "numbers", which are real, or a "structure"; else None."""
     if len(bytes(flags)) < 4:
         raise ECGFileError("a variable in it does not say its kind; the file is damaged")
     (word,) = struct.unpack_from(f"{order}I", flags)
-    return word & 0xFF in _NUMERIC_CLASSES and not word & _COMPLEX
+    if word & 0xFF == _STRUCTURE:
+        return "structure"
+    return "numbers" if word & 0xFF in _NUMERIC_CLASSES and not word & _COMPLEX else None
 
 
 def _to_shape(sizes: memoryview, order: str) -> tuple[int, ...]:
@@ -515,17 +568,30 @@ def _iterate_mat(data: memoryview, position: int, order: str) -> Iterator[tuple[
         position = end
 
 
-def _read_mat_matrix(data: memoryview, order: str) -> dict[str, NDArray[Any]]:
-    """Return the array of a variable by its name; nothing for one that is not of real numbers."""
+def _read_mat_matrix(data: memoryview, order: str, level: int = 0) -> dict[str, NDArray[Any]]:
+    """Return the array of a variable by its name, those of a structure; nothing for one that is not of real numbers."""
     elements = _iterate_mat(data, 0, order)
     _, flags = next(elements, _NO_ELEMENT)
-    if not _is_numeric(flags[:4], order):
+    what = _find_kind(flags[:4], order)
+    if what is None:
         return {}
-    (_, sizes), (_, name), (kind, values) = (next(elements, _NO_ELEMENT) for _ in range(3))
-    shape = _to_shape(sizes, order)
+    (_, sizes), (_, label), (kind, values) = (next(elements, _NO_ELEMENT) for _ in range(3))
+    shape, name = _to_shape(sizes, order), bytes(label[:64]).decode("latin-1")
+    if what == "structure":
+        # The width of the names of its fields, these, and the fields.
+        width = int.from_bytes(values[:4], "little" if order == "<" else "big")
+        _, fields = next(elements, _NO_ELEMENT)
+        if math.prod(shape) != 1 or not 0 < width <= 64 or level == _MOST_LEVELS:
+            return {}
+        arrays: dict[str, NDArray[Any]] = {}
+        for start, (_, content) in zip(range(0, len(fields), width), elements, strict=False):
+            field = bytes(fields[start : start + width]).partition(b"\0")[0].decode("latin-1")
+            inner = _read_mat_matrix(content, order, level + 1)
+            arrays |= {f"{name}.{field}{key}": array for key, array in inner.items()}
+        return arrays
     if kind not in _MAT_TYPES:
         raise ECGFileError("a variable in it has no values; the file is damaged")
     found = np.frombuffer(values, f"{order}{_MAT_TYPES[kind]}")
     if math.prod(shape) != found.size:
         raise ECGFileError(f"a variable in it has {found.size} values, but says {shape}; the file is damaged")
-    return {bytes(name[:64]).decode("latin-1"): found.reshape(shape, order="F")}
+    return {name: found.reshape(shape, order="F")}

@@ -113,10 +113,10 @@ class Source:
 
         Raises an ECGFileError if there is none, or more than is read at once.
         """
-        first = round(self.start * sampling_rate)
+        first = round(min(self.start * sampling_rate, n_samples))
         if not first < n_samples:
             raise ECGFileError(f"it has {n_samples / sampling_rate:g} s, so nothing from {self.start:g} s on")
-        last = n_samples if self.duration is None else first + round(self.duration * sampling_rate)
+        last = n_samples if self.duration is None else first + round(min(self.duration * sampling_rate, n_samples))
         last = min(max(last, first + 1), n_samples)
         check_size(8.0 * len(LEADS) * (last - first), f"its {len(LEADS)} leads of {n_samples} samples")
         return first, last

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omi_estimators.leads import LEADS
-from omi_estimators.readers._fields import note_unread, read_aside, to_age, to_millivolts
-from omi_estimators.readers._leads import find_lead, make_record
+from omi_estimators.readers._fields import count_in, note_unread, read_aside, to_age
+from omi_estimators.readers._leads import choose_rate, find_lead, make_record
 from omi_estimators.readers._record import ECGFileError, ECGRecord, Source, check_size
 
 _NAMES = {1: "I", 2: "II", 61: "III", 62: "aVR", 63: "aVL", 64: "aVF", 65: "-aVR", 9: "V7", 66: "V8", 67: "V9"}
@@ -72,7 +72,7 @@ def read_scp(source: Source) -> ECGRecord:
     """
     notes: list[str] = []
     sections = _split(source.data, notes)
-    named, rate = _read_signal(sections, source.unit, notes)
+    named, rate = _read_signal(sections, source, notes)
     about = read_aside("patient data", lambda: _read_patient(sections, notes), notes) or _About()
     measured = read_aside("measurements", lambda: _read_measurements(sections, about.version), notes)
     statements = read_aside("statements", lambda: _read_statements(sections, about.encoding), notes)
@@ -87,7 +87,7 @@ def read_scp(source: Source) -> ECGRecord:
         recording_time=about.when,
         measured=measured or (),
         statements=statements or (),
-        late_notes=tuple(notes),
+        notes=notes,
     )
 
 
@@ -187,7 +187,7 @@ class _Table:
 
 
 def _read_signal(
-    sections: dict[int, bytes | None], unit: str | None, notes: list[str]
+    sections: dict[int, bytes | None], source: Source, notes: list[str]
 ) -> tuple[list[tuple[str, NDArray[np.float64]]], float]:
     """Return names and millivolts of the leads, and their sampling rate."""
     if 6 not in sections and 5 in sections:
@@ -196,9 +196,7 @@ def _read_signal(
     section = _need(sections, 6, "the rhythm")
     is_subtracted, leads = _read_leads(_need(sections, 3, "the leads"), section, notes)
     rhythm = _read_block(section, len(leads), "the rhythm")
-    if not rhythm.step and unit is None:
-        raise ECGFileError("it does not say what one count is (0 nV); give unit= of one count if you know")
-    step = rhythm.step or 1e6 * to_millivolts(unit)
+    step = rhythm.step or 1e6 * count_in(source.unit, "size of one count (0 nV)", notes)
     if is_subtracted and not {4, 5} & set(sections):
         notes.append("The file says that reference beats were subtracted, but has none; its leads are taken as whole.")
         is_subtracted = False
@@ -241,7 +239,9 @@ def _read_signal(
             beat = _decode(reference, row, beats.duration * 1000 // interval, tables) * reference.step
             _add_beats(nanovolts, beat, lead.first, beats)
         signals.append((lead, nanovolts))
-    return _align(leads, signals, notes), _to_rate(interval if is_thinned else rhythm.interval)
+    return _align(leads, signals, notes), _to_rate(
+        interval if is_thinned else rhythm.interval, source.sampling_rate, notes
+    )
 
 
 def _read_tables(section: bytes) -> list[_Table]:
@@ -493,10 +493,10 @@ def _align(
     return named
 
 
-def _to_rate(interval: int) -> float:
+def _to_rate(interval: int, asked: float | None, notes: list[str]) -> float:
     """Return Hz from whole microseconds between samples, in whole Hz where these give that interval."""
     if not interval:
-        raise ECGFileError("it does not say how far samples are apart (0 us)")
+        return choose_rate(None, asked, "0 us between samples", notes)
     rate = round(1e6 / interval)
     return float(rate) if rate and int(1e6 / rate) == interval else 1e6 / interval
 
@@ -533,17 +533,16 @@ def _read_patient(sections: dict[int, bytes | None], notes: list[str]) -> _About
     number, unit = read_aside("age", lambda: struct.unpack("<HB", tags.get(4) or bytes(3)), notes) or (0, 0)
     noon = datetime.combine(day, time(12)) if day else None
     stated = number if unit in _AGE_UNITS else None
-    age, age_notes = to_age(stated, _AGE_UNITS.get(unit, ""), birth=born and born.isoformat(), when=noon)
+    age = to_age(stated, _AGE_UNITS.get(unit, ""), birth=born and born.isoformat(), when=noon, notes=notes)
     if unit not in _AGE_UNITS:
         note_unread("age", f"{number} of unit {unit}" if number or unit else None, None, notes)
-    notes += age_notes
     sexes = tags.get(8, b"\0")[:1]
     sex = {b"\1": "male", b"\2": "female"}.get(sexes)
     note_unread("sex", f"code {sexes[0]}" if sexes not in (b"", b"\0", b"\x09") else None, sex, notes)
     return _About(
         age,
         sex,
-        identity if identity.upper() not in ("", "UNKNOWN") else None,
+        identity or None,
         datetime.combine(day, clock) if day and clock else None,
         encoding,
         device[14] if len(device) > 14 else 0,

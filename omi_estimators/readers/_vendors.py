@@ -31,7 +31,7 @@ from omi_estimators.readers._fields import (
     to_number,
     to_time,
 )
-from omi_estimators.readers._leads import check_rate, find_lead, make_record
+from omi_estimators.readers._leads import choose_rate, common_rate, find_lead, make_record, name_numbered
 from omi_estimators.readers._record import ECGFileError, ECGRecord, Source, check_size
 
 # Tags of the reported values, first those that the reader confirmed, then those of the program alone.
@@ -106,20 +106,17 @@ def read_philips(source: Source) -> ECGRecord:
         raise ECGFileError("it has no waveform (parsedwaveforms); export it with the waveform")
     notes: list[str] = []
     about = root.find("dataacquisition/signalcharacteristics")
-    sampling_rate = _choose_stated(
-        "sampling rate", [to_number(waveform.get("samplespersecond")), find_number(about, "samplingrate")], notes
-    )
+    rates = [waveform.get("samplespersecond"), find_text(about, "samplingrate")]
+    stated_rate = _choose_stated("sampling rate", list(map(to_number, rates)), notes)
+    sampling_rate = choose_rate(stated_rate, source.sampling_rate, " ".join(filter(None, rates)), notes)
     stated = [to_number(waveform.get("resolution"))]
     stated += [find_number(about, tag) for tag in ("signalresolution", "resolution")]
     resolution = _choose_stated("resolution", stated, notes)
-    if not sampling_rate:
-        raise ECGFileError("it does not say its sampling rate (samplespersecond, samplingrate)")
-    check_rate(sampling_rate)
     counts, labels = _read_philips_counts(waveform, about, sampling_rate, notes)
     scale = resolution / 1000.0 if resolution else count_in(source.unit, "resolution", notes)
     moments = [_find_philips_time(root, place) for place in ("dataacquisition", "reportinfo")]
     time = read_time(moments, notes)
-    age, age_notes = _find_philips_age(root.find("patient/generalpatientdata/age"), time)
+    age = _find_philips_age(root.find("patient/generalpatientdata/age"), time, notes)
     reports = [root.find(place) for place in _PHILIPS_PLACES]
     statements = root.findall("interpretations/interpretation/statement")
     # Each with its reason.
@@ -139,7 +136,7 @@ def read_philips(source: Source) -> ECGRecord:
             for tag in tags
         ),
         statements=tuple(filter(None, (" - ".join(filter(None, pair)) for pair in words))),
-        late_notes=(*notes, *age_notes),
+        notes=notes,
     )
 
 
@@ -160,7 +157,7 @@ def _read_philips_counts(
 
     Some store more channels than they name; and who decompresses a file may leave what it said of the compression.
     """
-    named = (waveform.get("leadlabels") or "").split()
+    named = (waveform.get("leadlabels") or "").replace(",", " ").split()
     n_stored, n_allocated = to_number(waveform.get("numberofleads")), find_number(about, "numberchannelsallocated")
     if n_stored is not None and not 1 <= n_stored <= _MOST_CHANNELS:
         raise ECGFileError(f"it says that it has {n_stored:g} leads, but names {len(named)}")
@@ -275,11 +272,11 @@ def _find_philips_time(root: Element, place: str) -> str:
     return " ".join(filter(None, (find_attribute(root, place, name) for name in ("date", "time"))))
 
 
-def _find_philips_age(age: Element | None, time: datetime | None) -> tuple[float | None, tuple[str, ...]]:
+def _find_philips_age(age: Element | None, time: datetime | None, notes: list[str]) -> float | None:
     """Return the age in years; what the device assumes without knowing (defaultage) is not one."""
     units = ("years", "months", "weeks", "days", "hours")
     unit = next((each for each in units if find_text(age, each) is not None), "years")
-    return to_age(find_text(age, unit), unit, birth=find_text(age, "dateofbirth"), when=time)
+    return to_age(find_text(age, unit), unit, birth=find_text(age, "dateofbirth"), when=time, notes=notes)
 
 
 def read_muse(source: Source) -> ECGRecord:
@@ -304,21 +301,24 @@ def read_muse(source: Source) -> ECGRecord:
     waveforms = [each for each in root.iter("Waveform") if (find_text(each, "WaveformType") or "").lower() == "rhythm"]
     if len(waveforms) != 1:
         raise ECGFileError(f"it has {len(waveforms)} waveforms of the rhythm; one is expected")
-    sampling_rate = _find_muse_rate(waveforms[0])
     leads = waveforms[0].findall("LeadData")
     off = [find_text(lead, "LeadID") or "?" for lead in leads if (find_text(lead, "LeadOff") or "").upper() == "TRUE"]
-    off_note = (f"The device found these leads off: {', '.join(off)}.",) if off else ()
+    notes = [f"The device found these leads off: {', '.join(off)}."] if off else []
+    sampling_rate = _find_muse_rate(waveforms[0], source.sampling_rate, notes)
+    for tag in ("LeadTimeOffset", "LeadOffsetFirstSample"):
+        if len({find_number(lead, tag) or 0.0 for lead in leads}) > 1:
+            notes.append(f"The leads are said to begin at different times ({tag}), which was not undone.")
     about, tests = root.find("PatientDemographics"), root.find("TestDemographics")
-    notes = list(off_note)
     day, time_of_day = find_text(tests, "AcquisitionDate"), find_text(tests, "AcquisitionTime")
     recorded = _to_muse_time(day, time_of_day or "00:00:00")
     note_unread("recording time", day and f"{day} {time_of_day or ''}", recorded, notes)
     birth = find_text(about, "DateofBirth")
-    age, age_notes = to_age(
+    age = to_age(
         find_text(about, "PatientAge"),
         find_text(about, "AgeUnits") or "years",
         birth=birth and (_to_muse_time(birth, "00:00:00") or birth),
         when=_to_muse_time(day, "00:00:00"),
+        notes=notes,
     )
     measured = root.find("RestingECGMeasurements")
     return make_record(
@@ -331,16 +331,15 @@ def read_muse(source: Source) -> ECGRecord:
         recording_time=recorded,
         measured=((name, find_measured(measured, tag)) for name, tag in _MUSE_TAGS.items()),
         statements=_join_muse_statements(root.find("Diagnosis")),
-        late_notes=(*notes, *age_notes),
+        notes=notes,
     )
 
 
-def _find_muse_rate(waveform: Element) -> float:
+def _find_muse_rate(waveform: Element, asked: float | None, notes: list[str]) -> float:
     """Return the sampling rate in Hz: a base and a power of ten."""
     base, exponent = find_number(waveform, "SampleBase"), find_number(waveform, "SampleExponent") or 0.0
-    if base is None or abs(exponent) > 9:
-        raise ECGFileError("it does not say its sampling rate (SampleBase, SampleExponent)")
-    return float(base * 10.0**exponent)
+    stated = None if base is None or abs(exponent) > 9 else base * 10.0**exponent
+    return choose_rate(stated, asked, find_text(waveform, "SampleBase") or "", notes)
 
 
 def _read_muse_lead(lead: Element, unit: str | None, notes: list[str]) -> tuple[str, NDArray[np.float64]]:
@@ -408,23 +407,26 @@ def read_mortara(source: Source) -> ECGRecord:
     channels = root.findall("CHANNEL")
     if not channels:
         raise ECGFileError("it is XML with the root 'ECG', but has no CHANNEL as files of Mortara have")
-    named = [channel for channel in channels if find_lead(channel.get("NAME"))]
-    rates = {to_number(channel.get("SAMPLE_FREQ")) for channel in named or channels}
-    sampling_rate = rates.pop()
-    if rates or not sampling_rate:
-        raise ECGFileError("its channels do not all say the same SAMPLE_FREQ; one rate is expected")
+    names = name_numbered([channel.get("NAME") or "a channel without a name" for channel in channels], [])
+    named = [channel for channel, name in zip(channels, names, strict=True) if find_lead(name)]
     notes: list[str] = []
+    rates = {channel.get("SAMPLE_FREQ") or "" for channel in named or channels}
+    stated_rate = common_rate(to_number(rate) or 0.0 for rate in rates)
+    sampling_rate = choose_rate(stated_rate, source.sampling_rate, " ".join(rates), notes)
     subject = root.find("SUBJECT")
     places = [place for place in (root.find("TYPICAL_CYCLE"), root, subject) if place is not None]
     time = read_time([root.get("ACQUISITION_TIME_XML"), root.get("ACQUISITION_TIME")], notes)
     births = [_attribute(places, "DOB_XML"), _attribute(places, "DOB")]
     birth = next((each for each in births if to_time(each)), births[0] or births[1])
-    age, age_notes = to_age(
-        _attribute(places, "AGE"), _attribute(places, "AGE_UNITS") or "years", birth=birth, when=time
+    age = to_age(
+        _attribute(places, "AGE"), _attribute(places, "AGE_UNITS") or "years", birth=birth, when=time, notes=notes
     )
     texts = ((each.get("TEXT") or "").strip() for each in root.iter("STATEMENT"))
     return make_record(
-        [_read_mortara_channel(channel, source.unit, notes) for channel in channels],
+        [
+            (channel.get("NAME"), _read_mortara_channel(channel, name, source.unit, notes))
+            for channel, name in zip(channels, names, strict=True)
+        ],
         sampling_rate,
         "Mortara XML",
         age=age,
@@ -437,7 +439,7 @@ def read_mortara(source: Source) -> ECGRecord:
             for each in written
         ),
         statements=tuple(filter(None, texts)),
-        late_notes=(*notes, *age_notes),
+        notes=notes,
     )
 
 
@@ -446,11 +448,10 @@ def _attribute(places: list[Element], name: str) -> str | None:
     return next((value for place in places if (value := place.get(name))), None)
 
 
-def _read_mortara_channel(channel: Element, unit: str | None, notes: list[str]) -> tuple[str, NDArray[np.float64]]:
-    """Return the name and the millivolts of one channel; none for one that is no lead."""
-    name = channel.get("NAME") or "a channel without a name"
+def _read_mortara_channel(channel: Element, name: str, unit: str | None, notes: list[str]) -> NDArray[np.float64]:
+    """Return the millivolts of one channel; none for one that is no lead."""
     if find_lead(name) is None:
-        return name, np.zeros(0)
+        return np.zeros(0)
     kinds = {"ENCODING": "BASE64", "FORMAT": "SIGNED", "BITS": "16"}
     for attribute, expected in kinds.items():
         found = (channel.get(attribute) or expected).upper()
@@ -463,4 +464,4 @@ def _read_mortara_channel(channel: Element, unit: str | None, notes: list[str]) 
     stated = to_number(channel.get("DURATION"))
     if stated is not None and stated != values.size:
         raise ECGFileError(f"{name} has {values.size} samples, but says {stated:g}; the file is damaged or cut")
-    return name, values / units
+    return values / units

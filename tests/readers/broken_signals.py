@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from readers.broken import Broken
 from readers.writers import ABOUT, write_csv, write_edf, write_mat, write_npy, write_wfdb
+from scipy.io import savemat
 
 from omi_estimators.datasets import make_omi_ecgs
 from omi_estimators.leads import LEADS
@@ -132,6 +133,12 @@ def _columns(change: Callable[[list[str]], list[str]]) -> Callable[[str], str]:
     return lambda text: "".join(f"{','.join(change(line.split(',')))}\n" for line in text.splitlines())
 
 
+def _ends_in_gap(record: Any) -> None:
+    """Check that the samples are there, and one of no value after them."""
+    assert np.isnan(record.signal[:, -1]).all()
+    assert np.abs(record.signal[:, :-1] - _ecg()).max() < 0.002
+
+
 def _array(
     format: str, what: str, how: str, outcome: str, write: Callable[[Path], None], check: Any, **reading: Any
 ) -> Broken:
@@ -166,6 +173,7 @@ WFDB_ROWS = [
     _wfdb("date", "31-Feb-2024", NOTED, MOMENT, "09:26:53 31-Feb-2024", _wfdb_keeps("recording_time", note="time")),
     _wfdb("date", "in another style, before the time", AS_WRITTEN, MOMENT, "15-Mar-2024 09:26:53", _wfdb_keeps()),
     _wfdb("time", "25:61:00", NOTED, MOMENT, "25:61:00 15/03/2024", _wfdb_keeps("recording_time", note="25:61")),
+    _wfdb("time", "absent", "midnight", MOMENT, "2024/03/15", keeps(has=("age", "sex"))),
     _wfdb("counter", "500/x(?)", "not read", r"^ecg 12 500 ", "ecg 12 500/x(?) ", _wfdb_keeps()),
     _wfdb("name of the record", "with a suffix", "not read", "^ecg 12", "ecg.mat 12", _wfdb_keeps()),
     _wfdb("number of samples", "no number", "counted, with a note", " 1000 09", " 1k 09", _wfdb_keeps(note="'1k'")),
@@ -176,6 +184,8 @@ WFDB_ROWS = [
     _wfdb("all of the header", "in UTF-16", "read", "^# ?Dx", "# S\xfcd\n#Dx", _wfdb_keeps()),
     _wfdb("age", "no number", NOTED, r"Age: \d+", "Age: old", _wfdb_keeps("age", note="age .*'old'")),
     _wfdb("age", "-1 or NaN", NOTED, r"Age: \d+", "Age: -1", _wfdb_keeps("age", note="age .*'-1'")),
+    _wfdb("age", "792mo", AS_WRITTEN, r"Age: \d+", "Age: 792mo", _wfdb_keeps()),
+    _wfdb("age", "60-70", NOTED, r"Age: \d+", "Age: 60-70", _wfdb_keeps("age", note="age .*'60-70'")),
     _wfdb("sex", "another word", NOTED, r"Sex: \w+", "Sex: 7", _wfdb_keeps("sex", note="sex .*'7'")),
     _wfdb("unit", "µV in Latin-1", "read", r"1000.0\(0\)/mV", "1.0(0)/\xb5V", _wfdb_keeps()),
     _wfdb("unit", "no voltage", "error", "/mV", "/mmHg", "unit='uV' or 'mV'"),
@@ -256,6 +266,18 @@ CSV_ROWS = [
            "is in mV, but unit='uV'", unit="uV"),
     _table("unit in the names", "no voltage", "the caller's, with a note", _header([f"{lead} [?]" for lead in LEADS]),
            keeps(note="mV was given")),
+    _table("unit in a row", "[mV]", "read",
+           lambda text: text.replace("\n", f"\n{','.join(['[mV]'] * 12)}\n", 1), keeps(), unit=None),
+    _table("unit in a row", "no voltage", "the caller's, with a note",
+           lambda text: text.replace("\n", f"\n{','.join(['adc'] * 12)}\n", 1), keeps(note="'adc'")),
+    _table("names", "another than of leads=", "error", str, "a column I, but leads= says V6", leads=LEADS[::-1]),
+    _table("names of rows", "without a name, as R writes them", "left out, with a note", lambda text: "\n".join(
+        [line if i == 0 else f'"{i}",{line}' for i, line in enumerate(text.splitlines())]), keeps(note="numbers of")),
+    _table("lines before the names", "of other things", "left out, with a note",
+           lambda text: f"Name,Somebody\nRate,500\n{text}", keeps(note="2 lines before")),
+    _table("lines before the names", "sep=, as Excel wants it", "not read", lambda text: f"sep=,\n{text}", keeps()),
+    _table("decimal sign", "a comma, in quotes", "read", _columns(
+        lambda cells: [f'"{cell.replace(".", ",")}"' for cell in cells]), keeps()),
     _table("columns", "empty", "missing leads", _columns(
         lambda cells: cells[:6] + (cells[6:] if cells[0] == "I" else [""] * 6)), keeps(missing=NO_V)),
     _table("columns", "of another kind", "left out, with a note", _columns(
@@ -266,14 +288,21 @@ CSV_ROWS = [
            lambda text: text.replace(",", "\t").encode("utf-16"), keeps()),
     _table("encoding", "Latin-1", "read", lambda text: f"# S\xfcd\n{text}".encode("latin-1"), keeps()),
     _table("cells", "a text", "error", lambda text: text.replace("0.1", "high", 1), "no table of numbers"),
+    _table("cells", "#N/A, as Excel writes it", "NaN", lambda text: f"{text}{','.join(['#N/A'] * 12)}\n",
+           _ends_in_gap),
     _table("rows", "of fewer cells", "error", lambda text: text.rstrip().rpartition(",")[0], "have not 12 cells"),
 ]  # fmt: skip
 
 ARRAY_ROWS = [
     _array("NPZ", "other arrays", "damaged", "not read", _write_npz, keeps()),
+    _array("NPZ", "name of the array", "unusual, among single numbers", "read",
+           lambda path: np.savez(path, mine=_ecg(), rate=500, leads=np.array(LEADS)), keeps()),
     _array("NPY", "header", "more values than follow", "error",
            lambda path: (write_npy(path, _ecg(), RATE), path.write_bytes(path.read_bytes()[:-1]))[0], "it is cut"),
     _array("MAT", "text at the beginning", "any bytes", "not read", _write_mat, keeps(), unit="uV"),
+    _array("MAT", "array", "in a structure", "read",
+           lambda path: savemat(path, {"ECG": {"sex": "Male", "age": 50.0, "data": _ecg()}}, do_compression=True),
+           keeps()),
 ]  # fmt: skip
 
 ROWS: list[Broken] = [*WFDB_ROWS, *EDF_ROWS, *CSV_ROWS, *ARRAY_ROWS]

@@ -227,18 +227,28 @@ def rows_of_text(kind: Format) -> Iterator[Broken]:
     yield row("QRS", "longer than QT", "500", "QRS, QT, QTc missing, with a note", lacks(*wrong, note="qrs is 500 ms"))
     if kind is not MUSE:
         yield row("PR", "shorter than P", "99", "P missing, with a note", lacks("p_duration", note="pr, of which"))
-    yield row("rate", "empty", "", "an error", "(?i)sampl")
-    yield row("rate", "a word", "fast", "an error", "(?i)sampl")
-    yield row("unit", "empty", "", "an error", "give unit=")
-    yield row("unit", "a word", "bananas", "an error", "give unit=")
+    yield row("rate", "empty", "", "error", "(?i)sampl")
+    yield row("rate", "a word", "fast", "error", "give sampling_rate=")
+    given = "cannot be read, .*; 500 Hz was given"
+    yield about(
+        kind, "rate", "a word, sampling_rate=500", "the caller's, with a note", reads(given),
+        (kind.places["rate"], "fast"), sampling_rate=500,
+    )  # fmt: skip
+    yield row("patient id", "a placeholder", "Anonymous", nothing, fails("patient_id"))
+    if kind in (CARDIOSOFT, MORTARA):
+        edits = [(kind.places["lead name"].replace("I(?", f"{lead}(?"), str(i)) for i, lead in enumerate(LEADS, 1)]
+        outcome = "twelve leads in their usual order, with a note"
+        yield about(kind, "lead name", "1 to 12", outcome, reads("usual order"), *edits)
+    yield row("unit", "empty", "", "error", "give unit=")
+    yield row("unit", "a word", "bananas", "error", "give unit=")
     yield row("lead name", "of no lead", "Resp", "no such lead, with a note", loses_lead)
 
 
 def about(
     kind: Format, what: str, how: str, outcome: str, check: Check | str, *edits: tuple[str, str], **more: Any
 ) -> Broken:
-    """Return a row of one format; `more` are options of its writer, and `unit` for the reader."""
-    reading = {"unit": more.pop("unit")} if "unit" in more else {}
+    """Return a row of one format; `more` are options of its writer, `unit` and `sampling_rate` for the reader."""
+    reading = {name: more.pop(name) for name in ("unit", "sampling_rate") if name in more}
     return Broken(kind.name, what, how, outcome, edited(kind, *edits, **more), check, reading)
 
 
@@ -279,7 +289,8 @@ def in_channels(keyword: str, value: Any) -> Callable[[Path], Path]:
     def edit(dataset: Any) -> None:
         for channel in dataset.WaveformSequence[0].ChannelDefinitionSequence:
             if keyword == "unit":
-                channel.ChannelSensitivityUnitsSequence[0].CodeValue = value
+                unit = channel.ChannelSensitivityUnitsSequence[0]
+                unit.CodeValue = unit.CodeMeaning = value
             else:
                 setattr(channel, keyword, value)
 
@@ -341,7 +352,23 @@ def rows_of_dicom() -> Iterator[Broken]:
     )
     wrong = ("qrs", "qt", "qtc")
     yield Broken(DICOM, "QRS", "longer than QT", missing, measuring(b"500", "QRS Duration"), lacks(*wrong, note="500"))
-    yield Broken(DICOM, "rate", "empty", "an error", in_group("SamplingFrequency", None), "(?i)sampl")
+    yield Broken(DICOM, "rate", "empty", "error", in_group("SamplingFrequency", None), "(?i)sampl")
+    given = reads("sampling rate cannot be read, ''; 500 Hz")
+    no_rate = in_group("SamplingFrequency", None)
+    yield Broken(
+        DICOM, "rate", "empty, sampling_rate=500", "the caller's, with a note", no_rate, given, {"sampling_rate": 500}
+    )
+    yield Broken(DICOM, "patient id", "a placeholder", nothing, putting("PatientID", "ANONYMOUS"), fails("patient_id"))
+    for what, keyword in (
+        ("sensitivity", "ChannelSensitivity"),
+        ("factor of the sensitivity", "ChannelSensitivityCorrectionFactor"),
+    ):
+        yield Broken(DICOM, what, "0", "error", in_channels(keyword, "0"), "sensitivity of")
+    yield Broken(
+        DICOM, "skew", "of 2 samples", "read, with a note", in_channels("ChannelSampleSkew", "2"), reads("2 sam")
+    )
+    padding = changed(lambda dataset: dataset.WaveformSequence[0].add_new("WaveformPaddingValue", "US", 40000))
+    yield Broken(DICOM, "padding", "of other kind than the samples", "read", padding, reads())
     yield Broken(
         DICOM,
         "start of a group",
@@ -351,7 +378,7 @@ def rows_of_dicom() -> Iterator[Broken]:
         reads("time of a group"),
     )
     empty = in_channels("unit", "")
-    yield Broken(DICOM, "unit", "empty", "an error", empty, "give unit=")
+    yield Broken(DICOM, "unit", "empty", "error", empty, "give unit=")
     yield Broken(
         DICOM,
         "unit",
@@ -362,7 +389,7 @@ def rows_of_dicom() -> Iterator[Broken]:
         {"unit": "uV"},
     )
     yield Broken(
-        DICOM, "unit", "another than unit=", "an error", in_channels("unit", "uV"), "leave that out", {"unit": "mV"}
+        DICOM, "unit", "another than unit=", "error", in_channels("unit", "uV"), "leave that out", {"unit": "mV"}
     )
 
 
@@ -443,10 +470,20 @@ ROWS: list[Broken] = [
         reads("checksum of V6"),
         (MUSE.places["checksum"], "1"),
     ),
+    about(
+        MUSE,
+        "start of a lead",
+        "another than of the rest",
+        "read, with a note",
+        reads("LeadTimeOffset"),
+        (r"(?s)(<LeadTimeOffset>)\d+(?=(?:(?!<LeadTimeOffset>).)*<LeadID>V1<)", "4"),
+    ),
+    about(PHILIPS, "lead names", "with commas", "read", reads(), ('(leadlabels=")[^"]*', ",".join(LEADS))),
+    about(HL7, "scale", "0", "error", "does not say the scale", ('(<scale value=")[^"]*', "0")),
     about(MUSE, "checksum", "empty", "read", reads(), (MUSE.places["checksum"], "")),
     about(CARDIOSOFT, "number of leads", "another", "read, with a note", reads("says"), ("(<NumberOfLeads>)12", "15")),
     about(
-        CARDIOSOFT, "samples", "one missing", "an error", "two commas in a row", ("(?s)(<WaveformData.*?,).*?(?=,)", "")
+        CARDIOSOFT, "samples", "one missing", "error", "two commas in a row", ("(?s)(<WaveformData.*?,).*?(?=,)", "")
     ),
     *(
         about(
@@ -468,7 +505,7 @@ ROWS: list[Broken] = [
         )
     ),
     *(
-        about(kind, "unit", "another than unit=", "an error", "leave that out", unit="mV")
+        about(kind, "unit", "another than unit=", "error", "leave that out", unit="mV")
         for kind in (MUSE, CARDIOSOFT, HL7)
     ),
     *rows_of_dicom(),
