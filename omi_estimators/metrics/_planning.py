@@ -118,7 +118,7 @@ def patients_needed(
     >>> patients_needed(0.07, sensitivity=0.9, guarantee=0.9)
     {'sensitivity': 1976, 'sensitivity_promised': 315, 'sensitivity_promised_within_margin': 1072}
     >>> patients_needed(0.07, c_statistic=0.9)
-    {'c_statistic': 899, 'calibration_slope': 2802, 'observed_over_expected': 5105}
+    {'c_statistic': 602, 'calibration_slope': 3651, 'observed_over_expected': 5104}
 
     The example of the authors' software: 24 parameters, R² 0.288, prevalence 17.4 %.
 

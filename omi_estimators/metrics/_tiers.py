@@ -285,6 +285,8 @@ def tier_thresholds(
     units = None if units is None else np.unique(units[kept], return_inverse=True)[1]
     if guarantee is not None:
         _check_promise(positive, units, weights, sensitivity, ppv, guarantee)
+        # Whatever the weight that all have, each patient is one.
+        weights = np.ones_like(weights)
     search = TierSearch(positive, score, sensitivity, ppv, guarantee, units)
     estimate = search.find(weights)[:, 0]
     if np.isinf(estimate[2]):
