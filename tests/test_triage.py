@@ -450,8 +450,20 @@ def test_a_promise_for_one_record_each_is_that_of_clopper_and_pearson():
     assert ends[0] >= 0.9 > ends[1]
 
 
+@pytest.mark.parametrize(("share", "guarantee"), [(0.9, 0.9), (0.85, 0.9), (0.95, 0.8), (0.9, 0.95), (0.9, 0.5)])
+def test_shares_of_records_break_no_more_promises_than_ones_and_zeros(share, guarantee):
+    """Patients who miss all of nothing, or each the same share of their records: how often too few are missed."""
+    from omi_estimators.metrics._tiers import allowed_misses, least_patients
+
+    n_patients = np.arange(least_patients("sensitivity", share, guarantee), 151)
+    allowed = allowed_misses(n_patients, share, guarantee)
+    for missed in np.r_[np.linspace(1 - share, 1, 60)[1:], 1 / np.arange(1, 1 / (1 - share) - 0.5)]:
+        n_allowed = np.floor(allowed / missed + 1e-9)
+        assert (binom.cdf(n_allowed, n_patients, (1 - share) / missed) <= 1 - guarantee + 1e-9).all(), missed
+
+
 def test_promises_count_patients_and_not_records():
-    y, score, groups = draw_cohort(np.random.default_rng(1), effect=3)
+    y, score, groups = draw_cohort(np.random.default_rng(4), effect=3)
     keywords = {"guarantee": 0.9, "n_resamples": 1, "random_state": 0}
     found = tier_thresholds(y, score, groups=groups, **keywords)
     copies = [np.tile(values, 3) for values in (y, score, groups)]
