@@ -33,6 +33,7 @@ OTHERS = (
     "sampling_rate",
     "features",
     "coverage",
+    "promises",
     "simulator",
     "inspection",
 )

@@ -32,8 +32,13 @@ class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimato
     cannot judge have no say in the thresholds, and get no tier.
 
     Thresholds are themselves estimates. Their intervals say how far they would move with other patients, and
-    the promises they keep on the training patients, such as a sensitivity of 0.90, are not guaranteed on
-    others: judge the fitted object on records of its own.
+    the promises they keep on the training patients, such as a sensitivity of 0.90, are broken on all patients about
+    every second time. With `guarantee` each is kept with that probability; see
+    `omi_estimators.metrics.tier_thresholds` for what is promised, and how. It is taken for granted that patients to
+    come are like these, and that the classifiers of the folds, which give the out-of-fold probabilities, and the one
+    that is fitted on all records give patients they have not seen probabilities of the same distribution. The
+    second need not be taken for granted where the classifier is fitted on other patients and frozen:
+    ``RiskTierClassifier(FrozenEstimator(fitted), guarantee=0.9)``. Judge the fitted object on records of its own.
 
     Parameters
     ----------
@@ -43,6 +48,9 @@ class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimato
         The least share of positives above the rule-out threshold.
     ppv : float, default=0.85
         The least share of positives among those ruled in, at the prevalence of the training data.
+    guarantee : float, optional
+        The probability, over cohorts to be fitted on, with which the sensitivity is kept for patients to come, and
+        that with which the PPV is: from 0.5 to below 1. If None, both are kept on the training patients only.
     pos_label : object, optional
         The positive class; the second in sorted order if None.
     predict_by : {"probability", "tier"}, default="probability"
@@ -52,7 +60,7 @@ class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimato
         Folds. A number means shuffled, stratified folds, by patient if `groups` are given; where a class has
         fewer patients, as many folds as it has, with a warning.
     on_unreachable : {"warn", "raise"}, default="warn"
-        Where no threshold reaches `ppv`: a warning, and nobody is ruled in; or an error.
+        Where no threshold reaches `ppv`, or none can be promised to: a warning, and nobody is ruled in; or an error.
     n_resamples : int, default=1000
         Resamples of the bootstrap of patients for the thresholds' intervals.
     confidence_level : float, default=0.95
@@ -65,7 +73,7 @@ class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimato
     Attributes
     ----------
     thresholds_ : TierThresholds
-        `rule_out`, `max_f1` and `rule_in`, each with its interval.
+        `rule_out`, `max_f1` and `rule_in`, each with its interval, and the `guarantee` that they were chosen with.
     estimator_ : estimator
         The classifier, fitted on all records.
     classes_ : ndarray of shape (2,)
@@ -94,7 +102,7 @@ class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimato
     ValueError
         In `fit`: if `X`, `y`, `sample_weight` and `groups` do not fit together, `y` has not two classes, no record of
         a class can be judged, a fold has a patient on both sides, or `ppv` is not reached with
-        ``on_unreachable="raise"``.
+        ``on_unreachable="raise"``. With `guarantee`: if weights differ, or too few patients have events.
 
     Warns
     -----
@@ -129,6 +137,7 @@ class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimato
         "estimator": [HasMethods(["fit", "predict_proba"])],
         "sensitivity": [Interval(Real, 0, 1, closed="right")],
         "ppv": [Interval(Real, 0, 1, closed="right")],
+        "guarantee": [Interval(Real, 0.5, 1, closed="left"), None],
         "pos_label": "no_validation",
         "predict_by": [StrOptions({"probability", "tier"})],
         "cv": ["cv_object"],
@@ -139,12 +148,16 @@ class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimato
         "random_state": ["random_state"],
     }
 
+    # What models of files have that were saved before there was this parameter.
+    guarantee: float | None = None
+
     def __init__(
         self,
         estimator: Any,
         *,
         sensitivity: float = 0.9,
         ppv: float = 0.85,
+        guarantee: float | None = None,
         pos_label: Any = None,
         predict_by: str = "probability",
         cv: Any = 5,
@@ -157,6 +170,7 @@ class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimato
         self.estimator = estimator
         self.sensitivity = sensitivity
         self.ppv = ppv
+        self.guarantee = guarantee
         self.pos_label = pos_label
         self.predict_by = predict_by
         self.cv = cv
@@ -179,8 +193,8 @@ class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimato
         y : array-like of shape (n_records,)
             Two classes.
         sample_weight : array-like of shape (n_records,), optional
-            Weights in the thresholds and in `class_prior_`; they also go to the classifier if it asks for them by
-            metadata routing, or, without routing, if it takes them.
+            Weights in the thresholds, where with `guarantee` all must be equal, and in `class_prior_`; they also go to
+            the classifier if it asks for them by metadata routing, or, without routing, if it takes them.
         groups : array-like of shape (n_records,), optional
             Patient of each record; also goes to the classifier if it asks for it by metadata routing.
 
@@ -204,6 +218,7 @@ class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimato
             self.out_of_fold_[kept],
             sensitivity=self.sensitivity,
             ppv=self.ppv,
+            guarantee=self.guarantee,
             sample_weight=None if done.weights is None else done.weights[kept],
             groups=None if done.patients is None else done.patients[kept],
             on_unreachable=self.on_unreachable,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import sklearn
-from scipy.special import logit
-from sklearn.base import BaseEstimator, ClassifierMixin
+from scipy.special import logit, ndtr
+from scipy.stats import binom, binomtest
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.frozen import FrozenEstimator
@@ -25,15 +28,30 @@ from omi_estimators.metrics import (
     threshold_at_sensitivity,
     tier_thresholds,
 )
+from omi_estimators.persistence import load, save
 from omi_estimators.preprocessing import Judgement, UnusableRecordWarning, Usable
 from omi_estimators.triage import tier_table
 
 TIERS = ["rule-out", "low", "high", "rule-in"]
 
 
-@parametrize_with_checks([RiskTierClassifier(LogisticRegression(), n_resamples=10)])
+def expect_to_fail(estimator):
+    """Weights that differ make no promise."""
+    checks = [f"check_sample_weight_{what}" for what in ("equivalence_on_dense_data", "equivalence_on_sparse_data")]
+    checks.append("check_sample_weights_not_overwritten")
+    return {} if estimator.guarantee is None else dict.fromkeys(checks, "refuses weights that differ")
+
+
+@parametrize_with_checks(
+    [
+        RiskTierClassifier(LogisticRegression(), n_resamples=10),
+        # The checks have few records, so that little can be promised.
+        RiskTierClassifier(LogisticRegression(), sensitivity=0.5, ppv=0.5, guarantee=0.5, n_resamples=10),
+    ],
+    expected_failed_checks=expect_to_fail,
+)
 @pytest.mark.filterwarnings("ignore:Only . records have class")
-@pytest.mark.filterwarnings("ignore:No threshold reaches")
+@pytest.mark.filterwarnings("ignore:No threshold")
 @pytest.mark.filterwarnings("ignore::omi_estimators.metrics.FewEventsWarning")
 # scikit-learn's check casts NaN itself.
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
@@ -373,3 +391,189 @@ def test_table_of_tiers():
         tier_table([0, 1], ["low", "maybe"])
     with pytest.raises(ValueError, match="one for each of the 2 labels"):
         tier_table([0, 1], ["low"])
+
+
+def draw_cohort(rng, n_patients=350, effect=2.5):
+    """Return labels, scores and patients of 1.4 records each, alike to 80 % of the variance of their scores."""
+    groups = np.repeat(np.arange(n_patients), 1 + rng.poisson(0.4, size=n_patients))
+    y = (rng.random(n_patients) < 0.2)[groups].astype(int)
+    shared = np.sqrt(0.8) * rng.normal(size=n_patients)[groups]
+    return y, effect * y + shared + np.sqrt(0.2) * rng.normal(size=len(y)), groups
+
+
+def break_promises(guarantee, n_cohorts=300):
+    """Return in how many cohorts the true sensitivity of rule-out, and the true PPV of rule-in, fall short."""
+    broken = np.zeros(2, dtype=int)
+    rng = np.random.default_rng(0)
+    for _ in range(n_cohorts):
+        y, score, groups = draw_cohort(rng)
+        found = tier_thresholds(y, score, guarantee=guarantee, groups=groups, n_resamples=1, random_state=0)
+        rule_in = found.rule_in.estimate
+        hits, false_alarms = 0.2 * ndtr(2.5 - rule_in), 0.8 * ndtr(-rule_in)
+        broken += ndtr(2.5 - found.rule_out.estimate) < 0.9, hits < 0.85 * (hits + false_alarms)
+    return broken
+
+
+@pytest.mark.filterwarnings("ignore:No threshold")
+@pytest.mark.parametrize("guarantee", [0.8, 0.9])
+def test_promises_are_kept_with_the_stated_probability(guarantee):
+    # So many would break with a probability of one in a thousand if each broke with 1 - guarantee.
+    assert (break_promises(guarantee) <= binom.ppf(0.999, 300, 1 - guarantee)).all()
+
+
+def test_without_a_guarantee_every_second_promise_is_broken():
+    assert (break_promises(None) > 120).all()
+
+
+def test_a_plateau_just_below_the_promised_ppv_is_seldom_ruled_in():
+    """Many thresholds that fail by little would each have their chance to pass, were they not tested in sequence."""
+    rng = np.random.default_rng(0)
+    n_ruled_in = 0
+    for _ in range(200):
+        score = rng.random(350)
+        y = (score > 0.8) & (rng.random(350) < 0.845)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = tier_thresholds(y, score, guarantee=0.9, n_resamples=1, random_state=0)
+        n_ruled_in += np.isfinite(found.rule_in.estimate)
+    assert n_ruled_in <= binom.ppf(0.999, 200, 0.1)
+
+
+def test_a_promise_for_one_record_each_is_that_of_clopper_and_pearson():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [300, 65])
+    score = rng.normal(size=365) + 3 * y
+    cut = tier_thresholds(y, score, guarantee=0.9, n_resamples=1, random_state=0).rule_out.estimate
+    # The lower end of the one-sided interval at this cut is above 0.9, and at the next positive's score no more.
+    n_found = [(score[y == 1] >= value).sum() for value in (cut, np.sort(score[(y == 1) & (score > cut)])[0])]
+    ends = [binomtest(n, 65, alternative="greater").proportion_ci(0.9, "exact").low for n in n_found]
+    assert ends[0] >= 0.9 > ends[1]
+
+
+@pytest.mark.parametrize(("share", "guarantee"), [(0.9, 0.9), (0.85, 0.9), (0.95, 0.8), (0.9, 0.95), (0.9, 0.5)])
+def test_shares_of_records_break_no_more_promises_than_ones_and_zeros(share, guarantee):
+    """Patients who miss all of nothing, or each the same share of their records: how often too few are missed."""
+    from omi_estimators.metrics._tiers import allowed_misses, least_patients
+
+    n_patients = np.arange(least_patients("sensitivity", share, guarantee), 151)
+    allowed = allowed_misses(n_patients, share, guarantee)
+    for missed in np.r_[np.linspace(1 - share, 1, 60)[1:], 1 / np.arange(1, 1 / (1 - share) - 0.5)]:
+        n_allowed = np.floor(allowed / missed + 1e-9)
+        assert (binom.cdf(n_allowed, n_patients, (1 - share) / missed) <= 1 - guarantee + 1e-9).all(), missed
+
+
+def test_promises_count_patients_and_not_records():
+    y, score, groups = draw_cohort(np.random.default_rng(4), effect=3)
+    keywords = {"guarantee": 0.9, "n_resamples": 1, "random_state": 0}
+    found = tier_thresholds(y, score, groups=groups, **keywords)
+    copies = [np.tile(values, 3) for values in (y, score, groups)]
+    same = tier_thresholds(copies[0], copies[1], groups=copies[2], **keywords)
+    more = tier_thresholds(copies[0], copies[1], **keywords)
+    for name in ("rule_out", "rule_in"):
+        assert getattr(same, name).estimate == getattr(found, name).estimate
+    # Copies that pass for patients promise more than can be kept.
+    assert more.rule_out.estimate > found.rule_out.estimate
+    assert more.rule_in.estimate < found.rule_in.estimate
+
+
+def test_one_patient_of_many_records_moves_no_promise_by_more_than_one():
+    y, score, groups = draw_cohort(np.random.default_rng(2), effect=3)
+    many = np.full(500, score[y == 1].min() - 1)
+    keywords = {"guarantee": 0.9, "n_resamples": 1, "random_state": 0}
+    with_many, with_one = (
+        tier_thresholds(np.r_[y, np.ones(n)], np.r_[score, many[:n]], groups=np.r_[groups, np.full(n, 999)], **keywords)
+        for n in (500, 1)
+    )
+    assert with_many.rule_out.estimate == with_one.rule_out.estimate
+
+
+def test_the_fitted_object_tells_its_promise(data):
+    X, y, groups = data
+    model = RiskTierClassifier(LogisticRegression(), ppv=0.7, guarantee=0.8, n_resamples=20, random_state=0)
+    model.fit(X, y, groups=groups)
+    assert model.thresholds_.guarantee == 0.8
+    assert "each promise is kept with probability 0.8" in str(model.thresholds_)
+    plain = clone(model).set_params(guarantee=None).fit(X, y, groups=groups)
+    assert plain.thresholds_.guarantee is None
+    assert "promise" not in str(plain.thresholds_)
+    assert model.thresholds_.rule_out.estimate < plain.thresholds_.rule_out.estimate
+    assert model.thresholds_.rule_in.estimate > plain.thresholds_.rule_in.estimate
+
+
+def test_a_model_of_before_there_were_promises_still_answers(data, tmp_path):
+    X, y, groups = data
+    model = RiskTierClassifier(LogisticRegression(), n_resamples=5, random_state=0).fit(X, y, groups=groups)
+    del vars(model)["guarantee"], vars(model.thresholds_)["guarantee"]
+    save(model, tmp_path / "old.omi")
+    loaded = load(tmp_path / "old.omi")
+    assert loaded.predict_tier(X).tolist() == model.predict_tier(X).tolist()
+    assert loaded.get_params()["guarantee"] is None
+    assert loaded.thresholds_.guarantee is None
+    assert "rule-out" in str(loaded.thresholds_)
+
+
+def test_a_promise_survives_its_file(data, tmp_path):
+    X, y, groups = data
+    model = RiskTierClassifier(LogisticRegression(), ppv=0.7, guarantee=0.8, n_resamples=5, random_state=0)
+    save(model.fit(X, y, groups=groups), tmp_path / "model.omi")
+    loaded = load(tmp_path / "model.omi")
+    assert loaded.thresholds_ == model.thresholds_
+    assert loaded.guarantee == loaded.thresholds_.guarantee == 0.8
+
+
+@pytest.mark.parametrize("guarantee", [0, 1, 0.3, -0.1, 1.5, 90, float("nan")])
+def test_what_is_no_guarantee_is_told(scores, guarantee):
+    y, score, groups = scores
+    with pytest.raises(ValueError, match=r"guarantee must be a probability from 0.5 to below 1, such as 0.9; got"):
+        tier_thresholds(y, score, guarantee=guarantee, groups=groups)
+    with pytest.raises(ValueError, match=r"'guarantee' parameter of RiskTierClassifier"):
+        RiskTierClassifier(LogisticRegression(), guarantee=guarantee).fit(score[:, np.newaxis], y, groups=groups)
+
+
+@pytest.mark.parametrize("share", ["sensitivity", "ppv"])
+def test_certainty_cannot_be_promised(scores, share):
+    y, score, groups = scores
+    with pytest.raises(ValueError, match=f"No cohort can promise a {share} of 1"):
+        tier_thresholds(y, score, guarantee=0.9, groups=groups, **{share: 1})
+
+
+def test_too_few_patients_are_told_how_many_it_takes():
+    rng = np.random.default_rng(0)
+    y, score = np.repeat([0, 1], [200, 42]), np.r_[rng.normal(size=200), 3 + rng.normal(size=42)]
+    # Two records of each patient: 42 positive records are 21 patients with events, and 0.9 ** 21 exceeds 0.1.
+    groups = np.arange(242) // 2
+    message = r"a sensitivity of 0.9 takes at least 22, a PPV of 0.85 at least 15; there are 21\. Give more patients"
+    with pytest.raises(ValueError, match=message):
+        tier_thresholds(y, score, guarantee=0.9, groups=groups)
+    with pytest.raises(ValueError, match=message):
+        RiskTierClassifier(LogisticRegression(), guarantee=0.9).fit(score[:, np.newaxis], y, groups=groups)
+    # Each record is a patient of its own without groups, and 22 are enough.
+    assert tier_thresholds(y[:222], score[:222], guarantee=0.9, n_resamples=1).rule_out.estimate == score[200:222].min()
+
+
+def test_weights_that_differ_make_no_promise():
+    y, score, groups = draw_cohort(np.random.default_rng(3), effect=3)
+    keywords = {"groups": groups, "guarantee": 0.9, "n_resamples": 1, "random_state": 0}
+    weights = np.where(y == 1, 2.0, 1.0)
+    with pytest.raises(ValueError, match=r"cannot be given with weights that differ \(from 1 to 2\): leave out"):
+        tier_thresholds(y, score, sample_weight=weights, **keywords)
+    equal = tier_thresholds(y, score, sample_weight=np.full(len(y), 2.0), **keywords)
+    assert equal == tier_thresholds(y, score, **keywords)
+    # A weight of zero is as good as absence.
+    absent = tier_thresholds(
+        np.r_[y, 1],
+        np.r_[score, -9],
+        sample_weight=np.r_[np.ones(len(y)), 0],
+        **(keywords | {"groups": np.r_[groups, 999]}),
+    )
+    assert absent.rule_out == equal.rule_out
+
+
+def test_a_ppv_that_cannot_be_promised():
+    y, score = np.tile([0, 1, 0], 40), np.tile([1.0, 0.9, 0.0], 40)
+    message = r"No threshold can be promised, with probability 0.9, to reach a positive predictive value of 0.85"
+    with pytest.warns(UserWarning, match=message):
+        found = tier_thresholds(y, score, guarantee=0.9, n_resamples=5, random_state=0)
+    assert found.rule_in.estimate == np.inf
+    with pytest.raises(ValueError, match=message):
+        tier_thresholds(y, score, guarantee=0.9, on_unreachable="raise")

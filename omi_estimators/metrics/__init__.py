@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_calibration": ["brier_skill_score", "calibration_slope_intercept", "expected_calibration_error"],
         "_curves": ["Curve", "decision_curve", "net_benefit", "precision_recall_band", "reliability_curve", "roc_band"],
         "_delong": ["delong_roc_test", "roc_auc_interval"],
+        "_planning": ["patients_needed"],
         "_proportion": ["classification_intervals"],
         "_results": ["CalibrationLine", "ClassificationIntervals", "FewEventsWarning", "Interval", "RocTest"],
         "_tiers": [

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import bdtrik, betainc
 
 from omi_estimators._validation import check_level, check_scores, check_weights, make_rng, warn_few
 from omi_estimators.metrics._bootstrap import Resampler, check_records
 from omi_estimators.metrics._proportion import find_share
 from omi_estimators.metrics._results import Floats, Interval
-from omi_estimators.metrics._weighted import Mask, Ranked
+from omi_estimators.metrics._weighted import Codes, Mask, Ranked
 
 TIERS = ("rule-out", "low", "high", "rule-in")
 """The risk tiers, lowest risk first."""
 
 NOT_JUDGED = "not judged"
 """What a record that cannot be judged has in place of a risk tier."""
+
+# Thresholds for a promised PPV are tested downwards, from where a quarter as many patients are ruled in as have
+# events, at steps of two in a hundred patients. A later start gives up models that can rule in only a few.
+_FIRST_SHARE, _STEP = 0.25, 1.02
+
+# Sums of shares of a patient's records are whole numbers up to this.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -36,15 +45,20 @@ class TierThresholds:
         From it on: "rule-in". The lowest threshold that reaches the PPV; infinite if none does.
     rule_in_unreached : float
         Share of resamples in which no threshold reached the PPV; their `rule_in` is infinite.
+    guarantee : float or None
+        The probability, over cohorts to choose thresholds on, with which `rule_out` keeps the sensitivity for all
+        patients, and that with which `rule_in` keeps the PPV. None if they keep them on the given records only.
     """
 
     rule_out: Interval
     max_f1: Interval
     rule_in: Interval
     rule_in_unreached: float = 0.0
+    guarantee: float | None = None
 
     def __str__(self) -> str:
-        return f"rule-out {self.rule_out}, max-F1 {self.max_f1}, rule-in {self.rule_in}"
+        promise = "" if self.guarantee is None else f"; each promise is kept with probability {self.guarantee:g}"
+        return f"rule-out {self.rule_out}, max-F1 {self.max_f1}, rule-in {self.rule_in}{promise}"
 
 
 @dataclass(frozen=True)
@@ -139,7 +153,7 @@ def threshold_at_ppv(y_true: ArrayLike, y_score: ArrayLike, ppv: float = 0.85) -
     positive, score, *_ = check_records(y_true, y_score)
     ranked = Ranked(positive, score)
     hits, called = _count(ranked, np.ones((len(score), 1)))
-    found = int(_find_rule_in(hits, called, ppv)[1][0])
+    found = int(_find_last(_find_rule_in(hits, called, ppv))[0])
     if found < 0:
         _complain(ppv, float((hits / called).max()), "raise")
     return float(ranked.cuts[found])
@@ -151,6 +165,7 @@ def tier_thresholds(
     *,
     sensitivity: float = 0.9,
     ppv: float = 0.85,
+    guarantee: float | None = None,
     sample_weight: ArrayLike | None = None,
     groups: ArrayLike | None = None,
     on_unreachable: str = "warn",
@@ -158,12 +173,26 @@ def tier_thresholds(
     confidence_level: float = 0.95,
     random_state: Any = None,
 ) -> TierThresholds:
-    """Return the thresholds that rule out, that rule in, and of greatest F1 between them.
+    r"""Return the thresholds that rule out, that rule in, and of greatest F1 between them.
 
     The rule-out threshold is the highest at which records at or above it hold the share `sensitivity` of
     positives; the rule-in threshold the lowest at which they are positive to the share `ppv` [1]_. A model may
     be so good that the rule-in threshold is the lower of the two. Nobody is then left between, and all three
     become the one threshold, of those between them that reach `ppv`, of greatest F1; it keeps both promises.
+
+    Thresholds that keep a share on some patients fall short of it for all patients about every second time. With
+    `guarantee` :math:`g` each of the two shares holds for all patients, those to come among them, in at least the
+    share :math:`g` of cohorts that thresholds may be chosen on; both hold together in at least :math:`2g - 1`. What
+    is promised is what one record of each patient shows, chosen by chance: the sensitivity for patients with events,
+    of whom one positive record is taken, and the PPV among those of whom the record taken is ruled in. Every patient
+    counts as one, however many records there are of him. Patients must come independently from those to come, and
+    scores from one model that was not fitted on them.
+
+    A threshold is tested by the binomial of Clopper and Pearson [2]_, with shares of the records of a patient in place
+    of ones and zeros: exact for one record per patient or records that agree, and cautious between. Sensitivity falls
+    as thresholds rise, so that the highest that passes is kept [3]_. The PPV need not rise, so that thresholds are
+    tested in a fixed sequence, from where a quarter as many patients are ruled in as have events down to the first
+    that fails [4]_.
 
     Parameters
     ----------
@@ -176,13 +205,18 @@ def tier_thresholds(
     ppv : float, default=0.85
         The least share of positives among those ruled in, above 0 and at most 1. It holds for the
         prevalence of the records given.
+    guarantee : float, optional
+        The probability with which each promise is to be kept for all patients, from 0.5 to below 1. If None, promises
+        are kept on the records given.
     sample_weight : array-like of shape (n_records,), optional
-        Weight of each record in both shares and in F1; a weight of 0 is as good as absence.
+        Weight of each record in both shares and in F1; a weight of 0 is as good as absence. With `guarantee` all
+        others must be equal.
     groups : array-like of shape (n_records,), optional
-        Patient of each record, for the intervals. Without it each record counts as a patient of its own.
+        Patient of each record, for the intervals and for `guarantee`. Without it each record counts as a patient of
+        its own.
     on_unreachable : {"warn", "raise"}, default="warn"
-        Where no threshold reaches `ppv`: a warning and an infinite rule-in threshold, so that nobody is
-        ruled in, or an error.
+        Where no threshold reaches `ppv`, or none can be promised to: a warning and an infinite rule-in threshold, so
+        that nobody is ruled in, or an error.
     n_resamples : int, default=1000
         Resamples of the bootstrap by patient.
     confidence_level : float, default=0.95
@@ -199,7 +233,8 @@ def tier_thresholds(
     ------
     ValueError
         If labels, scores, weights and groups do not fit together, an argument is out of its range, or `ppv` is not
-        reached with ``on_unreachable="raise"``.
+        reached with ``on_unreachable="raise"``. With `guarantee`: if weights differ, or too few patients have events
+        to promise anything; the message says how many it takes.
 
     Warns
     -----
@@ -212,6 +247,12 @@ def tier_thresholds(
     ----------
     .. [1] Al-Zaiti S. S. et al., Machine learning for ECG diagnosis and risk stratification of occlusion
        myocardial infarction, Nature Medicine 29:1804-1813, 2023. doi:10.1038/s41591-023-02396-3
+    .. [2] Clopper C. J., Pearson E. S., The use of confidence or fiducial limits illustrated in the case of the
+       binomial, Biometrika 26:404-413, 1934. doi:10.1093/biomet/26.4.404
+    .. [3] Bates S. et al., Distribution-free, risk-controlling prediction sets, Journal of the ACM 68:43, 2021.
+       doi:10.1145/3478535
+    .. [4] Angelopoulos A. N., Bates S., Candès E. J., Jordan M. I., Lei L., Learn then test: calibrating predictive
+       algorithms to achieve risk control, Annals of Applied Statistics 19:1641-1662, 2025. doi:10.1214/24-AOAS1998
 
     Examples
     --------
@@ -222,6 +263,14 @@ def tier_thresholds(
     >>> found = tier_thresholds(y, score, ppv=0.9, random_state=0)
     >>> [round(t.estimate, 2) for t in (found.rule_out, found.max_f1, found.rule_in)]
     [0.35, 0.35, 0.63]
+
+    With more patients, and a promise for those to come:
+
+    >>> y = np.repeat([0, 1], [400, 100])
+    >>> score = np.r_[np.linspace(0, 0.6, 400), np.linspace(0.3, 0.9, 100)]
+    >>> found = tier_thresholds(y, score, guarantee=0.9, random_state=0)
+    >>> [round(t.estimate, 2) for t in (found.rule_out, found.max_f1, found.rule_in)]
+    [0.33, 0.6, 0.6]
     """
     check_level(confidence_level)
     check_share("sensitivity", sensitivity)
@@ -234,10 +283,14 @@ def tier_thresholds(
     kept = weights > 0
     weights, positive, score = weights[kept, np.newaxis], positive[kept], score[kept]
     units = None if units is None else np.unique(units[kept], return_inverse=True)[1]
-    search = TierSearch(positive, score, sensitivity, ppv)
+    if guarantee is not None:
+        _check_promise(positive, units, weights, sensitivity, ppv, guarantee)
+        # Whatever the weight that all have, each patient is one.
+        weights = np.ones_like(weights)
+    search = TierSearch(positive, score, sensitivity, ppv, guarantee, units)
     estimate = search.find(weights)[:, 0]
     if np.isinf(estimate[2]):
-        _complain(ppv, search.best_ppv(weights), on_unreachable)
+        _complain(ppv, search.best_ppv(weights), on_unreachable, guarantee)
     warn_few(positive, units)
     draws = Resampler(positive, units, None).draw(n_resamples, make_rng(random_state))
     drawn = np.concatenate([search.find(counts * weights) for counts in draws], axis=1)
@@ -248,7 +301,7 @@ def tier_thresholds(
         Interval(float(value), float(a), float(b), confidence_level, "percentile", n_resamples)
         for value, a, b in zip(estimate, low, high, strict=True)
     )
-    return TierThresholds(rule_out, max_f1, rule_in, float(np.isinf(drawn[2]).mean()))
+    return TierThresholds(rule_out, max_f1, rule_in, float(np.isinf(drawn[2]).mean()), guarantee)
 
 
 def find_tier_thresholds(
@@ -392,9 +445,58 @@ def check_share(name: str, value: float) -> None:
         raise ValueError(f"{name} must be a share above 0 and at most 1; got {value!r}.")
 
 
-def _complain(ppv: float, best: float, on_unreachable: str) -> None:
+def check_guarantee(guarantee: float) -> None:
+    """Raise a ValueError for a probability that no promise can be kept with, or that makes none."""
+    if not 0.5 <= guarantee < 1:
+        raise ValueError(
+            f"guarantee must be a probability from 0.5 to below 1, such as 0.9; got {guarantee!r}. "
+            "No cohort makes a promise certain, and one that is broken more often than kept is none."
+        )
+
+
+def least_patients(name: str, share: float, guarantee: float) -> int:
+    """Return how many patients, all of them right, it takes to promise a share with a probability."""
+    check_share(name, share)
+    check_guarantee(guarantee)
+    if share == 1:
+        raise ValueError(f"No cohort can promise a {name} of 1: ask for less, such as 0.95, or for no guarantee.")
+    # Rounded, since 0.5 to the first power is 1 - 0.5, and takes one patient and not two.
+    return math.ceil(round(math.log(1 - guarantee) / math.log(share), 9))
+
+
+def allowed_misses(n_patients: Floats | np.float64, share: float, guarantee: float) -> Floats:
+    """Return how many of so many patients may be missed at most where a share is to be promised.
+
+    With the true share a little below, as few are missed with a probability of at most 1 - `guarantee`.
+    """
+    return np.asarray(bdtrik(1 - guarantee, n_patients, 1 - share))
+
+
+def _check_promise(
+    positive: Mask, units: Codes | None, weights: Floats, sensitivity: float, ppv: float, guarantee: float
+) -> None:
+    """Raise a ValueError where nothing can be promised from these patients."""
+    if np.ptp(weights) > 0:
+        raise ValueError(
+            f"guarantee={guarantee:g} counts patients, and cannot be given with weights that differ (from "
+            f"{weights.min():g} to {weights.max():g}): leave out sample_weight, or guarantee."
+        )
+    needed = {
+        name: least_patients(name, share, guarantee) for name, share in (("sensitivity", sensitivity), ("ppv", ppv))
+    }
+    n_events = int(positive.sum()) if units is None else len(np.unique(units[positive]))
+    if n_events < max(needed.values()):
+        raise ValueError(
+            f"Too few patients have events to promise anything with probability {guarantee:g}: a sensitivity of "
+            f"{sensitivity:g} takes at least {needed['sensitivity']}, a PPV of {ppv:g} at least {needed['ppv']}; there "
+            f"are {n_events}. Give more patients, or ask for less."
+        )
+
+
+def _complain(ppv: float, best: float, on_unreachable: str, guarantee: float | None = None) -> None:
     """Raise or warn that nobody can be ruled in."""
-    what = f"No threshold reaches a positive predictive value of {ppv:g}"
+    reaches = "reaches" if guarantee is None else f"can be promised, with probability {guarantee:g}, to reach"
+    what = f"No threshold {reaches} a positive predictive value of {ppv:g}"
     if on_unreachable == "raise":
         raise ValueError(f"{what}; the best is {best:.3g}. Ask for less, or give more records.")
     warnings.warn(f"{what} (the best is {best:.3g}): nobody is ruled in.", UserWarning, stacklevel=3)
@@ -412,19 +514,46 @@ def _find_rule_out(hits: Floats, sensitivity: float) -> NDArray[np.intp]:
     return np.argmax(hits / hits[-1] >= sensitivity, axis=0)
 
 
-def _find_rule_in(hits: Floats, called: Floats, ppv: float) -> tuple[Mask, NDArray[np.intp]]:
-    """Return which cuts reach the PPV, and the last of them; -1 if there is none."""
+def _find_rule_in(hits: Floats, called: Floats, ppv: float) -> Mask:
+    """Return which cuts reach the PPV."""
     # A score that a resample lacks is no cut of it.
-    reaches = (np.diff(called, axis=0, prepend=0) > 0) & (hits / np.where(called > 0, called, 1) >= ppv)
-    return reaches, np.where(reaches.any(axis=0), len(hits) - 1 - np.argmax(reaches[::-1], axis=0), -1)
+    return (np.diff(called, axis=0, prepend=0) > 0) & (hits / np.where(called > 0, called, 1) >= ppv)
+
+
+def _find_last(reaches: Mask) -> NDArray[np.intp]:
+    """Return the last cut of each column that reaches what is asked; -1 if there is none."""
+    return np.where(reaches.any(axis=0), len(reaches) - 1 - np.argmax(reaches[::-1], axis=0), -1)
+
+
+def _test_in_sequence(hits: Floats, called: Floats, ppv: float, guarantee: float) -> NDArray[np.intp]:
+    """Return the cuts that the PPV can be promised for, tested from few patients called to many until one fails."""
+    start = max(least_patients("ppv", ppv, guarantee), _FIRST_SHARE * hits[-1])
+    steps = start * _STEP ** np.arange(math.log(max(called[-1] / start, 1)) / math.log(_STEP) + 1)
+    rows = np.unique(np.searchsorted(called, steps - _ROUNDING))
+    rows = rows[rows < len(called)]
+    # The probability of as many hits if the PPV were just short: the upper tail of the binomial.
+    tail = betainc(np.maximum(hits[rows], _ROUNDING), called[rows] - hits[rows] + 1, ppv)
+    return rows[np.logical_and.accumulate(tail <= 1 - guarantee)]
 
 
 class TierSearch:
     """The three thresholds for many vectors of record weights at once, over scores that are sorted once."""
 
-    def __init__(self, positive: Mask, score: Floats, sensitivity: float, ppv: float):
+    def __init__(
+        self,
+        positive: Mask,
+        score: Floats,
+        sensitivity: float,
+        ppv: float,
+        guarantee: float | None = None,
+        units: Codes | None = None,
+    ):
         self._ranked = Ranked(positive, score)
-        self._sensitivity, self._ppv = sensitivity, ppv
+        self._sensitivity, self._ppv, self._guarantee = sensitivity, ppv, guarantee
+        codes = np.arange(len(positive)) if units is None else units
+        # The chance of a record to be the one that is taken of its patient, or of his positive ones.
+        self._chance = 1 / np.bincount(codes)[codes, np.newaxis]
+        self._chance_of_positive = 1 / np.maximum(np.bincount(codes, positive), 1)[codes, np.newaxis]
 
     def best_ppv(self, weights: Floats) -> float:
         """Return the greatest PPV that any cut reaches on the data as they are."""
@@ -435,8 +564,12 @@ class TierSearch:
         """Return rule-out, max-F1 and rule-in thresholds, shape (3, n_resamples)."""
         hits, called = _count(self._ranked, weights)
         cuts, index = self._ranked.cuts, np.arange(len(hits))[:, np.newaxis]
-        rule_out = _find_rule_out(hits, self._sensitivity)
-        reaches, rule_in = _find_rule_in(hits, called, self._ppv)
+        if self._guarantee is None:
+            rule_out = _find_rule_out(hits, self._sensitivity)
+            reaches = _find_rule_in(hits, called, self._ppv)
+        else:
+            rule_out, reaches = self._find_promised(weights, self._guarantee)
+        rule_in = _find_last(reaches)
         crossed = rule_in > rule_out
         between = np.where(
             crossed, (index >= rule_out) & (index <= rule_in) & reaches, (index >= rule_in) & (index <= rule_out)
@@ -446,3 +579,14 @@ class TierSearch:
         max_f1 = np.argmax(np.where(between & is_cut, 2 * hits / (called + hits[-1]), -1.0), axis=0)
         rule_out, rule_in = np.where(crossed, max_f1, rule_out), np.where(crossed, max_f1, rule_in)
         return np.stack([cuts[rule_out], cuts[max_f1], np.where(rule_in < 0, np.inf, cuts[rule_in])])
+
+    def _find_promised(self, weights: Floats, guarantee: float) -> tuple[NDArray[np.intp], Mask]:
+        """Return the first cut that the sensitivity can be promised for, and those that the PPV can."""
+        hits, _ = _count(self._ranked, weights * self._chance_of_positive)
+        allowed = allowed_misses(hits[-1], self._sensitivity, guarantee)
+        rule_out = np.argmax(hits[-1] - hits <= allowed + _ROUNDING, axis=0)
+        hits, called = _count(self._ranked, weights * self._chance)
+        reaches = np.zeros(hits.shape, dtype=bool)
+        for column in range(hits.shape[1]):
+            reaches[_test_in_sequence(hits[:, column], called[:, column], self._ppv, guarantee), column] = True
+        return rule_out, reaches
