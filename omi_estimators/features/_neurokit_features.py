@@ -394,7 +394,7 @@ class NeuroKitFeatures(RecordTransformer):
         no ends of QRS, for which its Q and S peaks stand.
     peak_detector : str, default="energy"
         What finds the R peaks: "energy" is `find_r_peaks`, on all leads; the others are methods of
-        ``neurokit2.ecg_peaks``, on the signal that `lead` names: "neurokit", "pantompkins1985", "hamilton2002", …
+        ``neurokit2.ecg_peaks``, on the signal that `lead` names, such as "neurokit", "pantompkins1985", "hamilton2002".
     lead : str or int, default="II"
         What NeuroKit2 looks at: a name of `LEADS`, the position of a lead, or "pca" for the first principal component.
     n_jobs : int or None, default=None
