@@ -32,6 +32,9 @@ _NUMBERED = re.compile(r"(.{0,32}?)0{0,2}([0-9]{1,2})")
 # How far the leads go that are numbered after such a letter; after any other prefix it is to III.
 _MOST_NUMBERED = {"V": 6, "C": 6}
 _LONGEST_NAME = 64
+# Where one of these is recorded, C1 to C6 are electrodes on the head.
+_OF_SLEEP = {"CZ", "FZ", "PZ", "F3", "F4", "O1", "O2", "FP1", "FP2", "A1", "A2", "M1", "M2", "EEG", "EOG", "EMG"}
+_CHEST_OR_HEAD = {f"C{number}" for number in range(1, 7)}
 
 # Values are trusted to be millivolts between these, looking at the range that 99 % of samples of a lead keep to.
 _SMALLEST_RANGE, _LARGEST_RANGE = 0.01, 30.0
@@ -80,7 +83,8 @@ def name_numbered(names: Sequence[str], notes: list[str]) -> list[str]:
     Parameters
     ----------
     names : sequence of str
-        Of a file's signals, such as "lead 1" to "lead 12", "ch0" to "ch11", or "0" to "11".
+        Of a file's signals, such as "lead 1" to "lead 12", "ch0" to "ch11", or "0" to "11"; C1 to C6 are none beside an
+        electroencephalogram.
     notes : list of str
         Gets what was assumed.
 
@@ -99,6 +103,10 @@ def name_numbered(names: Sequence[str], notes: list[str]) -> list[str]:
         found = _NUMBERED.fullmatch(str(name).strip())
         if found is not None:
             families.setdefault(found[1].strip().upper(), {})[position] = int(found[2])
+    words = [set(_BETWEEN.split(str(name)[:_LONGEST_NAME].upper())) for name in names]
+    if _OF_SLEEP & set().union(*words):
+        on_head = [bool(each & _CHEST_OR_HEAD) and "EEG" not in each for each in words]
+        names = [f"{name} (EEG)" if each else name for name, each in zip(names, on_head, strict=True)]
     renamed = list(names)
     for prefix, numbers in families.items():
         if any(find_lead(name) for position, name in enumerate(names) if position not in numbers):
