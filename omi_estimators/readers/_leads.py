@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -207,25 +207,49 @@ def arrange_leads(
     named: Iterable[tuple[object, NDArray[np.floating]]], notes: list[str]
 ) -> tuple[NDArray[np.float64], list[str]]:
     """Return twelve leads (12, n_samples), NaN for those that are missing, and the names of signals that are none."""
+    pairs = list(named)
+    leads, others = sort_leads([str(name) for name, _ in pairs], lambda place: pairs[place][1], notes)
+    if not leads:
+        raise ECGFileError(f"it has none of the twelve leads; its signals are {', '.join(others) or 'none'}")
+    missing = np.full(len(next(iter(leads.values()))), np.nan)
+    return np.array([leads.get(lead, missing) for lead in LEADS]), others
+
+
+def sort_leads(
+    names: Sequence[str], read: Callable[[int], NDArray[np.floating]], notes: list[str]
+) -> tuple[dict[str, NDArray[np.float64]], list[str]]:
+    """Return the leads among signals that were sampled together, and the names of the others, which are not read.
+
+    Parameters
+    ----------
+    names : sequence of str
+        As the file has them.
+    read : callable
+        Gets the place of a name, and returns the values of the signal.
+    notes : list of str
+        Gets what was assumed of numbers as names.
+
+    Returns
+    -------
+    leads : dict of str to ndarray of shape (n_samples,)
+        By the names of `LEADS`; inverted ones such as "-aVR" turned back.
+    others : list of str
+        Names of signals that are no lead.
+    """
     leads: dict[str, NDArray[np.float64]] = {}
     others = []
-    pairs = list(named)
-    names = name_numbered([str(name) for name, _ in pairs], notes)
-    for name, (_, values) in zip(names, pairs, strict=True):
+    for place, name in enumerate(name_numbered(names, notes)):
         found = find_lead(name)
         if found is None:
-            others.append(str(name)[:40])
+            others.append(name[:40])
         elif found[0] in leads:
             raise ECGFileError(f"it has lead {found[0]} twice; it is unclear which one is meant")
         else:
-            leads[found[0]] = found[1] * np.asarray(values, dtype=np.float64)
-    if not leads:
-        raise ECGFileError(f"it has none of the twelve leads; its signals are {', '.join(others) or 'none'}")
+            leads[found[0]] = found[1] * np.asarray(read(place), dtype=np.float64)
     if len({len(values) for values in leads.values()}) > 1:
         counts = ", ".join(f"{lead} {len(values)}" for lead, values in leads.items())
         raise ECGFileError(f"its leads have different numbers of samples ({counts})")
-    missing = np.full(len(next(iter(leads.values()))), np.nan)
-    return np.array([leads.get(lead, missing) for lead in LEADS]), others
+    return leads, others
 
 
 def common_rate(rates: Iterable[float]) -> float:
