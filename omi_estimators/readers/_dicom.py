@@ -24,7 +24,7 @@ from omi_estimators.readers._fields import (
     to_measured,
     to_number,
 )
-from omi_estimators.readers._leads import choose_rate, find_lead, make_record, name_numbered
+from omi_estimators.readers._leads import choose_rate, find_lead, make_record, name_numbered, sort_leads
 from omi_estimators.readers._pieces import Group, join_groups
 from omi_estimators.readers._record import DAMAGE, MOST_BYTES, ECGFileError, ECGRecord, Source, check_size
 
@@ -205,21 +205,17 @@ def _read_group(group: Any, little_endian: bool, source: Source, notes: list[str
     said = read_aside("sampling rate", lambda: str(_or(group.get("SamplingFrequency"), "")), notes) or ""
     rate = choose_rate(to_number(said), source.sampling_rate, said, notes)
     counts = _read_counts(group, little_endian)
-    leads: dict[str, NDArray[np.float64]] = {}
-    others = []
     padding = read_aside("padding value", lambda: _find_padding(group, counts.dtype), notes)
-    names = name_numbered([_name(channel) for channel in group.ChannelDefinitionSequence], notes)
-    for name, channel, stored in zip(names, group.ChannelDefinitionSequence, counts, strict=True):
-        lead = find_lead(name)
-        if lead is None:
-            others.append(name)
-        elif lead[0] in leads:
-            raise ECGFileError(f"it has lead {lead[0]} twice; it is unclear which one is meant")
-        else:
-            leads[lead[0]] = lead[1] * _calibrate(channel, _mask_padding(stored, padding, rate), source.unit, notes)
-            skew = read_aside("skew", partial(_find_skew, channel, rate), notes) or 0.0
-            if abs(skew) >= 1:
-                notes.append(f"Lead {lead[0]} is said to be skewed by {skew:g} samples, which was not undone.")
+    channels = list(group.ChannelDefinitionSequence)
+
+    def read(place: int) -> NDArray[np.float64]:
+        channel = channels[place]
+        skew = read_aside("skew", lambda: _find_skew(channel, rate), notes) or 0.0
+        if abs(skew) >= 1:
+            notes.append(f"{_name(channel)} is said to be skewed by {skew:g} samples, which was not undone.")
+        return _calibrate(channel, _mask_padding(counts[place], padding, rate), source.unit, notes)
+
+    leads, others = sort_leads(list(map(_name, channels)), read, notes)
     offset = read_aside("time of a group", lambda: group.get("MultiplexGroupTimeOffset"), notes)
     start = to_number(str(offset))
     note_unread("time of a group", offset, start, notes)

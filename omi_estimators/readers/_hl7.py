@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -21,7 +22,7 @@ from omi_estimators.readers._fields import (
     to_number,
     to_time,
 )
-from omi_estimators.readers._leads import choose_rate, find_lead, make_record, name_numbered
+from omi_estimators.readers._leads import choose_rate, make_record, sort_leads
 from omi_estimators.readers._pieces import Group, join_groups
 from omi_estimators.readers._record import ECGFileError, ECGRecord, Source
 
@@ -67,19 +68,9 @@ def read_hl7(source: Source) -> ECGRecord:
     sets = _find_rhythm(root, source.sampling_rate, notes)
     groups, others = [], dict[str, None]()
     for _, start, named, rate in sets:
-        read: dict[str, NDArray[np.float64]] = {}
-        names = name_numbered([name for name, _ in named], notes)
-        for name, (_, value) in zip(names, named, strict=True):
-            lead = find_lead(name)
-            if lead is None:
-                others[name] = None
-            elif lead[0] in read:
-                raise ECGFileError(f"it has lead {lead[0]} twice; it is unclear which one is meant")
-            else:
-                read[lead[0]] = lead[1] * _read_lead(name, value, source.unit, notes)
-        if len({len(values) for values in read.values()}) > 1:
-            counts = ", ".join(f"{lead} {len(values)}" for lead, values in read.items())
-            raise ECGFileError(f"its leads have different numbers of samples ({counts})")
+        reading = partial(_read_lead, named, source.unit, notes)
+        read, rest = sort_leads([name for name, _ in named], reading, notes)
+        others |= dict.fromkeys(rest)
         groups += [Group(rate, start, read)] if read else []
     if not groups:
         raise ECGFileError(f"it has none of the twelve leads; its signals are {', '.join(others) or 'none'}"[:300])
@@ -172,8 +163,9 @@ def _to_seconds(step: Element) -> float | None:
     return None if value is None or value <= 0 or unit not in _SECONDS else value * _SECONDS[unit]
 
 
-def _read_lead(name: str, value: Element, unit: str | None, notes: list[str]) -> NDArray[np.float64]:
-    """Return the millivolts of one lead."""
+def _read_lead(named: list[tuple[str, Element]], unit: str | None, notes: list[str], place: int) -> NDArray[np.float64]:
+    """Return the millivolts of the lead at a place."""
+    name, value = named[place]
     counts = parse_integers(value.findtext("digits"), name)
     scale, origin = (_find_scale(value, tag, name, unit, notes) for tag in ("scale", "origin"))
     return counts * scale + origin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -32,6 +32,9 @@ _NUMBERED = re.compile(r"(.{0,32}?)0{0,2}([0-9]{1,2})")
 # How far the leads go that are numbered after such a letter; after any other prefix it is to III.
 _MOST_NUMBERED = {"V": 6, "C": 6}
 _LONGEST_NAME = 64
+# Where one of these is recorded, C1 to C6 are electrodes on the head.
+_OF_SLEEP = {"CZ", "FZ", "PZ", "F3", "F4", "O1", "O2", "FP1", "FP2", "A1", "A2", "M1", "M2", "EEG", "EOG", "EMG"}
+_CHEST_OR_HEAD = {f"C{number}" for number in range(1, 7)}
 
 # Values are trusted to be millivolts between these, looking at the range that 99 % of samples of a lead keep to.
 _SMALLEST_RANGE, _LARGEST_RANGE = 0.01, 30.0
@@ -80,7 +83,8 @@ def name_numbered(names: Sequence[str], notes: list[str]) -> list[str]:
     Parameters
     ----------
     names : sequence of str
-        Of a file's signals, such as "lead 1" to "lead 12", "ch0" to "ch11", or "0" to "11".
+        Of a file's signals, such as "lead 1" to "lead 12", "ch0" to "ch11", or "0" to "11"; C1 to C6 are none beside an
+        electroencephalogram.
     notes : list of str
         Gets what was assumed.
 
@@ -99,6 +103,10 @@ def name_numbered(names: Sequence[str], notes: list[str]) -> list[str]:
         found = _NUMBERED.fullmatch(str(name).strip())
         if found is not None:
             families.setdefault(found[1].strip().upper(), {})[position] = int(found[2])
+    words = [set(_BETWEEN.split(str(name)[:_LONGEST_NAME].upper())) for name in names]
+    if _OF_SLEEP & set().union(*words):
+        on_head = [bool(each & _CHEST_OR_HEAD) and "EEG" not in each for each in words]
+        names = [f"{name} (EEG)" if each else name for name, each in zip(names, on_head, strict=True)]
     renamed = list(names)
     for prefix, numbers in families.items():
         if any(find_lead(name) for position, name in enumerate(names) if position not in numbers):
@@ -199,25 +207,49 @@ def arrange_leads(
     named: Iterable[tuple[object, NDArray[np.floating]]], notes: list[str]
 ) -> tuple[NDArray[np.float64], list[str]]:
     """Return twelve leads (12, n_samples), NaN for those that are missing, and the names of signals that are none."""
+    pairs = list(named)
+    leads, others = sort_leads([str(name) for name, _ in pairs], lambda place: pairs[place][1], notes)
+    if not leads:
+        raise ECGFileError(f"it has none of the twelve leads; its signals are {', '.join(others) or 'none'}")
+    missing = np.full(len(next(iter(leads.values()))), np.nan)
+    return np.array([leads.get(lead, missing) for lead in LEADS]), others
+
+
+def sort_leads(
+    names: Sequence[str], read: Callable[[int], NDArray[np.floating]], notes: list[str]
+) -> tuple[dict[str, NDArray[np.float64]], list[str]]:
+    """Return the leads among signals that were sampled together, and the names of the others, which are not read.
+
+    Parameters
+    ----------
+    names : sequence of str
+        As the file has them.
+    read : callable
+        Gets the place of a name, and returns the values of the signal.
+    notes : list of str
+        Gets what was assumed of numbers as names.
+
+    Returns
+    -------
+    leads : dict of str to ndarray of shape (n_samples,)
+        By the names of `LEADS`; inverted ones such as "-aVR" turned back.
+    others : list of str
+        Names of signals that are no lead.
+    """
     leads: dict[str, NDArray[np.float64]] = {}
     others = []
-    pairs = list(named)
-    names = name_numbered([str(name) for name, _ in pairs], notes)
-    for name, (_, values) in zip(names, pairs, strict=True):
+    for place, name in enumerate(name_numbered(names, notes)):
         found = find_lead(name)
         if found is None:
-            others.append(str(name)[:40])
+            others.append(name[:40])
         elif found[0] in leads:
             raise ECGFileError(f"it has lead {found[0]} twice; it is unclear which one is meant")
         else:
-            leads[found[0]] = found[1] * np.asarray(values, dtype=np.float64)
-    if not leads:
-        raise ECGFileError(f"it has none of the twelve leads; its signals are {', '.join(others) or 'none'}")
+            leads[found[0]] = found[1] * np.asarray(read(place), dtype=np.float64)
     if len({len(values) for values in leads.values()}) > 1:
         counts = ", ".join(f"{lead} {len(values)}" for lead, values in leads.items())
         raise ECGFileError(f"its leads have different numbers of samples ({counts})")
-    missing = np.full(len(next(iter(leads.values()))), np.nan)
-    return np.array([leads.get(lead, missing) for lead in LEADS]), others
+    return leads, others
 
 
 def common_rate(rates: Iterable[float]) -> float:

@@ -104,6 +104,13 @@ def _edf(
     return Broken(kind, what, how, outcome, write, check, reading)
 
 
+def _write_sleep(folder: Path) -> Path:
+    """Write leads I and II beside an electroencephalogram."""
+    path = folder / "ecg.edf"
+    write_edf(path, _ecg()[:5], RATE, leads=("ECG I", "ECG II", "C3", "C4", "O2"), label="{}")
+    return path
+
+
 def _edf_keeps(*lost: str, note: str = "") -> Callable[[Any], None]:
     return keeps(*lost, note=note, has=CHART)
 
@@ -238,6 +245,8 @@ EDF_ROWS = [
     _edf("EDF", "duration of a block", "no number", "error", "block_duration", b"x", "give sampling_rate="),
     _edf("EDF", "duration of a block", "no number, sampling_rate=500", "the caller's, with a note", "block_duration",
          b"x", _edf_keeps(note="500 Hz was given"), sampling_rate=500),
+    Broken("EDF", "label", "C3 and C4 of the head, beside I and II", "left out, with a note", _write_sleep,
+           keeps(note="C3 .EEG., C4 .EEG., O2$|C3 .EEG., C4 .EEG., O2.", missing=NO_V)),
     _edf("EDF", "unit", "µV in UTF-8", "read", "unit", b"\xc2\xb5V", _edf_keeps()),
     _edf("EDF", "unit", "µV in code page 437", "read", "unit", b"\xe6V", _edf_keeps()),
     _edf("EDF", "unit", "μV in ISO 8859-7", "read", "unit", b"\xecV", _edf_keeps()),

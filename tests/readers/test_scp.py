@@ -167,7 +167,7 @@ def shorten(share: float) -> Callable[[dict[int, bytes]], None]:
         (change(4, 4, b"\xff\xff"), {"subtract": True}, "65535 QRS complexes, but is cut"),
         (change(5, 2, struct.pack("<H", 3000)), {"subtract": True}, "samples each 3000 and 4000"),
         (change(6, 0, b"\0\0"), {}, "0 nV.*unit="),
-        (change(6, 2, b"\0\0"), {}, r"how far samples are apart"),
+        (change(6, 2, b"\0\0"), {}, r"0 us between samples"),
         (change(6, 4, b"\7"), {}, "differences of order 7"),
         (lambda sections: sections.update({3: sections[3][:50]}), {}, "12 leads, but names 5"),
         (change(3, 0, b"\x40"), {}, "64 leads, but names 12"),
