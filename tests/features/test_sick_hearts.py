@@ -21,9 +21,10 @@ def _measured(kind):
     """Return the delineated beats of some hearts of a kind, and where the simulator put their waves."""
     beats, truths = [], []
     for signal, fiducials in make_hearts(kind, N_HEARTS, seed=7):
-        filtered = filter_ecg(remove_pacing_spikes(signal, SAMPLING_RATE)[0], SAMPLING_RATE)
+        cleaned, spikes = remove_pacing_spikes(signal, SAMPLING_RATE)
+        filtered = filter_ecg(cleaned, SAMPLING_RATE)
         average = average_beats(filtered, SAMPLING_RATE, 0.55, 0.7)
-        beats.append(delineate_average(average, SAMPLING_RATE))
+        beats.append(delineate_average(average, SAMPLING_RATE, filtered, spikes))
         truths.append(truth_about_r(fiducials, average.peaks))
     return beats, truths
 
