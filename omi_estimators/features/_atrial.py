@@ -1,4 +1,4 @@
-"""Whether the atria fibrillate or flutter, from the RR intervals, the average beat, and what single beats have of it."""
+"""Whether the atria fibrillate or flutter: from RR intervals, the average beat, and what single beats have of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _REGULAR, _MULTIPLES, _SAME_WAVE = 0.03, range(2, 8), 0.006
 _LEAST_IRREGULARITY, _MOST_CONSISTENT, _MOST_RECURRENT = 0.01, 6.0, 0.5
 # Fewer RR intervals do not show whether they are irregular, nor beats whether they have a P wave.
 _FEWEST_INTERVALS, _FEWEST_BEATS = 3, 3
-LEAST_CONSISTENCY = 2.0
+LEAST_CONSISTENCY = 1.5
 """Below this `p_consistency` a P wave of the average beat is what chance left of waves that are not tied to R."""
 # Intercept and weights of irregularity, consistency of P and recurrence in the record, for fibrillation; intercept and
 # weight of the recurrence in the average beat, for flutter.
