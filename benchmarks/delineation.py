@@ -45,6 +45,8 @@ NEUROKIT_NAMES = {
 LEAST_LEADS = 3
 # How far from the marked peak (ms) a wave may lie to be the same, and the point that places it.
 SAME = {"qrs": (120, "r_peak"), "p": (80, "p_peak"), "t": (150, "t_peak")}
+# Points belong to a beat within these times (s) of its R peak, before it and after it.
+FARTHEST = {-1: 0.45, 1: 0.7}
 MS = 1000 / SAMPLING_RATE
 N_RESAMPLES, N_HEARTS = 1000, 40
 # The simulator's names of the points.
@@ -110,7 +112,7 @@ def score_ludb(
     classes = []
     spread: dict[str, list[float]] = {name: [] for name in TOLERANCES}
     for stem in find_records(folder):
-        filtered, average = prepare(read_signal(stem))
+        filtered, average, spikes = prepare(read_signal(stem))
         marks = read_marks(stem, average.peaks[average.used])
         classes.append(read_classes(stem))
         references = {name: common_point(marks.points[name]) for name in TOLERANCES}
@@ -118,29 +120,30 @@ def score_ludb(
             if np.isfinite(reference):
                 spread[name] += list(spread_over_leads(marks.points[name]))
         for method, find in methods.items():
-            points = find(filtered, average)
+            points = find(filtered, average, spikes)
             errors = {name: MS * (points[name] - at) for name, at in references.items() if np.isfinite(at)}
             invented = None if "p_onset" in errors else bool(np.isfinite(points["p_onset"]))
             scores[method].append(Score(errors, count_found(marks, average, points), invented))
     return scores, classes, spread
 
 
-def prepare(signal: np.ndarray) -> tuple[np.ndarray, AverageBeat]:
-    """Return a record filtered, and its average beat."""
-    filtered = filter_ecg(remove_pacing_spikes(signal, SAMPLING_RATE)[0], SAMPLING_RATE)
-    return filtered, average_beats(filtered, SAMPLING_RATE, 0.55, 0.7)
+def prepare(signal: np.ndarray) -> tuple[np.ndarray, AverageBeat, np.ndarray]:
+    """Return a record filtered, its average beat, and where spikes of a pacemaker were."""
+    cleaned, spikes = remove_pacing_spikes(signal, SAMPLING_RATE)
+    filtered = filter_ecg(cleaned, SAMPLING_RATE)
+    return filtered, average_beats(filtered, SAMPLING_RATE, 0.55, 0.7), spikes
 
 
-def ours(_: np.ndarray, average: AverageBeat) -> dict[str, float]:
+def ours(filtered: np.ndarray, average: AverageBeat, spikes: np.ndarray) -> dict[str, float]:
     """Return our points relative to R, in samples; NaN where none is found."""
-    points = delineate_average(average, SAMPLING_RATE).points._asdict()
+    points = delineate_average(average, SAMPLING_RATE, filtered, spikes).points._asdict()
     return {name: point - average.r_index for name, point in points.items()}
 
 
-def neurokit(method: str) -> Callable[[np.ndarray, AverageBeat], dict[str, float]]:
+def neurokit(method: str) -> Callable[[np.ndarray, AverageBeat, np.ndarray], dict[str, float]]:
     """Return a function that returns the points of one of NeuroKit2's delineators likewise."""
 
-    def find(filtered: np.ndarray, average: AverageBeat) -> dict[str, float]:
+    def find(filtered: np.ndarray, average: AverageBeat, _: np.ndarray) -> dict[str, float]:
         rms = np.sqrt(np.mean(filtered**2, axis=0))
         points = dict.fromkeys(NEUROKIT_NAMES, np.nan) | {"r_peak": 0.0}
         try:
@@ -186,12 +189,12 @@ def _one_after_another(of_records: dict[str, dict]) -> Callable[[np.ndarray, Ave
 
 
 def usual_place(places: np.ndarray, peaks: np.ndarray, name: str) -> float:
-    """Return where points are in the usual beat, relative to the R peak that they come before, or after."""
-    places = places[np.isfinite(places)]
-    is_before = name.startswith("p_") or name == "qrs_onset"
-    beats = np.searchsorted(peaks, places) - (0 if is_before else 1)
-    inside = (beats >= 0) & (beats < len(peaks))
-    return float(np.median(places[inside] - peaks[beats[inside]])) if inside.any() else np.nan
+    """Return where points are in the usual beat, relative to the R peak: of each beat the nearest."""
+    side = -1 if name.startswith("p_") or name == "qrs_onset" else 1
+    distance = side * (places[np.isfinite(places)] - peaks[:, np.newaxis])
+    nearest = np.where(distance >= 0, distance, np.inf).min(axis=1, initial=np.inf)
+    nearest = nearest[nearest <= FARTHEST[side] * SAMPLING_RATE]
+    return side * float(np.median(nearest)) if len(nearest) else np.nan
 
 
 def spread_over_leads(of_leads: np.ndarray) -> np.ndarray:
@@ -255,11 +258,11 @@ def run_simulated() -> None:
         scores, unusable = [], 0
         for signal, fiducials in make_hearts(kind, N_HEARTS, seed=number):
             try:
-                average = prepare(signal)[1]
+                filtered, average, spikes = prepare(signal)
             except NoBeatError:
                 unusable += 1
                 continue
-            truth, points = truth_about_r(fiducials, average.peaks), ours(signal, average)
+            truth, points = truth_about_r(fiducials, average.peaks), ours(filtered, average, spikes)
             errors = {
                 name: MS * (points[name] - truth[known])
                 for name, known in SIMULATED.items()

@@ -93,7 +93,7 @@ def fit_hearts(ecgs: Bunch) -> tuple[NDArray[np.float64], NDArray[np.float64], s
     for record, age, sex in zip(*(ecgs[name][ecgs.y == 0] for name in ("X", "age", "sex")), strict=True):
         # 150 Hz keeps what the recorders kept; the simulator's own noise comes on top.
         filtered = filter_ecg(record.astype(np.float64), SAMPLING_RATE, lowpass=150, notch=(50,))
-        beat = delineate_average(average_beats(filtered, SAMPLING_RATE, 0.45, 0.7), SAMPLING_RATE)
+        beat = delineate_average(average_beats(filtered, SAMPLING_RATE, 0.45, 0.7), SAMPLING_RATE, filtered)
         if np.isnan(beat.points).any() or not np.isfinite(age + sex):
             continue
         weights, error = fit_gaussians(beat)

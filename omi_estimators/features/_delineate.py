@@ -51,6 +51,10 @@ _P_REACH, _P_AFTER_T, _P_ROOM = 0.43, 0.1, 0.16
 # Humps of P are looked for against a running mean of this length (s), and have this prominence (mV, root mean square
 # over leads). Its direction is that against the leads this long (s) before and after its peak.
 _P_BASELINE, _LEAST_P, _P_HALF_WIDTH = 0.2, 0.012, 0.1
+# What lasts less than this (s) is no P wave: a pulse that a recorder drew out.
+_SHORTEST_P = 0.05
+# A stimulated complex begins at least this long (s) after the spike; what moves before is left of the spike.
+_LATENCY = 0.01
 
 
 class Fiducials(NamedTuple):
@@ -81,7 +85,13 @@ class Fiducials(NamedTuple):
 
 
 def delineate(
-    beat: ArrayLike, sampling_rate: float, *, r_index: int, rr: float = 0.8, p_wave: bool = True
+    beat: ArrayLike,
+    sampling_rate: float,
+    *,
+    r_index: int,
+    rr: float = 0.8,
+    p_wave: bool = True,
+    spike: float = -np.inf,
 ) -> Fiducials:
     """Find the fiducial points of a beat, common to all its leads.
 
@@ -103,6 +113,9 @@ def delineate(
         Typical RR interval in seconds, which bounds the search for P and T.
     p_wave : bool, default=True
         Whether there may be a P wave. In atrial fibrillation what looks like one is none.
+    spike : float, optional
+        Sample of the beat at which a pacemaker's last spike before R stood, which was taken out: the QRS complex begins
+        10 ms after it or later.
 
     Returns
     -------
@@ -137,18 +150,21 @@ def delineate(
     density = int(np.ceil(_LEAST_DENSITY / sampling_rate)) if leads.shape[1] > 1 else 1
     if density > 1:
         leads = resample_poly(leads, density, 1, axis=1, padtype="line")
-    points = _find_points(leads, sampling_rate * density, r_index * density, rr, p_wave)
+    points = _find_points(leads, sampling_rate * density, r_index * density, rr, p_wave, spike * density)
     return points if density == 1 else Fiducials(*(point / density for point in points))
 
 
-def _find_points(leads: NDArray[np.float64], sampling_rate: float, r_index: int, rr: float, p_wave: bool) -> Fiducials:
+def _find_points(
+    leads: NDArray[np.float64], sampling_rate: float, r_index: int, rr: float, p_wave: bool, spike: float
+) -> Fiducials:
     """Return the fiducial points of a beat that is sampled densely enough."""
     fine, coarse, blunt = (
         gaussian_filter1d(leads, width * sampling_rate, axis=1, truncate=3) for width in (_FINE, _COARSE, _BLUNT)
     )
     slopes = np.gradient(fine, axis=1) if leads.shape[1] > 1 else np.zeros_like(leads)
     first, last = _find_complex(fine - blunt, sampling_rate, r_index)
-    qrs_onset = min(_find_onset(slopes, sampling_rate, first, last), float(r_index))
+    onset = max(_find_onset(slopes, sampling_rate, first, last), spike + _LATENCY * sampling_rate)
+    qrs_onset = min(onset, float(r_index))
     qrs_offset = _find_offset(slopes, sampling_rate, first, last)
     t_peak = _find_t_peak(coarse, sampling_rate, r_index, qrs_offset, rr)
     p_points = (np.nan, np.nan, np.nan)
@@ -294,7 +310,7 @@ def _find_p(
     after = along[last - max(1, round(0.01 * sampling_rate)) : last]
     onset = _follow(along, slope, rising, float(np.median(before)), _P_ONSET_STRETCH, 0, peak)
     offset = _follow(along, slope, falling, float(np.median(after)), _P_OFFSET_STRETCH, peak, qrs_onset)
-    return onset, float(peak), offset
+    return (onset, float(peak), offset) if offset - onset >= _SHORTEST_P * sampling_rate else nothing
 
 
 def _follow(

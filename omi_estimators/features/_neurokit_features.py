@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from omi_estimators._compat import Interval, StrOptions, num_samples
-from omi_estimators.features._atrial import atrial_evidence, fibrillation_probability
+from omi_estimators.features._atrial import LEAST_CONSISTENCY, atrial_evidence, fibrillation_probability
 from omi_estimators.features._catalogue import CATALOGUE_VERSION, GROUPS, NEUROKIT_GROUPS, catalogue, feature_names
 from omi_estimators.features._delineate import DelineatedBeat, delineate
 from omi_estimators.features._measures import (
@@ -229,7 +229,7 @@ def _measure_window(
     if ways.peak_detector != "energy":
         peaks = find_peaks(choose_signal(fill_gaps(raw)[0], ways.lead), sampling_rate, ways.peak_detector)
     average = average_beats(filtered, sampling_rate, _BEFORE, _AFTER, peaks=peaks)
-    row = _measure_beats(raw, filtered, average, sampling_rate, len(spikes) > 0, ways)
+    row = _measure_beats(raw, filtered, average, sampling_rate, spikes, ways)
     return row, rate_evidence(filtered, sampling_rate, average), average.note
 
 
@@ -238,18 +238,18 @@ def _measure_beats(
     filtered: NDArray[np.floating[Any]],
     average: AverageBeat,
     sampling_rate: float,
-    is_paced: bool,
+    spikes: NDArray[np.intp],
     ways: Ways,
 ) -> NDArray[np.float64]:
     """Return the row of features of a record whose beats have been found."""
     filled = fill_gaps(filtered)[0]
-    beat = delineate_average(average, sampling_rate)
+    beat = delineate_average(average, sampling_rate, filled, spikes)
     if ways.delineator != "median":
         points = find_points(choose_signal(fill_gaps(raw)[0], ways.lead), average, sampling_rate, ways.delineator)
         beat = replace(beat, points=points)
     measured: dict[str, Any] = measure_rhythm(average, sampling_rate)
     measured["atrial_fibrillation"] = beat.atrial_fibrillation
-    measured["paced"] = float(is_paced) if sampling_rate >= LEAST_PACING_RATE else np.nan
+    measured["paced"] = float(len(spikes) > 0) if sampling_rate >= LEAST_PACING_RATE else np.nan
     measured |= {"n_morphologies": average.n_shapes, "dominant_fraction": average.used.mean()}
     if np.isfinite(beat.points.qrs_onset):
         measured |= measure_variability(filled, average, beat)
@@ -289,9 +289,16 @@ def _measure_quality(raw: NDArray[np.floating[Any]], sampling_rate: float) -> di
 
 # An interval shorter than this part of the usual one is no cycle of the heart.
 _LEAST_OF_USUAL_RR = 0.5
+# A spike that stimulates the ventricles stands at most this long (s) before R.
+_LONGEST_DELAY = 0.15
 
 
-def delineate_average(average: AverageBeat, sampling_rate: float) -> DelineatedBeat:
+def delineate_average(
+    average: AverageBeat,
+    sampling_rate: float,
+    record: NDArray[np.floating[Any]],
+    spikes: NDArray[np.intp] | None = None,
+) -> DelineatedBeat:
     """Return the average beat of a record with its fiducial points, found in the leads that are there.
 
     Parameters
@@ -300,6 +307,10 @@ def delineate_average(average: AverageBeat, sampling_rate: float) -> DelineatedB
         From at least 0.45 s before to 0.7 s after R.
     sampling_rate : float
         In Hz.
+    record : ndarray of shape (n_leads, n_samples)
+        Whose average it is, filtered and without NaN: its beats show whether they have the P wave of their average.
+    spikes : ndarray of shape (n_spikes,), optional
+        Where spikes of a pacemaker were taken out of it, in samples.
 
     Returns
     -------
@@ -313,12 +324,24 @@ def delineate_average(average: AverageBeat, sampling_rate: float) -> DelineatedB
     typical_rr = float(np.quantile(likely, 0.2)) if likely.size else 0.8
     present = np.ptp(average.waveform, axis=1) > 0
     leads = average.waveform[present]
-    points = delineate(leads, sampling_rate, r_index=average.r_index, rr=typical_rr)
-    fibrillation = fibrillation_probability(atrial_evidence(leads, points, sampling_rate, average.peaks, average.used))
-    if fibrillation > 0.5:
-        points = delineate(leads, sampling_rate, r_index=average.r_index, rr=typical_rr, p_wave=False)
+    spike = -np.inf if spikes is None else average.r_index - _usual_delay(spikes, average, sampling_rate)
+    points = delineate(leads, sampling_rate, r_index=average.r_index, rr=typical_rr, spike=spike)
+    own_record = np.asarray(record[present], dtype=np.float64)
+    evidence = atrial_evidence(own_record, leads, points, average, sampling_rate)
+    fibrillation = fibrillation_probability(evidence)
+    if np.isfinite(points.p_peak) and (fibrillation > 0.5 or evidence[1] < LEAST_CONSISTENCY):
+        points = delineate(leads, sampling_rate, r_index=average.r_index, rr=typical_rr, p_wave=False, spike=spike)
     usual_rr = float(np.median(rr)) if rr.size else np.nan
     return DelineatedBeat(average.waveform, present, points, sampling_rate, usual_rr, fibrillation)
+
+
+def _usual_delay(spikes: NDArray[np.intp], average: AverageBeat, sampling_rate: float) -> float:
+    """Return how many samples before R a ventricular spike stands in most of the beats; infinite where in few."""
+    peaks = average.peaks[average.used]
+    delays = (peaks - spikes[:, np.newaxis]).astype(np.float64)
+    delays[(delays < 0) | (delays > _LONGEST_DELAY * sampling_rate)] = np.inf
+    # Infinite where half of the beats, or more, have none.
+    return float(np.median(delays.min(axis=0, initial=np.inf)))
 
 
 def _to_row(

@@ -91,6 +91,18 @@ def test_without_a_p_wave_there_is_none():
     assert np.isfinite(points[3:]).all()
 
 
+def test_qrs_begins_after_the_spike_that_was_taken_out():
+    remnant = _beat() + np.array([[0.3], [0.2]]) * _gauss(1, -0.06, 0.004)
+    assert delineate(remnant, 500, r_index=R).qrs_onset < R - 30
+    assert delineate(remnant, 500, r_index=R, spike=R - 30).qrs_onset == R - 25
+
+
+def test_a_pulse_is_no_p_wave():
+    without = np.stack([_beat()[0] - _gauss(0.15, -0.16, 0.03)] * 3)
+    assert np.isfinite(delineate(without + _gauss(0.15, -0.16, 0.03), 500, r_index=R).p_peak)
+    assert np.isnan(delineate(without + _gauss(0.5, -0.2, 0.008), 500, r_index=R).p_peak)
+
+
 @pytest.mark.slow
 def test_points_lie_as_near_to_the_marks_of_cardiologists_as_these_to_each_other(ludb_dir):
     from benchmarks import delineation
