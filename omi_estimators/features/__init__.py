@@ -8,6 +8,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_catalogue": ["GROUPS", "NEUROKIT_GROUPS", "Measure", "catalogue", "feature_names"],
         "_delineate": ["Fiducials", "delineate"],
         "_neurokit": ["DELINEATORS", "PEAK_DETECTORS"],
-        "_neurokit_features": ["NeuroKitFeatures", "measure_record"],
+        "_neurokit_features": ["AFTER_R", "BEFORE_R", "delineate_average", "NeuroKitFeatures", "measure_record"],
     },
 )

@@ -54,7 +54,7 @@ _P_BASELINE, _LEAST_P, _P_HALF_WIDTH = 0.2, 0.012, 0.1
 # What lasts less than this (s) is no P wave: a pulse that a recorder drew out.
 _SHORTEST_P = 0.05
 # A stimulated complex begins at least this long (s) after the spike; what moves before is left of the spike.
-_LATENCY = 0.01
+_LATENCY = 0.015
 
 
 class Fiducials(NamedTuple):

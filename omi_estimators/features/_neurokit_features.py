@@ -144,8 +144,8 @@ def match_covariates(covariates: ArrayLike | Any, names: tuple[str, ...], n_reco
     return values[:, [found.index(name) for name in names]]
 
 
-# The beat reaches from before the P wave to after the T wave (s).
-_BEFORE, _AFTER = 0.55, 0.7
+BEFORE_R, AFTER_R = 0.55, 0.7
+"""The average beat that is delineated reaches from before the P wave to after the T wave: so many seconds about R."""
 
 
 def measure_record(
@@ -228,7 +228,7 @@ def _measure_window(
     peaks = None
     if ways.peak_detector != "energy":
         peaks = find_peaks(choose_signal(fill_gaps(raw)[0], ways.lead), sampling_rate, ways.peak_detector)
-    average = average_beats(filtered, sampling_rate, _BEFORE, _AFTER, peaks=peaks)
+    average = average_beats(filtered, sampling_rate, BEFORE_R, AFTER_R, peaks=peaks)
     row = _measure_beats(raw, filtered, average, sampling_rate, spikes, ways)
     return row, rate_evidence(filtered, sampling_rate, average), average.note
 

@@ -9,17 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omi_estimators.displays import COLOURS
-from omi_estimators.features import Fiducials, delineate
+from omi_estimators.features import AFTER_R, BEFORE_R, Fiducials, delineate_average
 from omi_estimators.inspection._paper import INK, Placed, RecordDisplay, on_paper, place_beats, write_name
-from omi_estimators.preprocessing import AverageBeat, average_beats, filter_ecg
+from omi_estimators.preprocessing import AverageBeat, average_beats, fill_gaps, filter_ecg, remove_pacing_spikes
 
 Array = NDArray[np.float64]
 
 SEGMENTS = ("P", "QRS", "ST", "T")
 """The segments of a beat. ST, which has no end of its own, runs from J half-way to the T peak; T goes on from there."""
-
-# The beat reaches from before the P wave to after the T wave (s).
-_BEFORE, _AFTER = 0.45, 0.7
 
 # Of the pictures: mm/s, mm/mV, mm between two leads.
 _PAPER_SPEED, _GAIN, _GAP = 50.0, 10.0, 5.0
@@ -59,18 +56,18 @@ class Waves(NamedTuple):
 
 
 def find_waves(record: Any, sampling_rate: float) -> Waves:
-    """Return the waves of one raw record.
+    """Return the waves of one raw record, as the features have them.
 
     Raises
     ------
     NoBeatError
         If no beat can be found.
     """
-    filtered = filter_ecg(np.asarray(record, dtype=np.float64), sampling_rate)
-    beat = average_beats(filtered, sampling_rate, _BEFORE, _AFTER)
-    intervals = np.diff(beat.peaks)
-    rr = float(np.median(intervals)) / sampling_rate if intervals.size else 0.8
-    return Waves(filtered, beat, delineate(beat.waveform, sampling_rate, r_index=beat.r_index, rr=rr))
+    cleaned, spikes = remove_pacing_spikes(np.asarray(record, dtype=np.float64), sampling_rate)
+    filtered = filter_ecg(cleaned, sampling_rate)
+    beat = average_beats(filtered, sampling_rate, BEFORE_R, AFTER_R)
+    points = delineate_average(beat, sampling_rate, fill_gaps(filtered)[0], spikes).points
+    return Waves(filtered, beat, points)
 
 
 class _BeatsDisplay(RecordDisplay):
