@@ -12,7 +12,7 @@ from malformed import LONGEST, TARGETS, Target, try_input
 from strategies import NOT_RECORDS, malformed_records
 
 from omi_estimators import NeuroKitFeatures
-from omi_estimators.preprocessing import UnusableRecordWarning
+from omi_estimators.preprocessing import BeatShapeWarning, UnusableRecordWarning
 
 SETTINGS = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
@@ -61,6 +61,7 @@ def test_a_record_is_measured_alike_alone_and_among_others(drawn):
     features = NeuroKitFeatures(sampling_rate=sampling_rate)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnusableRecordWarning)
+        warnings.simplefilter("ignore", BeatShapeWarning)
         try:
             together = features.fit_transform(X)
             alone = np.vstack([features.fit_transform(X[[record]]) for record in range(len(X))])

@@ -222,3 +222,10 @@ def test_set_output_reaches_the_whole_pipeline(pipeline, ecgs):
 def test_the_forest_does_not_judge_by_how_well_a_record_was_taken():
     include = make_forest_pipeline(500)[0].include
     assert set(GROUPS) - set(include) == {"quality"}
+
+
+def test_nothing_is_a_value_error(ecgs):
+    forest = make_forest_pipeline(ecgs.sampling_rate, n_estimators=2, random_state=0).fit(ecgs.X, ecgs.y)
+    for method in (forest.predict, forest.predict_proba, forest.judge):
+        with pytest.raises(ValueError, match="X must hold records, .* got NoneType"):
+            method(None)

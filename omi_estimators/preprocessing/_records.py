@@ -212,7 +212,7 @@ def measure_steps(
     Raises
     ------
     ValueError
-        If a step has ``on_error="raise"`` and cannot use a record.
+        If a step has ``on_error="raise"`` and cannot use a record, or `X` has no length.
 
     Examples
     --------
@@ -226,7 +226,10 @@ def measure_steps(
     >>> beats.shape[1:], bool(usable.mask.all())
     ((12, 200), True)
     """
-    usable = Usable.from_reasons([""] * num_samples(X))
+    try:
+        usable = Usable.from_reasons([""] * num_samples(X))
+    except TypeError as error:
+        raise ValueError(f"X must hold records, shape (n_records, ...); got {type(X).__name__}.") from error
     for name, step in steps:
         given = (params or {}).get(name, {})
         if hasattr(step, "measure"):
