@@ -225,7 +225,8 @@ def test_the_forest_does_not_judge_by_how_well_a_record_was_taken():
 
 
 def test_nothing_is_a_value_error(ecgs):
-    forest = make_forest_pipeline(ecgs.sampling_rate, n_estimators=2, random_state=0).fit(ecgs.X, ecgs.y)
+    X, y, _ = ecgs
+    forest = make_forest_pipeline(500, n_estimators=2, random_state=0).fit(X, y)
     for method in (forest.predict, forest.predict_proba, forest.judge):
-        with pytest.raises(ValueError, match="X must hold records, .* got NoneType"):
+        with pytest.raises(ValueError, match=r"X must hold records, .* got NoneType"):
             method(None)
