@@ -27,6 +27,8 @@ _LEAST_BEATS, _LEAST_SHARE, _LEAST_RATIO, _UNLIKE, _LEAST_SIZE = 2, 0.3, 1.25, 0
 # A beat is as wide as the time in which so much of its energy in the 8-40 Hz band lies, within that distance (s); it is
 # narrow beside others if it has less than this part of their width.
 _ENERGY, _WIDTH_REACH, _NARROW = 0.9, 0.15, 0.75
+# A beat is in a lead if it has this part of the energy that the others have there.
+_FAIR = 0.1
 # A beat is early if it follows the one before in less than this part of the usual time, where most intervals are usual:
 # this share of them lies as near. In bigeminy, instead, most intervals are in turn shorter and longer than the next.
 _EARLY, _NEAR, _MOST_USUAL, _MOST_ALTERNATE = 0.8, 0.1, 0.5, 0.8
@@ -215,7 +217,11 @@ def _choose_shape(
     width = _usual_width(band, peaks[frequent], sampling_rate)
     reach = round(_WIDTH_REACH * sampling_rate)
     others = peaks[~frequent & (peaks >= reach) & (peaks < band.shape[1] - reach)]
-    n_narrow = sum(_usual_width(band, other[np.newaxis], sampling_rate) < _NARROW * width for other in others)
+    n_narrow = sum(
+        _usual_width(band, other[np.newaxis], sampling_rate) < _NARROW * width
+        and _is_in_most_leads(band, other, peaks[frequent], reach)
+        for other in others
+    )
     follows = np.append(np.median(np.diff(peaks)) if len(peaks) > 1 else 1.0, np.diff(peaks))
     shapes = _find_shapes(band, found, np.flatnonzero(~frequent), sampling_rate)
     for shape in shapes:
@@ -262,6 +268,14 @@ def _usual_width(band: NDArray[np.float64], peaks: NDArray[np.intp], sampling_ra
     energy /= np.maximum(energy[:, -1:], 1e-30)
     inside = (energy > (1 - _ENERGY) / 2) & (energy < (1 + _ENERGY) / 2)
     return float(np.median(inside.sum(axis=1)))
+
+
+def _is_in_most_leads(band: NDArray[np.float64], peak: np.intp, usual: NDArray[np.intp], reach: int) -> bool:
+    """Return whether what is at `peak` has a fair part of the usual energy in most leads, as an artefact has not."""
+    energy = np.sum(_cut(band, np.append(usual, peak), reach, reach) ** 2, axis=2)
+    expected = np.median(energy[:-1], axis=0)
+    present = expected > 0
+    return bool(np.mean(energy[-1, present] > _FAIR * expected[present]) > 0.5)
 
 
 def _usual_size(band: NDArray[np.float64], peaks: NDArray[np.intp]) -> float:
