@@ -316,6 +316,16 @@ def delineate_average(
     -------
     DelineatedBeat
         What all measurements are made on.
+
+    Examples
+    --------
+    >>> from omi_estimators.datasets import make_omi_ecgs
+    >>> from omi_estimators.features import AFTER_R, BEFORE_R, delineate_average
+    >>> from omi_estimators.preprocessing import average_beats, filter_ecg
+    >>> record = filter_ecg(make_omi_ecgs(n_patients=1, random_state=0).X[0].astype(float), 500)
+    >>> beat = delineate_average(average_beats(record, 500, BEFORE_R, AFTER_R), 500, record)
+    >>> bool(60 < beat.ms(beat.points.qrs_onset, beat.points.qrs_offset) < 200)
+    True
     """
     rr = np.diff(average.peaks) / sampling_rate
     own = rr[average.used[:-1] & average.used[1:]]
