@@ -278,7 +278,10 @@ class NewRows:
         with self._part.open("r+b") as file:
             # The library leaves room for the digits of any number of rows.
             np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-            assert file.tell() == start
+            if file.tell() != start:
+                raise OSError(
+                    f"{self._path} cannot be ended: its header is as long as {file.tell()}, not {start}, bytes."
+                )
             file.truncate(start + 4 * math.prod(shape))
         os.replace(self._part, self._path)
         whole: NDArray[np.float32] = np.lib.format.open_memmap(self._path, mode="r+")

@@ -26,8 +26,8 @@ TERRITORIES = {
 }
 """Contiguous lead groups by the wall of the left ventricle they face."""
 
-# Each limb lead as (a, b) with lead = a * I + b * II: Einthoven (III) and Goldberger (aVR, aVL, aVF).
-_LIMB_WEIGHTS = np.array([(1.0, 0.0), (0.0, 1.0), (-1.0, 1.0), (-0.5, -0.5), (1.0, -0.5), (-0.5, 1.0)])
+LIMB_WEIGHTS = np.array([(1.0, 0.0), (0.0, 1.0), (-1.0, 1.0), (-0.5, -0.5), (1.0, -0.5), (-0.5, 1.0)])
+"""Each limb lead as (a, b) with lead = a * I + b * II: Einthoven (III) and Goldberger (aVR, aVL, aVF)."""
 
 LARGEST_VALUE = 1e30
 """The largest value in a record. Filters sum such values, and energies square them, without reaching infinity."""
@@ -180,9 +180,9 @@ def derive_limb_leads(X: ArrayLike) -> NDArray[np.floating[Any]]:
         if present.size < 2:
             continue
         # Least squares uses every lead there is; with exactly two it is their exact solution.
-        i_and_ii = np.linalg.lstsq(_LIMB_WEIGHTS[present], filled[record, present], rcond=None)[0]
+        i_and_ii = np.linalg.lstsq(LIMB_WEIGHTS[present], filled[record, present], rcond=None)[0]
         absent = np.flatnonzero(missing[record])
-        filled[record, absent] = _LIMB_WEIGHTS[absent] @ i_and_ii
+        filled[record, absent] = LIMB_WEIGHTS[absent] @ i_and_ii
     return filled
 
 

@@ -144,8 +144,10 @@ def match_covariates(covariates: ArrayLike | Any, names: tuple[str, ...], n_reco
     return values[:, [found.index(name) for name in names]]
 
 
-BEFORE_R, AFTER_R = 0.55, 0.7
-"""The average beat that is delineated reaches from before the P wave to after the T wave: so many seconds about R."""
+BEFORE_R = 0.55
+"""Seconds before R at which the average beat begins that is delineated, before the P wave."""
+AFTER_R = 0.7
+"""Seconds after R at which it ends, after the T wave."""
 
 
 def measure_record(
@@ -213,6 +215,11 @@ class Ways(NamedTuple):
     lead: str | int
     include: tuple[str, ...] | None
 
+    @property
+    def looks_at_a_lead(self) -> bool:
+        """Whether NeuroKit2 is to look at the signal that `lead` names."""
+        return self.delineator != "median" or self.peak_detector != "energy" or "neurokit" in (self.include or ())
+
 
 def _measure_window(
     record: NDArray[np.float64], sampling_rate: float, ways: Ways
@@ -225,17 +232,17 @@ def _measure_window(
     # Before everything else: a filter would make a wave of a spike.
     raw, spikes = remove_pacing_spikes(raw, sampling_rate)
     filtered = filter_ecg(raw, sampling_rate)
-    peaks = None
-    if ways.peak_detector != "energy":
-        peaks = find_peaks(choose_signal(fill_gaps(raw)[0], ways.lead), sampling_rate, ways.peak_detector)
+    signal = choose_signal(fill_gaps(raw)[0], ways.lead) if ways.looks_at_a_lead else np.empty(0)
+    peaks = None if ways.peak_detector == "energy" else find_peaks(signal, sampling_rate, ways.peak_detector)
     average = average_beats(filtered, sampling_rate, BEFORE_R, AFTER_R, peaks=peaks)
-    row = _measure_beats(raw, filtered, average, sampling_rate, spikes, ways)
+    row = _measure_beats(raw, filtered, signal, average, sampling_rate, spikes, ways)
     return row, rate_evidence(filtered, sampling_rate, average), average.note
 
 
 def _measure_beats(
     raw: NDArray[np.floating[Any]],
     filtered: NDArray[np.floating[Any]],
+    signal: NDArray[np.float64],
     average: AverageBeat,
     sampling_rate: float,
     spikes: NDArray[np.intp],
@@ -245,8 +252,7 @@ def _measure_beats(
     filled = fill_gaps(filtered)[0]
     beat = delineate_average(average, sampling_rate, filled, spikes)
     if ways.delineator != "median":
-        points = find_points(choose_signal(fill_gaps(raw)[0], ways.lead), average, sampling_rate, ways.delineator)
-        beat = replace(beat, points=points)
+        beat = replace(beat, points=find_points(signal, average, sampling_rate, ways.delineator))
     measured: dict[str, Any] = measure_rhythm(average, sampling_rate)
     measured["atrial_fibrillation"] = beat.atrial_fibrillation
     measured["paced"] = float(len(spikes) > 0) if sampling_rate >= LEAST_PACING_RATE else np.nan
@@ -259,12 +265,12 @@ def _measure_beats(
         if beat.is_standard:
             measured |= measure_axes(beat) | measure_vectorcardiogram(beat) | measure_scores(measured, beat)
     measured |= measure_spectrum(filled, sampling_rate)
-    measured |= _measure_by_neurokit(raw, average, sampling_rate, ways)
+    measured |= _measure_by_neurokit(signal, average, sampling_rate, ways)
     return _to_row(measured | _measure_quality(raw, sampling_rate), beat.present, ways.include)
 
 
 def _measure_by_neurokit(
-    raw: NDArray[np.floating[Any]], average: AverageBeat, sampling_rate: float, ways: Ways
+    signal: NDArray[np.float64], average: AverageBeat, sampling_rate: float, ways: Ways
 ) -> dict[str, float]:
     """Return NeuroKit2's own indices, where they are asked for."""
     asked = tuple(group for group in ways.include or () if group in NEUROKIT_GROUPS)
@@ -273,7 +279,7 @@ def _measure_by_neurokit(
     wanted = feature_names(include=asked)
     measured = measure_hrv(average.peaks, sampling_rate, [name for name in wanted if name.startswith("HRV_")])
     if "neurokit" in asked:
-        measured |= measure_rate_and_quality(choose_signal(fill_gaps(raw)[0], ways.lead), average.peaks, sampling_rate)
+        measured |= measure_rate_and_quality(signal, average.peaks, sampling_rate)
     return measured
 
 
@@ -572,17 +578,14 @@ class NeuroKitFeatures(RecordTransformer):
         """
         feature_names(include=self._groups())
         super().fit(X)
-        lead = self._get_ways()[2]
-        if (
-            self._n_leads not in (1, len(LEADS))
-            and lead != "pca"
-            and not (isinstance(lead, int) and lead < self._n_leads)
-        ):
-            needed = self._get_ways()[:2] != ("median", "energy") or "neurokit" in (self._groups() or ())
-            if needed:
-                raise ValueError(
-                    f"lead={lead!r} is none of the {self._n_leads} leads of X; give a position below that, or 'pca'."
-                )
+        ways = self._get_ways(self._groups())
+        names = LEADS if self._n_leads == len(LEADS) else ()
+        # NeuroKit2 has no choice in records of one lead.
+        known = (*range(self._n_leads), *names, "pca") if self._n_leads > 1 else (ways.lead,)
+        if ways.looks_at_a_lead and ways.lead not in known:
+            raise ValueError(
+                f"lead={ways.lead!r} is none of the {self._n_leads} leads of X; give a position below that, or 'pca'."
+            )
         self.groups_ = self._groups()
         self.catalogue_version_ = CATALOGUE_VERSION
         self.covariate_names_ = () if covariates is None else read_covariates(covariates, num_samples(X))[0]
@@ -649,9 +652,7 @@ class NeuroKitFeatures(RecordTransformer):
         """
         records = self._validate(X)
         beside = self._match_covariates(covariates, len(records))
-        groups = self._fitted_groups()
-        own = tuple(group for group in groups or () if group in NEUROKIT_GROUPS)
-        ways = Ways(*self._get_ways(), (*GROUPS, *own) if own else None)
+        ways = self._get_ways(self._fitted_groups())
         names = feature_names(self._n_leads, ways.include)
         features = np.full((len(records), len(names)), np.nan)
         reasons, notes = [""] * len(records), [""] * len(records)
@@ -664,15 +665,16 @@ class NeuroKitFeatures(RecordTransformer):
         values = np.hstack([features[:, [name in chosen for name in names]], beside])
         return Measured(values, Usable.from_reasons(reasons))
 
-    def _get_ways(self) -> tuple[str, str, str | int]:
-        """Return delineator, peak detector, and the lead for NeuroKit2, "II" where it looks at none.
+    def _get_ways(self, groups: tuple[str, ...] | None) -> Ways:
+        """Return how to measure: all usual groups, and those of NeuroKit2's own that are among `groups`.
 
-        What version 0.1.0 saved has none of the three.
+        A lead at which nobody looks is "II", so that the cache finds what it has. Version 0.1.0 saved
+        none of the three.
         """
+        own = tuple(group for group in groups or () if group in NEUROKIT_GROUPS)
         params = {"delineator": "median", "peak_detector": "energy", "lead": "II"} | vars(self)
-        looks = params["delineator"] != "median" or params["peak_detector"] != "energy"
-        lead = params["lead"] if looks or "neurokit" in (self._groups() or ()) else "II"
-        return params["delineator"], params["peak_detector"], lead
+        ways = Ways(params["delineator"], params["peak_detector"], params["lead"], (*GROUPS, *own) if own else None)
+        return ways if ways.looks_at_a_lead else ways._replace(lead="II")
 
     def _fitted_groups(self) -> tuple[str, ...] | None:
         """Return the groups that `fit` saw; of a model that version 0.1.0 saved, those of its parameter."""

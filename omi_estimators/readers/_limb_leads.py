@@ -7,11 +7,9 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from omi_estimators.leads import LEADS, LIMB_LEADS
+from omi_estimators.leads import LEADS, LIMB_LEADS, LIMB_WEIGHTS
 from omi_estimators.preprocessing import limb_lead_reversal
 
-# The leads from I and II, by Einthoven and Goldberger.
-_FROM_I_AND_II = np.array([(1.0, 0.0), (0.0, 1.0), (-1.0, 1.0), (-0.5, -0.5), (1.0, -0.5), (-0.5, 1.0)])
 # Millivolts by which a lead may miss its law: the filters of recorders are not quite the same in each lead.
 _MOST_MISS = 0.1
 # From these millivolts and this share of a lead's size on, what would explain a miss is looked for.
@@ -71,7 +69,7 @@ def _keep_band(leads: NDArray[np.float64], sampling_rate: float) -> NDArray[np.f
 def _find_contradiction(leads: NDArray[np.float64], where: NDArray[np.intp]) -> str:
     """Return what is wrong with limb leads, the rows `where` of the six, that break the laws which bind them."""
     names = [LEADS[i] for i in where]
-    laws = _FROM_I_AND_II[where]
+    laws = LIMB_WEIGHTS[where]
     if where.size < 3:
         return ""
     unlawful = np.eye(where.size) - laws @ np.linalg.pinv(laws)

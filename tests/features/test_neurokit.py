@@ -107,6 +107,9 @@ def test_a_lead_that_is_not_there(ecgs):
     NeuroKitFeatures(sampling_rate=RATE, delineator="prominence", lead=2).fit_transform(ecgs.X[:, :3])
     NeuroKitFeatures(sampling_rate=RATE, delineator="prominence", lead="pca").fit_transform(ecgs.X[:, :3])
     NeuroKitFeatures(sampling_rate=RATE, delineator="prominence").fit_transform(ecgs.X[:, 1])
+    with pytest.raises(ValueError, match="lead=12 is none of the 12 leads"):
+        NeuroKitFeatures(sampling_rate=RATE, delineator="dwt", lead=12).fit(ecgs.X)
+    NeuroKitFeatures(sampling_rate=RATE, lead=12).fit(ecgs.X)
     with pytest.raises(ValueError, match="delineator"):
         NeuroKitFeatures(sampling_rate=RATE, delineator="wavelet").fit(ecgs.X)
 
