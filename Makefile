@@ -21,8 +21,10 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -m 'not slow'
 
+# And the property tests with examples that no run had before.
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow
+	HYPOTHESIS_PROFILE=new $(BIN)/python -m pytest -m 'not slow' -k 'hypothesis or malformed'
 
 # With the lowest versions that pyproject.toml admits, and models from the newest. scikit-learn 1.9.0 hands pytest its
 # checks as newer ones do not.

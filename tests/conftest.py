@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from joblib.externals.loky import get_reusable_executor
 from numpy.typing import NDArray
 
@@ -24,6 +25,12 @@ _WAVES = (
     (0.28, 0.045, (0.2, 0.3, -0.05, 0.35, 0.4, 0.4, 0.35, 0.25)),
 )
 
+
+# `make test` draws the same examples every time, so that a change is judged by what it changes; `make test-slow` and
+# `make fuzz` draw new ones.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("new", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # Seconds after which a slow test counts as one that waits for ever.
 _SLOW_LIMIT = 1800

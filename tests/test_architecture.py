@@ -21,7 +21,7 @@ ALLOWED = {
     "__main__": {"cli"},
     "cli": {
         "candidates",
-        "comparison",
+        "evaluation",
         "datasets",
         "features",
         "leads",
@@ -34,7 +34,7 @@ ALLOWED = {
         "triage",
     },
     "candidates": {"classifiers", "fusion", "pipelines", "preprocessing"},
-    "comparison": {"displays", "leads", "metrics", "preprocessing", "splits", "triage"},
+    "evaluation": {"displays", "leads", "metrics", "preprocessing", "splits", "triage"},
     "persistence": {"classifiers", "leads", "preprocessing"},
     "pipelines": {"_documentation", "classifiers", "features", "fusion", "preprocessing"},
     "fusion": {"preprocessing", "splits"},

@@ -29,7 +29,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
 from omi_estimators import compare_estimators, make_net_pipeline
-from omi_estimators.comparison._compare import seed_estimator
+from omi_estimators.evaluation._compare import seed_estimator
 from omi_estimators.fusion import FusionClassifier
 from omi_estimators.metrics import METRICS, bootstrap_difference, bootstrap_interval, threshold_at_sensitivity
 from omi_estimators.splits import make_splits

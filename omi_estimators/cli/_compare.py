@@ -15,7 +15,7 @@ from omi_estimators.cli._tools import check_jobs_and_seed, check_writable, measu
 
 # Heavy libraries are imported where they are used, so that --help and errors come at once.
 if TYPE_CHECKING:
-    from omi_estimators.comparison import ComparisonResult
+    from omi_estimators.evaluation import ComparisonResult
 
 # The others take a network each fold or several, which the quick first look does without.
 _DEFAULT = ("net", "forest", "regression", "prior")
@@ -179,7 +179,7 @@ def _make_estimators(args: argparse.Namespace, cache: Path) -> dict[str, Any]:
 
 
 def _run(estimators: dict[str, Any], data: Any, splits: Any, seed: int, cache: Path) -> ComparisonResult:
-    from omi_estimators.comparison import compare_estimators
+    from omi_estimators.evaluation import compare_estimators
     from omi_estimators.preprocessing import UnusableRecordWarning
 
     with warnings.catch_warnings():

@@ -340,7 +340,8 @@ def _align(
         alike = _are_alike(match[rows, best], members)
         moved = _windows(beats, best, 2 * half)
         template = sorted_median(moved[alike], axis=0)
-    return peaks + best - reach, np.minimum(match[rows, best], 1.0)
+    # Of a beat at an edge of the record the best place can lie outside.
+    return np.clip(peaks + best - reach, 0, band.shape[1] - 1), np.minimum(match[rows, best], 1.0)
 
 
 def _most_typical(beats: NDArray[np.float64]) -> NDArray[np.float64]:

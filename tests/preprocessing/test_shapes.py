@@ -89,3 +89,13 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / X.n
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 8
+
+
+def test_the_peak_of_a_beat_that_is_cut_off_lies_in_the_record():
+    record = _record("nnennennen")
+    peaks = find_r_peaks(record, RATE)
+    for shift in range(-6, 10):
+        for part in (record[:, peaks[1] + shift :], record[:, : peaks[-2] + shift]):
+            found = average_beats(part, RATE, 0.3, 0.5).peaks
+            assert found.min() >= 0
+            assert found.max() < part.shape[1]

@@ -23,8 +23,8 @@ from tqdm import tqdm
 from omi_estimators._compat import safe_indexing
 from omi_estimators._store import make_key, read_file, write_file
 from omi_estimators._validation import check_level, check_scores, make_rng
-from omi_estimators.comparison._result import ComparisonResult
-from omi_estimators.comparison._tables import Tested, check_subgroups, make_decisions, make_subgroups, make_table
+from omi_estimators.evaluation._result import ComparisonResult
+from omi_estimators.evaluation._tables import Tested, check_subgroups, make_decisions, make_subgroups, make_table
 from omi_estimators.metrics import NOT_JUDGED
 from omi_estimators.preprocessing import Usable
 from omi_estimators.splits import Splits, check_records, fit_and_judge, make_splits, route_fit

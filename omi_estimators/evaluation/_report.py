@@ -15,13 +15,13 @@ import pandas as pd
 import sklearn
 
 import omi_estimators
-from omi_estimators.comparison._tables import format_interval
+from omi_estimators.evaluation._tables import format_interval
 from omi_estimators.preprocessing import Usable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from omi_estimators.comparison._result import ComparisonResult
+    from omi_estimators.evaluation._result import ComparisonResult
 
 _DPI = 150
 _FEW = 10

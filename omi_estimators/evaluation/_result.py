@@ -14,8 +14,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from omi_estimators.comparison._report import draw_pictures, write_page
-from omi_estimators.comparison._tables import format_columns, format_interval
 from omi_estimators.displays import (
     COLOURS,
     DASHES,
@@ -26,6 +24,8 @@ from omi_estimators.displays import (
     RiskTierDisplay,
     RocBandDisplay,
 )
+from omi_estimators.evaluation._report import draw_pictures, write_page
+from omi_estimators.evaluation._tables import format_columns, format_interval
 from omi_estimators.metrics import Interval, decision_curve, precision_recall_band, roc_band
 
 if TYPE_CHECKING:
