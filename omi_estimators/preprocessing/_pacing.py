@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,6 +38,9 @@ _LEAST_OF_ALL = 0.3
 # peak. Then what is left may sink for a while (s), as long as it is more than this share of the spike, and this (mV).
 _MOVING, _LONGEST = 0.03, 0.008
 _DECAY, _AFTER_POTENTIAL, _LEAST_AFTER = 0.024, 0.02, 0.02
+# Some recorders draw a spike as a rectangle. It rises as a clear spike does, stays for so long (s) at its height, to
+# within this share, and falls by this share of it, in the time of a spike's fall, so long after it rose at the latest.
+_HOLD, _FLAT, _FALLEN, _WIDEST = 0.008, 0.25, 0.3, 0.04
 LEAST_PACING_RATE = 250
 """At lower rates (Hz) a spike is as wide as an R peak."""
 
@@ -48,8 +51,9 @@ def remove_pacing_spikes(record: ArrayLike, sampling_rate: float) -> tuple[NDArr
     To be used before any filter, which would smear a spike over the beat. A spike rises out of rest and falls again
     within some 4 ms, where the peak of a QRS complex, however steep, has an upstroke before it. A pacemaker's spikes
     are alike in their heights over the leads, and come at one time before the R peaks, or one after another in equal
-    intervals. Fewer than three such peaks, those that less than a fifth of the beats have (of small ones, less than
-    60 %), and those among much else of their kind are noise, and stay.
+    intervals. So are the rectangles, up to 40 ms wide, that some recorders draw instead. Fewer than three such peaks,
+    those that less than a fifth of the beats have (of small ones and rectangles, less than 60 %), and those among much
+    else of their kind are noise, and stay.
 
     Parameters
     ----------
@@ -103,9 +107,10 @@ def _clean_window(record: NDArray[np.floating[Any]], sampling_rate: float) -> ND
     if record.shape[1] <= 4 * reach:
         return none
     leads = np.asarray(fill_gaps(record)[0], dtype=np.float64)
-    places, heights, ratios = _find_sharp(leads, sampling_rate)
+    rises = _measure_rises(leads, sampling_rate)
+    places, heights, ratios = _find_sharp(leads, rises, sampling_rate)
     if len(places) < _FEWEST:
-        return none
+        return _clean_rectangles(record, leads, rises, sampling_rate)
     cleaned = leads.copy()
     _draw_lines(cleaned, places, reach + 1, reach + 1)
     peaks = find_r_peaks(cleaned, sampling_rate)
@@ -124,24 +129,81 @@ def _clean_window(record: NDArray[np.floating[Any]], sampling_rate: float) -> ND
         spikes.append(clear)
     for group in spikes:
         _draw_lines(record, places[group], *_find_extent(leads, places[group], heights[:, group], sampling_rate))
-    return np.sort(places[np.concatenate(spikes)]) if spikes else none
+    return np.sort(places[np.concatenate(spikes)]) if spikes else _clean_rectangles(record, leads, rises, sampling_rate)
+
+
+def _clean_rectangles(
+    record: NDArray[np.floating[Any]], leads: NDArray[np.float64], rises: _Rises, sampling_rate: float
+) -> NDArray[np.intp]:
+    """Take spikes that were drawn as rectangles out of `record`, in place, and return where they rise."""
+    reach, fallen, hold, widest = (round(seconds * sampling_rate) for seconds in (_RISE, _FALL, _HOLD, _WIDEST))
+    steps, speed, before = rises
+    none = np.empty(0, dtype=np.intp)
+    starts = np.flatnonzero(speed[:-widest] >= _CLEAR_RATIO * before[:-widest])
+    places = starts + reach
+    heights = steps[:, starts]
+    top = leads[:, places + np.arange(hold + 1)[:, np.newaxis]] - leads[:, np.newaxis, places]
+    sizes = np.sqrt(np.mean(heights**2, axis=0))
+    flat = np.sqrt(np.mean(top**2, axis=0)).max(axis=0) <= _FLAT * sizes
+    kept = _largest_of_neighbours(places, np.where(flat, sizes, 0.0), _APART * sampling_rate)
+    # The fall of a wide one looks like the rise of another.
+    kept = kept[np.diff(places[kept], prepend=-np.inf) > widest]
+    if len(kept) < _FEWEST:
+        return none
+    ratios = sizes[kept] / before[starts[kept]]
+    heights, sizes = heights[:, kept], sizes[kept]
+    places = _move_to_rise(leads, places[kept], heights, reach)
+    peaks = find_r_peaks(leads, sampling_rate)
+    groups = _group_alike(heights)
+    alike = groups[0] if groups else np.empty(0, dtype=np.intp)
+    if len(alike) >= _SHARE * len(peaks) and _is_pacing(
+        places[alike], sizes[alike], ratios[alike], peaks, sampling_rate
+    ):
+        window = np.minimum(places[alike] + np.arange(widest + 1)[:, np.newaxis], leads.shape[1] - 1)
+        lengths = np.linalg.norm(heights[:, alike], axis=0)
+        course = np.median(np.einsum("ln,ltn->tn", heights[:, alike] / lengths, leads[:, window]), axis=1)
+        falls = np.flatnonzero(course[:-fallen] - course[fallen:] >= _FALLEN * np.median(lengths))
+        if falls.size:
+            end = int(falls[0]) + fallen
+            end += int(np.argmax(course[end : end + fallen] - course[end + 1 : end + fallen + 1] <= 0))
+            _draw_lines(record, places[alike], 1, end)
+            return places[alike]
+    return none
+
+
+class _Rises(NamedTuple):
+    """What the leads move by in the time of a spike's rise, at its start, in mV."""
+
+    steps: NDArray[np.float64]
+    """Of shape (n_leads, n)."""
+    speed: NDArray[np.float64]
+    """Root mean square over leads."""
+    before: NDArray[np.float64]
+    """The most in the rest before."""
+
+
+def _measure_rises(leads: NDArray[np.float64], sampling_rate: float) -> _Rises:
+    """Return how fast a record moves, and how fast at most before."""
+    reach, rest = round(_RISE * sampling_rate), round(_REST * sampling_rate)
+    least_rest = (_OF_SEVERAL if len(leads) >= _SEVERAL else _OF_FEW)[1]
+    steps = leads[:, reach:] - leads[:, :-reach]
+    speed = np.sqrt(np.einsum("lt,lt->t", steps, steps) / len(leads))
+    # The steps that end before that of a peak begins.
+    fastest = maximum_filter1d(speed, rest, origin=(rest - 1) // 2, mode="nearest")
+    return _Rises(steps, speed, np.maximum(np.pad(fastest, (reach + 1, 0), mode="edge")[: len(speed)], least_rest))
 
 
 def _find_sharp(
-    leads: NDArray[np.float64], sampling_rate: float
+    leads: NDArray[np.float64], rises: _Rises, sampling_rate: float
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
     """Return where sharp peaks come out of rest, their height in each lead (n_leads, n), and as a multiple of the rest.
 
     The height of a peak in a lead is that above the higher one of the samples on either side of it, negative for a
     peak below both of them; 0 for what is no peak in that lead.
     """
-    reach, fallen, rest = (round(seconds * sampling_rate) for seconds in (_RISE, _FALL, _REST))
-    least_height, least_rest, least_ratio = _OF_SEVERAL if len(leads) >= _SEVERAL else _OF_FEW
-    steps = leads[:, reach:] - leads[:, :-reach]
-    speed = np.sqrt(np.einsum("lt,lt->t", steps, steps) / len(leads))
-    # The steps that end before that of a peak begins.
-    fastest = maximum_filter1d(speed, rest, origin=(rest - 1) // 2, mode="nearest")
-    before = np.maximum(np.pad(fastest, (reach + 1, 0), mode="edge")[: len(speed)], least_rest)
+    reach, fallen = round(_RISE * sampling_rate), round(_FALL * sampling_rate)
+    least_height, _, least_ratio = _OF_SEVERAL if len(leads) >= _SEVERAL else _OF_FEW
+    steps, speed, before = rises
     least = max(least_height, _LEAST_NOISE_RATIO * float(np.median(speed[::3])))
     starts = np.flatnonzero(speed[:-fallen] >= np.maximum(least, least_ratio * before[:-fallen]))
     places = starts + reach
@@ -153,10 +215,17 @@ def _find_sharp(
         places, np.where((sizes >= least) & (ratios >= least_ratio), sizes, 0.0), _APART * sampling_rate
     )
     places, heights = places[sharp], heights[:, sharp]
-    # Of two samples that are as high, noise made one the peak; a spike stands where it rises.
+    return _move_to_rise(leads, places, heights, reach), heights, ratios[sharp]
+
+
+def _move_to_rise(
+    leads: NDArray[np.float64], places: NDArray[np.intp], heights: NDArray[np.float64], reach: int
+) -> NDArray[np.intp]:
+    """Return where the leads rise most: of samples that are as high, noise made one the peak."""
     near = places + np.arange(-reach, 2)[:, np.newaxis]
     rises = np.einsum("ln,ltn->tn", heights, leads[:, near] - leads[:, near - 1])
-    return places + np.argmax(rises, axis=0) - reach, heights, ratios[sharp]
+    moved: NDArray[np.intp] = places + np.argmax(rises, axis=0) - reach
+    return moved
 
 
 def _largest_of_neighbours(places: NDArray[np.intp], sizes: NDArray[np.float64], apart: float) -> NDArray[np.intp]:

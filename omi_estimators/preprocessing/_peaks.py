@@ -17,6 +17,8 @@ _QRS_BAND = (8.0, 40.0)
 _REFRACTORY = 0.24
 # A QRS complex stands out of the signal between the beats by at least this factor; noise does not.
 _LEAST_CONTRAST = 3.0
+# A hump of energy so many times as high as is usual may be an artefact; of one that is usual up to this share, hardly.
+_TOO_HIGH, _AS_USUAL = 1.4, 0.25
 
 
 def find_r_peaks(record: ArrayLike, sampling_rate: float) -> NDArray[np.intp]:
@@ -99,18 +101,35 @@ def peaks_of_energy(band: NDArray[np.floating[Any]], sampling_rate: float) -> ND
     distance = max(1, round(_REFRACTORY * sampling_rate))
     if n_samples < 2 * distance or not envelope.any():
         return none
-    humps, _ = find_peaks(np.pad(envelope, 1), distance=distance)
-    humps = humps - 1
-    threshold = _local_threshold(envelope, humps, sampling_rate)
+    every = find_peaks(np.pad(envelope, 1))[0] - 1
+    humps = find_peaks(np.pad(envelope, 1), distance=distance)[0] - 1
+    threshold = _local_threshold(envelope, sampling_rate)
     humps = humps[envelope[humps] > threshold[humps]]
+    humps = _prefer_usual(envelope, humps, every, distance)
     if humps.size == 0 or np.median(envelope[humps]) < _LEAST_CONTRAST * np.median(envelope):
         return none
     return sharpen_peaks(np.sqrt(power), humps, round(0.05 * sampling_rate))
 
 
-def _local_threshold(
-    envelope: NDArray[np.float64], humps: NDArray[np.intp], sampling_rate: float
-) -> NDArray[np.float64]:
+def _prefer_usual(
+    envelope: NDArray[np.float64], humps: NDArray[np.intp], every: NDArray[np.intp], distance: int
+) -> NDArray[np.intp]:
+    """Return `humps`, each far above the usual height replaced by one of the usual height nearby, if there is any.
+
+    It would be a jump of the baseline soon before or after a QRS complex, which it hides.
+    """
+    usual = np.median(envelope[humps]) if len(humps) else 0.0
+    chosen = humps.copy()
+    for place in np.flatnonzero(envelope[humps] > _TOO_HIGH * usual):
+        others = np.delete(chosen, place)
+        near = every[(np.abs(every - humps[place]) < distance) & (np.abs(envelope[every] / usual - 1) < _AS_USUAL)]
+        near = near[[bool(np.all(np.abs(others - other) >= distance)) for other in near]]
+        if near.size:
+            chosen[place] = near[np.argmin(np.abs(envelope[near] - usual))]
+    return np.sort(chosen)
+
+
+def _local_threshold(envelope: NDArray[np.float64], sampling_rate: float) -> NDArray[np.float64]:
     """Return the height a hump needs: 40 % of what is usual for beats nearby, within limits.
 
     The largest value within 2 s is usual nearby; an artefact far above the rest of the record must not

@@ -37,6 +37,16 @@ def test_spikes_of_any_kind_are_taken_out(make_ecg, sampling_rate, shape, height
     assert np.abs(cleaned - record).max() < 0.1
 
 
+@pytest.mark.parametrize("sampling_rate", [250, 500, 1000])
+@pytest.mark.parametrize("width", [0.016, 0.024, 0.032])
+def test_a_spike_that_the_recorder_drew_as_a_rectangle_is_taken_out(make_ecg, sampling_rate, width):
+    record = make_ecg(n_records=1, sampling_rate=sampling_rate)[0]
+    paced, places = _add_spikes(record, sampling_rate, 0.7, (1.0,) * round(width * sampling_rate), (0.09,))
+    cleaned, spikes = remove_pacing_spikes(paced, sampling_rate)
+    assert all(np.abs(spikes - place).min() <= 2 for place in places)
+    assert np.abs(cleaned - record).max() < 0.1
+
+
 def test_a_spike_goes_with_its_after_potential(make_ecg):
     record = make_ecg(n_records=1)[0]
     paced, _ = _add_spikes(record, 500, 5.0, (1.0, *(-0.05 * np.exp(-np.arange(30) / 4))))

@@ -119,6 +119,17 @@ def test_r_peaks_are_all_found(make_ecg, sampling_rate, heart_rate):
     assert len(peaks) >= 10 * heart_rate / 60 - 1
 
 
+@pytest.mark.parametrize("delay", [-0.2, 0.15, 0.2])
+def test_a_jump_of_the_baseline_does_not_hide_the_beat_beside_it(make_ecg, delay):
+    record = make_ecg(n_records=1)[0]
+    peaks = find_r_peaks(record, 500)
+    jumped = record.copy()
+    jumped[:, peaks[4] + round(delay * 500) :] += 3
+    found = find_r_peaks(jumped, 500)
+    assert len(found) == len(peaks)
+    assert np.abs(found - peaks).max() <= 5
+
+
 def test_beat_is_the_template_behind_the_record(make_ecg):
     X = make_ecg(n_records=2)
     beats = MedianBeat().fit_transform(ECGFilter().fit_transform(X))
