@@ -153,7 +153,9 @@ def test_missing_leads_and_ends_change_little():
     spoilt[:, 7] = np.nan
     spoilt[:, :, :600] = np.nan
     shift = np.log(measure(spoilt, 500) / measure(X, 500))
-    assert np.abs(shift).max() < 0.15
+    # With less to see, a T wave may no longer stand out enough to say anything; what is said stays.
+    assert np.isfinite(shift).mean() > 0.8
+    assert np.nanmax(np.abs(shift)) < 0.15
 
 
 def test_what_the_cache_holds_warns_too(tmp_path):
