@@ -246,7 +246,7 @@ def _check_repeats(repeats: Any, cv: Any) -> None:
     """Raise a ValueError for a number of repeats that is none, or folds that cannot be drawn anew."""
     if isinstance(repeats, bool) or not isinstance(repeats, Integral) or int(repeats) < 1:
         raise ValueError(f"repeats must be a whole number of at least 1; got {repeats!r}.")
-    if repeats > 1 and (isinstance(cv, bool) or not isinstance(cv, Integral)):
+    if repeats != 1 and (isinstance(cv, bool) or not isinstance(cv, Integral)):
         raise ValueError(
             f"repeats={repeats} draws new folds each time, so cv must be a number of folds, such as 5; got "
             f"{type(cv).__name__}. With folds of your own, leave repeats out."

@@ -224,5 +224,6 @@ def _describe_method(result: ComparisonResult) -> str:
         + (_ADDED if result.n_repeats > 1 else "")
         + "Calibration, Brier score and decisions are about single probabilities and pool the folds. "
         "The page follows TRIPOD+AI (BMJ 2024;385:e078378) in what it states of participants, outcome, sample size, "
-        "performance with intervals and software; where the ECGs come from, and how the outcome was found, its reader has to add."
+        "performance with intervals and software; where the ECGs come from, and how the outcome was found, its reader "
+        "has to add."
     )
