@@ -348,6 +348,8 @@ def test_report(result, tmp_path):
         "table.csv",
         "folds.csv",
         "result.json",
+        "tripod_ai.csv",
+        "tripod_ai.md",
     }
     for part in (
         "MI &lt;1 day&gt;",

@@ -226,6 +226,7 @@ def compare_estimators(
         n_resamples=n_resamples,
         n_redrawn=n_redrawn,
         n_repeats=repeats,
+        random_state=int(random_state) if isinstance(random_state, Integral) else None,
     )
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 import sklearn
 
 import omi_estimators
+from omi_estimators.evaluation._checklist import to_section
 from omi_estimators.evaluation._tables import format_interval
 from omi_estimators.preprocessing import Usable
 
@@ -38,6 +39,7 @@ th:first-child, td:first-child { text-align: left; }
 thead th { border-bottom: 2px solid #333; }
 figure { margin: 1rem 0; overflow-x: auto; } img { max-width: 100%; height: auto; }
 img.panels { min-width: 46rem; }
+table.checklist :is(th, td) { text-align: left; vertical-align: top; white-space: pre-line; }
 .note { border-left: 4px solid #d55e00; padding: .3rem .9rem; background: #fdf3ec; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem; background: #f5f5f5; padding: .6rem; }
 """
@@ -126,6 +128,7 @@ def write_page(
         for name, text in result.estimators.items()
     )
     sections += [
+        to_section(result.checklist(n_skipped=n_skipped)),
         f"<h2>How it was done</h2>\n<p>{escape(_describe_method(result))}</p>\n{estimators}",
         f"<p>Made with omi_estimators {omi_estimators.__version__}, scikit-learn {sklearn.__version__}, "
         f"Python {platform.python_version()}.</p>",
@@ -224,6 +227,5 @@ def _describe_method(result: ComparisonResult) -> str:
         + (_ADDED if result.n_repeats > 1 else "")
         + "Calibration, Brier score and decisions are about single probabilities and pool the folds. "
         "The page follows TRIPOD+AI (BMJ 2024;385:e078378) in what it states of participants, outcome, sample size, "
-        "performance with intervals and software; where the ECGs come from, and how the outcome was found, its reader "
-        "has to add."
+        "performance with intervals and software."
     )

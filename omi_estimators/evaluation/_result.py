@@ -24,6 +24,7 @@ from omi_estimators.displays import (
     RiskTierDisplay,
     RocBandDisplay,
 )
+from omi_estimators.evaluation._checklist import describe_comparison, make_checklist, write_checklist
 from omi_estimators.evaluation._report import draw_pictures, write_page
 from omi_estimators.evaluation._tables import format_columns, format_interval
 from omi_estimators.metrics import Interval, decision_curve, precision_recall_band, roc_band
@@ -39,7 +40,7 @@ _CALIBRATION = {
     "brier_skill_score": "Brier skill",
 }
 _DECISIONS = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1"}
-_SETTINGS = ("target_names", "reference", "confidence_level", "n_resamples", "n_redrawn", "n_repeats")
+_SETTINGS = ("target_names", "reference", "confidence_level", "n_resamples", "n_redrawn", "n_repeats", "random_state")
 
 _N_RESAMPLES = 500
 _PANELS_PER_ROW = 3
@@ -101,6 +102,8 @@ class ComparisonResult:
         Resamples of the bootstrap, and how many held one class only and were drawn again.
     n_repeats : int
         How often the cross-validation was run.
+    random_state : int or None
+        The seed, if it was given as a number.
     """
 
     table: pd.DataFrame
@@ -121,6 +124,7 @@ class ComparisonResult:
     n_resamples: int
     n_redrawn: int
     n_repeats: int = 1
+    random_state: int | None = None
 
     @property
     def tested(self) -> NDArray[np.bool_]:
@@ -194,6 +198,21 @@ class ComparisonResult:
             One row for each estimator; None if there is one fold only.
         """
         return None if self.decisions is None else format_columns(self.decisions, _DECISIONS, self.confidence_level)
+
+    def checklist(self, *, n_skipped: int = 0) -> pd.DataFrame:
+        """Return the TRIPOD+AI sheet, filled in where this comparison knows the answer.
+
+        Parameters
+        ----------
+        n_skipped : int, default=0
+            Damaged records that were left out before.
+
+        Returns
+        -------
+        DataFrame
+            As from `make_checklist`: `item`, `section`, `topic`, `applies`, `answer`, `question`.
+        """
+        return make_checklist(describe_comparison(self, n_skipped))
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write `table` as CSV.
@@ -492,7 +511,8 @@ class ComparisonResult:
         -------
         Path
             The page, `index.html`, which holds its pictures itself. Beside it each picture as PNG,
-            `table.csv`, `folds.csv`, `subgroups.csv` if any, and `result.json`.
+            `table.csv`, `folds.csv`, `subgroups.csv` if any, `result.json`, and the TRIPOD+AI sheet as `tripod_ai.md`
+            and `tripod_ai.csv`.
 
         Raises
         ------
@@ -508,6 +528,7 @@ class ComparisonResult:
         if len(self.subgroups):
             self.subgroups.to_csv(place / "subgroups.csv", index=False)
         self.to_json(place / "result.json")
+        write_checklist(self.checklist(n_skipped=n_skipped), place)
         return write_page(place / "index.html", self, pictures, title, notes, n_skipped)
 
 
