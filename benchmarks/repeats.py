@@ -18,13 +18,13 @@ from argparse import Namespace
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 from scipy.stats import t as student
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold
 
 from omi_estimators.evaluation._tables import Tested
 from omi_estimators.metrics import bootstrap_intervals
-from omi_estimators.splits import make_splits
 
 N_DATA_SETS = 300
 N_PATIENTS = (200, 600)
@@ -50,7 +50,7 @@ def run(data: Namespace) -> None:
 
 def simulate(n_patients: int) -> None:
     """Print the shares for cohorts of one size."""
-    truth = draw(np.random.default_rng(99), 5000)
+    truth = draw(np.random.default_rng(99), 3000)
     found = [one_cohort(np.random.default_rng([n_patients, seed]), n_patients, truth) for seed in range(N_DATA_SETS)]
     true_area = float(np.mean([cohort["areas"] for cohort in found]))
     here = [float(np.mean(cohort["areas"])) for cohort in found]
@@ -97,18 +97,23 @@ def one_cohort(rng: np.random.Generator, n_patients: int, truth: tuple) -> dict:
     """Return true areas of a cohort's models of one kind, and for each number of repeats what the methods say."""
     y, groups, both = draw(rng, n_patients)
     y_new, _, both_new = truth
+    of_patient = y[np.unique(groups, return_index=True)[1]]
     scores = np.empty((N_REPEATS, len(y), 2))
     folds = np.empty((N_REPEATS, len(y)), dtype=int)
     areas, of_folds = [], np.empty((N_REPEATS, N_FOLDS, 2))
     for repeat in range(N_REPEATS):
-        for fold, (train, test) in enumerate(make_splits(y, y, groups=groups, cv=N_FOLDS, random_state=rng)):
+        # Patients have one label each, so that stratified folds of patients are quickly found.
+        splitter = StratifiedKFold(N_FOLDS, shuffle=True, random_state=int(rng.integers(2**31)))
+        for fold, (_, patients) in enumerate(splitter.split(of_patient, of_patient)):
+            test = np.isin(groups, patients)
+            train = ~test
             folds[repeat, test] = repeat * N_FOLDS + fold
             for number, X in enumerate(both):
                 model = LogisticRegression(C=10).fit(X[train], y[train])
                 scores[repeat, test, number] = model.decision_function(X[test])
-                of_folds[repeat, fold, number] = roc_auc_score(y[test], scores[repeat, test, number])
+                of_folds[repeat, fold, number] = find_area(y[test], scores[repeat, test, number])
                 if number == 0:
-                    areas.append(roc_auc_score(y_new, model.decision_function(both_new[number])))
+                    areas.append(find_area(y_new, model.decision_function(both_new[number])))
     found: dict = {"areas": areas}
     for n in (1, N_REPEATS):
         found[n] = judge(np.tile(y == 1, n), np.tile(groups, n), scores[:n], folds[:n].ravel(), of_folds[:n], n)
@@ -136,6 +141,13 @@ def judge(
     mean, half = corrected_t(areas[:, 0] - areas[:, 1])
     row[f"{method} differs"] = abs(mean) > half
     return row
+
+
+def find_area(y: np.ndarray, score: np.ndarray) -> float:
+    """Return the AUROC by ranks."""
+    n_events = y.sum()
+    rank_sum = rankdata(score)[y == 1].sum() - n_events * (n_events + 1) / 2
+    return float(rank_sum / n_events / (len(y) - n_events))
 
 
 def corrected_t(values: np.ndarray) -> tuple[float, float]:

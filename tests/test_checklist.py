@@ -156,3 +156,5 @@ def test_files_and_page(result, tmp_path, monkeypatch):
     assert "<details><summary>The sheet" in section
     assert "&lt;b&gt;" in section
     assert "<b>" not in section
+    assert "\\n" not in section
+    assert section.count("<tr>") == 53

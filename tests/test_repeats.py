@@ -163,7 +163,13 @@ def test_words_numbers_and_pictures_show_the_spread(result, tmp_path, monkeypatc
         f"{row['roc_auc']:.3f} [{row['roc_auc_low']:.3f}, {row['roc_auc_high']:.3f}] ± {row['roc_auc_spread']:.3f}"
     )
     page = result.write_report(tmp_path).read_text(encoding="utf-8")
-    for part in (text, "means over 3 repeats", "120 records of 60 patients; 40 are", "3 times with new"):
+    for part in (
+        text,
+        "means over 3 repeats",
+        "120 records of 60 patients; 40 are",
+        "3 times with new",
+        "repeat 3, fold 5",
+    ):
         assert part in page
     content = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     assert content["n_repeats"] == R

@@ -235,7 +235,10 @@ def _escape_markdown(text: str) -> str:
 
 def to_section(sheet: pd.DataFrame) -> str:
     """Return a sheet as a section of a page, closed until it is opened."""
-    table = sheet.to_html(border=0, index=False, classes="checklist")
+    # Written here, as pandas would show the ends of lines as backslashes.
+    rows = [f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in sheet.to_numpy().tolist()]
+    head = "".join(f"<th>{escape(name)}</th>" for name in sheet.columns)
+    table = f'<table class="checklist"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
     return (
         f"<h2>TRIPOD+AI</h2>\n<p>{escape(count_answers(sheet))} {escape(_READING)}</p>\n"
         f'<details><summary>The sheet</summary><div class="scroll">{table}</div></details>'

@@ -40,6 +40,7 @@ thead th { border-bottom: 2px solid #333; }
 figure { margin: 1rem 0; overflow-x: auto; } img { max-width: 100%; height: auto; }
 img.panels { min-width: 46rem; }
 table.checklist :is(th, td) { text-align: left; vertical-align: top; white-space: pre-line; }
+table.checklist td:nth-child(n+5) { min-width: 16rem; overflow-wrap: anywhere; }
 .note { border-left: 4px solid #d55e00; padding: .3rem .9rem; background: #fdf3ec; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem; background: #f5f5f5; padding: .6rem; }
 """
@@ -206,7 +207,9 @@ def _format_figure(row: pd.Series, key: str) -> str:
 
 def _make_fold_table(result: ComparisonResult) -> str:
     table = result.folds.pivot(index="fold", columns="estimator", values="roc_auc")[list(result.table.index)]
-    table.index = [f"fold {fold + 1}" for fold in table.index]
+    n_folds = result.counts["n_folds"]
+    repeats = [f"repeat {fold // n_folds + 1}, " if result.n_repeats > 1 else "" for fold in table.index]
+    table.index = [f"{repeat}fold {fold % n_folds + 1}" for repeat, fold in zip(repeats, table.index, strict=True)]
     sizes = result.folds.groupby("fold")[["n_test", "n_events"]].first().to_numpy()
     table.insert(0, "records tested", sizes[:, 0])
     table.insert(1, f"of them {result.target_names[1]}", sizes[:, 1])

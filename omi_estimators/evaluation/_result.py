@@ -166,7 +166,13 @@ class ComparisonResult:
         return found
 
     def describe_intervals(self) -> str:
-        """Return in words what the intervals of figures and differences hold, and what they do not."""
+        """Return in words what the intervals of figures and differences hold, and what they do not.
+
+        Returns
+        -------
+        str
+            Whole sentences.
+        """
         units = "records" if self.groups is None else "patients"
         if self.n_repeats == 1:
             return (
