@@ -1,9 +1,10 @@
 """How often intervals of repeated cross-validation hold the truth, and what the split alone moves on real ECGs.
 
 Simulated patients have 1.4 records each on average; a logistic regression gets four features that tell and ten that do
-not. Two regressions that differ only in the latter ten are equal in truth. A model's true AUROC is known from the normal
-distributions of its scores; the true AUROC is the mean over the models of all cohorts. Shares are given for the bootstrap of patients alone, with the variance of the mean over repeats added (what `compare_estimators`
-does), and for the corrected resampled t test of folds (Nadeau and Bengio, doi:10.1023/A:1024068626366).
+not. Two regressions that differ only in the latter ten are equal in truth. A model's true AUROC is known from the
+normal distributions of its scores; the true AUROC is the mean over the models of all cohorts. Shares are given for the
+bootstrap of patients alone, with the variance of the mean over repeats added (what `compare_estimators` does), and for
+the corrected resampled t test of folds (Nadeau and Bengio, doi:10.1023/A:1024068626366).
 
 With --ptbxl the forest and a regression on the same features are compared on real ECGs, five times.
 """

@@ -81,7 +81,8 @@ def compare_estimators(
     repeats : int, default=1
         How often the cross-validation is run, each time with new folds and new seeds. The first is the one that would
         have been run alone. With more than one, figures are means over repeats, ``_spread`` columns hold their standard
-        deviations, and intervals hold the chance of folds and seeds beside that of patients. Needs a number for `cv`.
+        deviations, and intervals hold the chance of folds and seeds beside that of patients. They are somewhat too
+        narrow for what models fitted on other patients would reach (`docs/guide/luck.md`). Needs a number for `cv`.
     reference : str, optional
         The estimator that the others are compared with; the first if None.
     pos_label : object, optional

@@ -182,7 +182,8 @@ class ComparisonResult:
         return (
             f"Figures are means over {self.n_repeats} repeats of the cross-validation, each with new folds and new "
             "seeds; ± is their standard deviation over repeats, the luck of a single one. The intervals tell how "
-            f"the figures move with other {units}, and with other folds and seeds."
+            f"the figures move with other {units}, and with other folds and seeds; other "
+            "patients to learn from would move them a little more."
         )
 
     def calibration_summary(self) -> pd.DataFrame:
