@@ -74,9 +74,12 @@ def test_compare_from_ptbxl_to_report(ptbxl, tmp_path, capsys):
 def test_compare_on_simulated_ecgs_says_so(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arguments = "--n-patients 24 --folds 2 --jobs 1 --sampling-rate 200 --estimators regression,prior".split()
+    arguments += ["--repeats", "2"]
     assert main(["compare", *arguments]) == 0
     printed = capsys.readouterr()
     assert "SIMULATED" in printed.err
+    assert "2 folds by patient, 2 times." in printed.err
+    assert "AUROC [95 % CI] ± SD" in printed.out
     page = (tmp_path / "omi-report" / "index.html").read_text(encoding="utf-8")
     assert "SIMULATED" in page
     assert "OMI against" in page

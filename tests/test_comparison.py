@@ -289,6 +289,9 @@ def test_scores_that_are_no_probabilities(data):
         ({"target_names": ["MI"]}, ValueError, "target_names"),
         ({"n_resamples": 0}, ValueError, "n_resamples"),
         ({"confidence_level": 95}, ValueError, "confidence_level"),
+        ({"repeats": 0}, ValueError, "repeats must be a whole number of at least 1; got 0"),
+        ({"repeats": 2.0}, ValueError, "repeats must be a whole number of at least 1; got 2.0"),
+        ({"repeats": 2, "cv": KFold(2)}, ValueError, "cv must be a number of folds, such as 5; got KFold"),
     ],
 )
 def test_bad_input_is_told_before_anything_is_fitted(data, changes, error, message):
@@ -345,6 +348,8 @@ def test_report(result, tmp_path):
         "table.csv",
         "folds.csv",
         "result.json",
+        "tripod_ai.csv",
+        "tripod_ai.md",
     }
     for part in (
         "MI &lt;1 day&gt;",

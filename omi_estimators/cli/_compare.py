@@ -51,6 +51,13 @@ def add_parser(commands: Any) -> None:
     add("--sampling-rate", metavar="HZ", type=positive, default=500, help="of the ECGs (default: 500)")
     add("--folds", metavar="N", type=positive, default=5, help="folds of cross-validation (default: 5)")
     add(
+        "--repeats",
+        metavar="N",
+        type=positive,
+        default=1,
+        help="of the cross-validation, new folds and seeds (default: 1)",
+    )
+    add(
         "--estimators",
         metavar="A,B,...",
         type=_names,
@@ -85,7 +92,7 @@ def _compare(args: argparse.Namespace) -> int:
     try:
         _check(args)
         data, notes = _load_ptbxl(args) if args.ptbxl else _simulate(args)
-        splits = make_splits(data.X, data.y, groups=data.groups, cv=args.folds, random_state=args.seed)
+        make_splits(data.X, data.y, groups=data.groups, cv=args.folds, random_state=args.seed)
         # Made now, because a report that cannot be written is worth knowing before the work, not after it.
         args.out.mkdir(parents=True, exist_ok=True)
     except (ImportError, OSError, ValueError) as error:
@@ -94,7 +101,8 @@ def _compare(args: argparse.Namespace) -> int:
         say(note)
     say(
         f"{len(data.y)} records of {len(set(data.groups.tolist()))} patients, {int(data.y.sum())} with "
-        f"{data.target_names[1]}; {args.folds} folds by patient."
+        f"{data.target_names[1]}; {args.folds} folds by patient"
+        f"{f', {args.repeats} times' if args.repeats > 1 else ''}."
     )
     with tempfile.TemporaryDirectory(prefix="omi-estimators-") as temporary:
         cache = args.cache or Path(temporary)
@@ -103,7 +111,7 @@ def _compare(args: argparse.Namespace) -> int:
         if not usable.mask.all():
             n_bad = int((~usable.mask).sum())
             say(f"note: {n_bad} of {len(data.y)} records cannot be judged, and count in no figure: {usable}.")
-        result = _run(estimators, data, splits, args.seed, cache / "folds")
+        result = _run(estimators, data, args, cache / "folds")
     print(result)
     print(f"\n{result.calibration_summary().rename_axis(None).to_string()}")
     source = "PTB-XL" if args.ptbxl else "simulated ECGs"
@@ -178,7 +186,7 @@ def _make_estimators(args: argparse.Namespace, cache: Path) -> dict[str, Any]:
     )
 
 
-def _run(estimators: dict[str, Any], data: Any, splits: Any, seed: int, cache: Path) -> ComparisonResult:
+def _run(estimators: dict[str, Any], data: Any, args: argparse.Namespace, cache: Path) -> ComparisonResult:
     from omi_estimators.evaluation import compare_estimators
     from omi_estimators.preprocessing import UnusableRecordWarning
 
@@ -191,9 +199,10 @@ def _run(estimators: dict[str, Any], data: Any, splits: Any, seed: int, cache: P
             data.X,
             data.y,
             groups=data.groups,
-            cv=splits,
+            cv=args.folds,
+            repeats=args.repeats,
             target_names=data.target_names,
-            random_state=seed,
+            random_state=args.seed,
             subgroups=_find_subgroups(data),
             cache_dir=cache,
         )

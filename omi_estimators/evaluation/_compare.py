@@ -9,6 +9,7 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +42,7 @@ def compare_estimators(
     *,
     groups: ArrayLike | None = None,
     cv: Any = 5,
+    repeats: int = 1,
     reference: str | None = None,
     pos_label: Any = None,
     target_names: Sequence[str] | None = None,
@@ -76,6 +78,11 @@ def compare_estimators(
     cv : int, splitter or iterable of (train, test), default=5
         A number means so many shuffled, stratified folds, by patient if `groups` are given. Records that
         no fold tests count in no figure.
+    repeats : int, default=1
+        How often the cross-validation is run, each time with new folds and new seeds. The first is the one that would
+        have been run alone. With more than one, figures are means over repeats, ``_spread`` columns hold their standard
+        deviations, and intervals hold the chance of folds and seeds beside that of patients. They are somewhat too
+        narrow for what models fitted on other patients would reach (`docs/guide/luck.md`). Needs a number for `cv`.
     reference : str, optional
         The estimator that the others are compared with; the first if None.
     pos_label : object, optional
@@ -88,8 +95,8 @@ def compare_estimators(
     confidence_level : float, default=0.95
         Level of the intervals.
     random_state : int, RandomState, Generator or None, default=None
-        Seed of folds, bootstrap, and of each `random_state` of the estimators that is None. With None
-        nothing is seeded.
+        Seed of folds, bootstrap, and of each `random_state` of the estimators that is None, anew in each repeat.
+        With None nothing is seeded.
     subgroups : dict or DataFrame of columns, optional
         What to split the records by for a table of their own, such as ``{"sex": sex, "age": age}``; one value
         for each record, numbers of many values in four bands of equal size. Nothing is trained by subgroup.
@@ -159,40 +166,47 @@ def compare_estimators(
     classes = _order_classes(classes, pos_label)
     names = tuple(str(name) for name in (classes if target_names is None else target_names))
     _check_arguments(estimators, reference, names, n_resamples, confidence_level)
+    _check_repeats(repeats, cv)
     if cache_dir is not None and random_state is None:
         raise ValueError("cache_dir needs a random_state: without one no fold can be found again.")
     columns_by_name = check_subgroups(subgroups, len(labels))
     rng = make_rng(random_state)
-    splits = make_splits(X, labels, groups=patients, cv=cv, random_state=rng)
-    root = None if random_state is None else int(rng.integers(2**31))
-    seeded = {name: seed_estimator(estimator, root) for name, estimator in estimators.items()}
+    runs = []
+    for source in [rng, *(rng.spawn(repeats - 1) if repeats > 1 else ())]:
+        splits = make_splits(X, labels, groups=patients, cv=cv, random_state=source)
+        root = None if random_state is None else int(source.integers(2**31))
+        runs.append(_Run({name: seed_estimator(estimator, root) for name, estimator in estimators.items()}, splits))
 
-    columns, usable, rows = _cross_fit(
-        seeded, X, labels, classes[1], patients, splits, cache_dir=cache_dir, verbose=verbose
+    columns, usable, fold, rows = _cross_fit(
+        runs, X, labels, classes[1], patients, cache_dir=cache_dir, verbose=verbose
     )
 
-    fold = np.full(len(labels), -1)
-    for number, (_, test) in enumerate(splits):
-        fold[test] = number
     probabilities = pd.DataFrame(columns, columns=list(estimators))
+    if repeats > 1:
+        numbers = [range(repeats), range(len(labels))]
+        probabilities.index = pd.MultiIndex.from_product(numbers, names=["repeat", "record"])
     folds = pd.DataFrame(rows)
-    tested = (fold >= 0) & usable.mask
-    if len(np.unique(labels[tested])) < 2:
+    judged = (fold[: len(labels)] >= 0) & usable.mask
+    if len(np.unique(labels[judged])) < 2:
         raise ValueError(
             "The records that every estimator could judge are of one class only, so there is nothing to compare; the "
             f"others: {usable}."
         )
-    positive = labels == classes[1]
-    units = None if patients is None else np.unique(patients[tested], return_inverse=True)[1]
+    tested = np.tile(judged, repeats)
+    positive = np.tile(labels == classes[1], repeats)
+    units = None if patients is None else np.tile(np.unique(patients[judged], return_inverse=True)[1], repeats)
+    if patients is None and repeats > 1:
+        # The same record comes again in each repeat.
+        units = np.tile(np.arange(judged.sum()), repeats)
     codes = np.unique(fold[tested], return_inverse=True)[1]
-    seen = Tested(probabilities[tested].astype(np.float64), positive[tested], units, codes)
+    seen = Tested(probabilities[tested].astype(np.float64), positive[tested], units, codes, repeats)
     bootstrap = {"n_resamples": n_resamples, "confidence_level": confidence_level, "random_state": rng}
     table, n_redrawn = make_table(seen, reference, **bootstrap)
-    by_subgroup = make_subgroups({name: values[tested] for name, values in columns_by_name.items()}, seen, **bootstrap)
+    by_subgroup = make_subgroups({name: values[judged] for name, values in columns_by_name.items()}, seen, **bootstrap)
     tiers, decisions, tier_tables = make_decisions(seen, **bootstrap) or (None, None, None)
     if tiers is not None:
         tiers = tiers.reindex(probabilities.index).fillna("")
-        tiers[~usable.mask] = NOT_JUDGED
+        tiers[np.tile(~usable.mask, repeats)] = NOT_JUDGED
     times = folds.groupby("estimator")[["fit_time", "predict_time"]].mean()
     return ComparisonResult(
         table=table.join(times),
@@ -203,15 +217,17 @@ def compare_estimators(
         tiers=tiers,
         probabilities=probabilities,
         y=positive.astype(np.int64),
-        groups=patients,
+        groups=None if patients is None else np.tile(patients, repeats),
         fold=fold,
-        reasons=usable.reasons,
-        estimators={name: str(estimator) for name, estimator in seeded.items()},
+        reasons=np.tile(usable.reasons, repeats),
+        estimators={name: str(estimator) for name, estimator in runs[0].estimators.items()},
         reference=reference,
         target_names=(names[0], names[1]),
         confidence_level=confidence_level,
         n_resamples=n_resamples,
         n_redrawn=n_redrawn,
+        n_repeats=repeats,
+        random_state=int(random_state) if isinstance(random_state, Integral) else None,
     )
 
 
@@ -226,6 +242,17 @@ def _check_arguments(
     if n_resamples < 1:
         raise ValueError(f"n_resamples must be at least 1; got {n_resamples!r}.")
     check_level(confidence_level)
+
+
+def _check_repeats(repeats: Any, cv: Any) -> None:
+    """Raise a ValueError for a number of repeats that is none, or folds that cannot be drawn anew."""
+    if isinstance(repeats, bool) or not isinstance(repeats, Integral) or int(repeats) < 1:
+        raise ValueError(f"repeats must be a whole number of at least 1; got {repeats!r}.")
+    if repeats != 1 and (isinstance(cv, bool) or not isinstance(cv, Integral)):
+        raise ValueError(
+            f"repeats={repeats} draws new folds each time, so cv must be a number of folds, such as 5; got "
+            f"{type(cv).__name__}. With folds of your own, leave repeats out."
+        )
 
 
 def _order_classes(classes: NDArray, pos_label: Any) -> NDArray:
@@ -288,67 +315,87 @@ def seed_estimator(estimator: Any, root: int | None) -> Any:
     return copy.set_params(**seeds)
 
 
+class _Run(NamedTuple):
+    """What one repeat fits: seeded estimators by name, and folds."""
+
+    estimators: dict[str, Any]
+    splits: Splits
+
+
 def _cross_fit(
-    estimators: Mapping[str, Any],
+    runs: Sequence[_Run],
     X: Any,
     labels: NDArray,
     positive_label: Any,
     patients: NDArray | None,
-    splits: Splits,
     *,
     cache_dir: str | os.PathLike[str] | None = None,
     verbose: int,
-) -> tuple[NDArray[np.float64], Usable, list[dict[str, Any]]]:
-    """Fit every estimator on every fold, but for folds that were finished before and are kept in `cache_dir`.
+) -> tuple[NDArray[np.float64], Usable, NDArray[np.int64], list[dict[str, Any]]]:
+    """Fit every estimator on every fold of every repeat, but for finished folds that are kept in `cache_dir`.
 
     Returns
     -------
-    probabilities : ndarray of shape (n_records, n_estimators)
-        Out-of-fold probabilities of the positive class; NaN for records that no fold tests.
+    probabilities : ndarray of shape (n_repeats * n_records, n_estimators)
+        Out-of-fold probabilities of the positive class, repeat after repeat; NaN for records that no fold tests.
     usable : Usable
-        The records that every estimator could judge.
+        The records that every estimator could judge in every repeat.
+    fold : ndarray of shape (n_repeats * n_records,)
+        The fold that tests each record, counted through all repeats; -1 for none.
     rows : list of dict
         One for each fold and estimator: sizes, figures, and times in seconds.
     """
-    probabilities = np.full((len(labels), len(estimators)), np.nan)
-    reasons = np.full(len(labels), "", dtype=object)
+    n_records, names = len(labels), list(runs[0].estimators)
+    probabilities = np.full((len(runs), n_records, len(names)), np.nan)
+    folds = np.full((len(runs), n_records), -1)
+    reasons = np.full(n_records, "", dtype=object)
     rows: list[dict[str, Any]] = []
-    keys: dict[str, str] = {}
+    keys: dict[tuple[int, str], str] = {}
     if cache_dir is not None:
         Path(cache_dir).mkdir(parents=True, exist_ok=True)
         data = X, labels, positive_label, patients, sklearn.get_config()["transform_output"]
         shared = make_key(*data, name="X", otherwise=_NOT_KEPT)
         # Before anything is fitted, as not every estimator has a key.
-        for name, estimator in estimators.items():
-            keys[name] = make_key(shared, estimator, name=f"Estimator {name!r}", otherwise=_NOT_KEPT)
-    n_fits = len(splits) * len(estimators)
+        for repeat, run in enumerate(runs):
+            for name, estimator in run.estimators.items():
+                keys[repeat, name] = make_key(shared, estimator, name=f"Estimator {name!r}", otherwise=_NOT_KEPT)
+    todo = [(repeat, fold) for repeat, run in enumerate(runs) for fold in range(len(run.splits))]
+    n_fits = len(todo) * len(names)
     with tqdm(total=n_fits, disable=not verbose, file=sys.stderr, bar_format=_BAR, dynamic_ncols=True) as bar:
-        for fold, (train, test) in enumerate(splits):
+        for number, (repeat, fold) in enumerate(todo):
+            estimators, splits = runs[repeat]
+            train, test = splits[fold]
+            where = f"fold {fold + 1} of {len(splits)}"
+            where += f" in repeat {repeat + 1} of {len(runs)}" if len(runs) > 1 else ""
             records = _Fold(X, train, test)
             groups = None if patients is None else patients[train]
+            folds[repeat, test] = number
             for column, (name, estimator) in enumerate(estimators.items()):
-                bar.set_description(f"fold {fold + 1} of {len(splits)}: {name}")
-                path = None if cache_dir is None else Path(cache_dir, f"{make_key(keys[name], train, test)}.fold")
+                bar.set_description(f"{where}: {name}")
+                path = None
+                if cache_dir is not None:
+                    path = Path(cache_dir, f"{make_key(keys[repeat, name], train, test)}.fold")
                 kept = None if path is None else read_file(path, "saved fold", "it is fitted again")
                 result = None if kept is None else FoldResult(**kept)
                 if result is None:
                     try:
                         result = _fit_predict(estimator, records, labels[train], groups, positive_label)
                     except Exception as error:
-                        error.add_note(f"compare_estimators: {name!r} failed in fold {fold + 1} of {len(splits)}.")
+                        error.add_note(f"compare_estimators: {name!r} failed in {where}.")
                         raise
                     if path is not None:
                         write_file(path, result._asdict(), "fold", "The same call would fit this fold again.")
-                probabilities[test, column] = result.prob
+                probabilities[repeat, test, column] = result.prob
                 usable = Usable.from_reasons(result.reasons)
                 reasons[test] = (Usable.from_reasons(reasons[test].tolist()) & usable).reasons
+                place = {"fold": number, "repeat": repeat} if len(runs) > 1 else {"fold": number}
                 sizes = {"n_train": len(train), "n_test": len(test)}
                 figures = _measure((labels[test] == positive_label)[usable.mask], result.prob[usable.mask])
                 times = {"fit_time": result.fit_time, "predict_time": result.predict_time}
-                rows.append({"fold": fold, "estimator": name, **sizes, **figures, **times})
+                rows.append({**place, "estimator": name, **sizes, **figures, **times})
                 bar.set_postfix_str(_running(rows))
                 bar.update()
-    return probabilities, Usable.from_reasons(reasons.tolist()), rows
+    return probabilities.reshape(-1, len(names)), Usable.from_reasons(reasons.tolist()), folds.ravel(), rows
 
 
 class _Fold:

@@ -15,6 +15,7 @@ import pandas as pd
 import sklearn
 
 import omi_estimators
+from omi_estimators.evaluation._checklist import to_section
 from omi_estimators.evaluation._tables import format_interval
 from omi_estimators.preprocessing import Usable
 
@@ -38,6 +39,8 @@ th:first-child, td:first-child { text-align: left; }
 thead th { border-bottom: 2px solid #333; }
 figure { margin: 1rem 0; overflow-x: auto; } img { max-width: 100%; height: auto; }
 img.panels { min-width: 46rem; }
+table.checklist :is(th, td) { text-align: left; vertical-align: top; white-space: pre-line; }
+table.checklist td:nth-child(n+5) { min-width: 16rem; overflow-wrap: anywhere; }
 .note { border-left: 4px solid #d55e00; padding: .3rem .9rem; background: #fdf3ec; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem; background: #f5f5f5; padding: .6rem; }
 """
@@ -88,6 +91,11 @@ _ON_SUBGROUPS = (
     f"{_FEW} records of a class: no interval could be trusted. Among many subgroups some differ by chance."
 )
 
+_ADDED = (
+    "A patient who is drawn comes with all records in all repeats; the variance of the mean over repeats is added to "
+    "the intervals of figures, decisions and subgroups, not to bands and tiers. "
+)
+
 
 def draw_pictures(result: ComparisonResult) -> dict[str, bytes]:
     """Return each picture of a comparison as PNG, by the name of its file."""
@@ -121,6 +129,7 @@ def write_page(
         for name, text in result.estimators.items()
     )
     sections += [
+        to_section(result.checklist(n_skipped=n_skipped)),
         f"<h2>How it was done</h2>\n<p>{escape(_describe_method(result))}</p>\n{estimators}",
         f"<p>Made with omi_estimators {omi_estimators.__version__}, scikit-learn {sklearn.__version__}, "
         f"Python {platform.python_version()}.</p>",
@@ -153,8 +162,9 @@ def _render(figure: Figure) -> bytes:
 def _count(result: ComparisonResult, n_skipped: int) -> str:
     counts = result.counts
     patients = f" of {counts['n_patients']} patients" if result.groups is not None else ""
-    unjudged = Usable.from_reasons(result.reasons.tolist())
-    untested = int((result.fold < 0).sum())
+    n_records = len(result.y) // result.n_repeats
+    unjudged = Usable.from_reasons(result.reasons[:n_records].tolist())
+    untested = int((result.fold[:n_records] < 0).sum())
     sentences = [
         f"{counts['n_records']} records{patients}; {counts['n_events']} are {result.target_names[1]}, "
         f"{counts['n_records'] - counts['n_events']} {result.target_names[0]}.",
@@ -173,9 +183,8 @@ def _explain(result: ComparisonResult) -> str:
         "class (0.5 is chance, 1 is perfect). AP: average precision (the share of positives, "
         f"{np.mean(result.y[result.tested]):.3f}, is chance). Brier: mean squared error of the probability (0 is "
         f"perfect, lower is better). In brackets {100 * result.confidence_level:g} % confidence intervals. A "
-        f"difference to {result.reference} whose interval excludes 0 is unlikely to be chance; the intervals tell "
-        "how the figures move with other patients, not with another training of the same estimator. fit, s: mean "
-        "seconds of training per fold."
+        f"difference to {result.reference} whose interval excludes 0 is unlikely to be chance. "
+        f"{result.describe_intervals()} fit, s: mean seconds of training per fold."
     )
 
 
@@ -198,7 +207,9 @@ def _format_figure(row: pd.Series, key: str) -> str:
 
 def _make_fold_table(result: ComparisonResult) -> str:
     table = result.folds.pivot(index="fold", columns="estimator", values="roc_auc")[list(result.table.index)]
-    table.index = [f"fold {fold + 1}" for fold in table.index]
+    n_folds = result.counts["n_folds"]
+    repeats = [f"repeat {fold // n_folds + 1}, " if result.n_repeats > 1 else "" for fold in table.index]
+    table.index = [f"{repeat}fold {fold % n_folds + 1}" for repeat, fold in zip(repeats, table.index, strict=True)]
     sizes = result.folds.groupby("fold")[["n_test", "n_events"]].first().to_numpy()
     table.insert(0, "records tested", sizes[:, 0])
     table.insert(1, f"of them {result.target_names[1]}", sizes[:, 1])
@@ -209,13 +220,15 @@ def _make_fold_table(result: ComparisonResult) -> str:
 def _describe_method(result: ComparisonResult) -> str:
     by_patient = "patients" if result.groups is not None else "records"
     return (
-        f"Cross-validation with {result.counts['n_folds']} folds, the same for every estimator. "
+        f"Cross-validation with {result.counts['n_folds']} folds, the same for every estimator"
+        + (f", {result.n_repeats} times with new folds and seeds. " if result.n_repeats > 1 else ". ")
         + ("No patient is in training and test of the same fold. " if result.groups is not None else "")
         + "AUROC compares records within folds only, and AP is the mean over positives of the precision within their "
         "folds, since different folds have different models (Forman and Scholz 2010, doi:10.1145/1882471.1882479). "
         f"Intervals: percentile bootstrap of {by_patient}, {result.n_resamples} resamples, the same for all "
-        f"estimators; {result.n_redrawn} resamples held one class only and were drawn again. Calibration, Brier score "
-        "and decisions are about single probabilities and pool the folds. The page follows TRIPOD+AI (BMJ "
-        "2024;385:e078378) in what it states of participants, outcome, sample size, performance with intervals and "
-        "software; where the ECGs come from, and how the outcome was found, its reader has to add."
+        f"estimators; {result.n_redrawn} resamples held one class only and were drawn again. "
+        + (_ADDED if result.n_repeats > 1 else "")
+        + "Calibration, Brier score and decisions are about single probabilities and pool the folds. "
+        "The page follows TRIPOD+AI (BMJ 2024;385:e078378) in what it states of participants, outcome, sample size, "
+        "performance with intervals and software."
     )

@@ -24,6 +24,7 @@ from omi_estimators.displays import (
     RiskTierDisplay,
     RocBandDisplay,
 )
+from omi_estimators.evaluation._checklist import describe_comparison, make_checklist, write_checklist
 from omi_estimators.evaluation._report import draw_pictures, write_page
 from omi_estimators.evaluation._tables import format_columns, format_interval
 from omi_estimators.metrics import Interval, decision_curve, precision_recall_band, roc_band
@@ -39,7 +40,7 @@ _CALIBRATION = {
     "brier_skill_score": "Brier skill",
 }
 _DECISIONS = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1"}
-_SETTINGS = ("target_names", "reference", "confidence_level", "n_resamples", "n_redrawn")
+_SETTINGS = ("target_names", "reference", "confidence_level", "n_resamples", "n_redrawn", "n_repeats", "random_state")
 
 _N_RESAMPLES = 500
 _PANELS_PER_ROW = 3
@@ -53,6 +54,11 @@ _MOST_BANDS = 4
 class ComparisonResult:
     """Figures of several estimators on the same folds, and what they were computed from.
 
+    With ``repeats=R``, whatever holds one entry for each record holds `R`, repeat after repeat
+    (``probabilities.loc[r]`` are those of repeat `r`), and folds are counted through all repeats. Figures are means
+    over repeats, and ``_spread`` columns hold their standard deviations. Probabilities are not averaged: `R` models
+    together are better than any of them. In pictures and tiers each record counts once in each repeat.
+
     Attributes
     ----------
     table : DataFrame
@@ -61,7 +67,8 @@ class ComparisonResult:
         `_low` and `_high` end, and `_difference` to the reference with ends (NaN in the reference's row).
         `fit_time` and `predict_time` are means over folds, in seconds.
     folds : DataFrame
-        One row for each fold and estimator: `n_train`, `n_test`, `n_events`, figures and times.
+        One row for each fold and estimator: `repeat` if there are several, `n_train`, `n_test`, `n_events`, figures
+        and times.
     decisions : DataFrame or None
         One row for each estimator: `sensitivity`, `specificity`, `ppv`, `npv` and `f1` with ends, at the
         threshold of greatest F1 that the other folds chose. None if there is one fold only.
@@ -93,6 +100,10 @@ class ComparisonResult:
         Level of the intervals.
     n_resamples, n_redrawn : int
         Resamples of the bootstrap, and how many held one class only and were drawn again.
+    n_repeats : int
+        How often the cross-validation was run.
+    random_state : int or None
+        The seed, if it was given as a number.
     """
 
     table: pd.DataFrame
@@ -112,6 +123,8 @@ class ComparisonResult:
     confidence_level: float
     n_resamples: int
     n_redrawn: int
+    n_repeats: int = 1
+    random_state: int | None = None
 
     @property
     def tested(self) -> NDArray[np.bool_]:
@@ -120,13 +133,13 @@ class ComparisonResult:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Numbers of records, patients, events (records of the positive class) and folds that count."""
-        patients = np.flatnonzero(self.tested) if self.groups is None else self.groups[self.tested]
+        """Numbers of records, patients, events (records of the positive class) and folds that count, of one repeat."""
+        n_records = int(self.tested.sum()) // self.n_repeats
         return {
-            "n_records": int(self.tested.sum()),
-            "n_patients": len(np.unique(patients)),
-            "n_events": int(self.y[self.tested].sum()),
-            "n_folds": int(self.fold.max()) + 1,
+            "n_records": n_records,
+            "n_patients": n_records if self.groups is None else len(np.unique(self.groups[self.tested])),
+            "n_events": int(self.y[self.tested].sum()) // self.n_repeats,
+            "n_folds": (int(self.fold.max()) + 1) // self.n_repeats,
         }
 
     def __str__(self) -> str:
@@ -152,6 +165,27 @@ class ComparisonResult:
         found["fit, s"] = [f"{seconds:.1f}" for seconds in self.table["fit_time"]]
         return found
 
+    def describe_intervals(self) -> str:
+        """Return in words what the intervals of figures and differences hold, and what they do not.
+
+        Returns
+        -------
+        str
+            Whole sentences.
+        """
+        units = "records" if self.groups is None else "patients"
+        if self.n_repeats == 1:
+            return (
+                f"The intervals tell how the figures move with other {units}, not with another split into folds or "
+                "another training of the same estimator (repeats=5 tells that too)."
+            )
+        return (
+            f"Figures are means over {self.n_repeats} repeats of the cross-validation, each with new folds and new "
+            "seeds; ± is their standard deviation over repeats, the luck of a single one. The intervals tell how "
+            f"the figures move with other {units}, and with other folds and seeds; other "
+            "patients to learn from would move them a little more."
+        )
+
     def calibration_summary(self) -> pd.DataFrame:
         """Return calibration slope and intercept, expected calibration error and Brier skill as text for people.
 
@@ -171,6 +205,21 @@ class ComparisonResult:
             One row for each estimator; None if there is one fold only.
         """
         return None if self.decisions is None else format_columns(self.decisions, _DECISIONS, self.confidence_level)
+
+    def checklist(self, *, n_skipped: int = 0) -> pd.DataFrame:
+        """Return the TRIPOD+AI sheet, filled in where this comparison knows the answer.
+
+        Parameters
+        ----------
+        n_skipped : int, default=0
+            Damaged records that were left out before.
+
+        Returns
+        -------
+        DataFrame
+            As from `make_checklist`: `item`, `section`, `topic`, `applies`, `answer`, `question`.
+        """
+        return make_checklist(describe_comparison(self, n_skipped))
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write `table` as CSV.
@@ -379,7 +428,8 @@ class ComparisonResult:
         words = (
             f"{text} {self.counts['n_records']} records{n_patients}, {self.counts['n_events']} with "
             f"{self.target_names[1]}; out-of-fold probabilities of {self.counts['n_folds']}-fold cross-validation"
-            f"{' by patient' if self.groups is not None else ''}."
+            f"{' by patient' if self.groups is not None else ''}"
+            f"{f', each record once in each of {self.n_repeats} repeats' if self.n_repeats > 1 else ''}."
         )
         lines = textwrap.fill(" ".join(words.split()), int(_LETTERS_PER_INCH * width))
         figure.supxlabel(lines, fontsize=8.5, x=0.02, ha="left", color="#333333")
@@ -390,6 +440,9 @@ class ComparisonResult:
 
     def _patients(self) -> NDArray[Any] | None:
         """Return the patients of the records that count."""
+        if self.groups is None and self.n_repeats > 1:
+            # The same record comes again in each repeat.
+            return np.tile(np.arange(len(self.y) // self.n_repeats), self.n_repeats)[self.tested]
         return None if self.groups is None else self.groups[self.tested]
 
     def _bands(self) -> dict[str, Any]:
@@ -465,7 +518,8 @@ class ComparisonResult:
         -------
         Path
             The page, `index.html`, which holds its pictures itself. Beside it each picture as PNG,
-            `table.csv`, `folds.csv`, `subgroups.csv` if any, and `result.json`.
+            `table.csv`, `folds.csv`, `subgroups.csv` if any, `result.json`, and the TRIPOD+AI sheet as `tripod_ai.md`
+            and `tripod_ai.csv`.
 
         Raises
         ------
@@ -481,6 +535,7 @@ class ComparisonResult:
         if len(self.subgroups):
             self.subgroups.to_csv(place / "subgroups.csv", index=False)
         self.to_json(place / "result.json")
+        write_checklist(self.checklist(n_skipped=n_skipped), place)
         return write_page(place / "index.html", self, pictures, title, notes, n_skipped)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from omi_estimators.metrics import (
     FewEventsWarning,
@@ -25,6 +27,7 @@ _UNKNOWN = {f"{metric}{end}": float("nan") for metric in _SUBGROUP_METRICS for e
 _MOST_LEVELS = 6
 _N_BANDS = 4
 _SENSITIVITY, _PPV = 0.9, 0.85
+_UNBOUNDED = ("calibration_slope", "calibration_intercept", "brier_skill_score")
 _DECISIONS = ("sensitivity", "specificity", "ppv", "npv", "f1")
 
 
@@ -40,23 +43,92 @@ class Tested(NamedTuple):
     units : ndarray of shape (n_records,), optional
         Patients, as codes from 0.
     folds : ndarray of shape (n_records,)
-        Folds, as codes from 0.
+        Folds, as codes from 0, counted through all repeats.
+    n_repeats : int
+        How often the cross-validation was run: the same records come so many times, repeat after repeat.
     """
 
     probabilities: pd.DataFrame
     positive: NDArray[np.bool_]
     units: NDArray[np.intp] | None
     folds: NDArray[np.intp]
+    n_repeats: int = 1
 
-    def intervals(self, here: NDArray[np.bool_] | slice = slice(None), **settings: Any) -> dict[str, Any]:
-        """Return the figures of each estimator on some records; `settings` are those of `bootstrap_intervals`."""
-        return bootstrap_intervals(
-            self.positive[here],
-            {str(name): column.to_numpy()[here] for name, column in self.probabilities.items()},
-            groups=None if self.units is None else self.units[here],
-            folds=self.folds[here],
-            **settings,
+    def repeats(self, here: NDArray[np.bool_] | None = None) -> NDArray[np.intp]:
+        """Return the rows of each repeat, shape (n_repeats, n_records), or of those records that are `here`."""
+        rows = np.arange(len(self.positive)).reshape(self.n_repeats, -1)
+        return rows if here is None else rows[:, here]
+
+    def can_rank(self, here: NDArray[np.bool_]) -> bool:
+        """Return whether some records hold both classes within a fold, in each repeat."""
+        return all(
+            any(
+                np.ptp(self.positive[rows][self.folds[rows] == fold].astype(int))
+                for fold in np.unique(self.folds[rows])
+            )
+            for rows in self.repeats(here)
         )
+
+    def intervals(self, here: NDArray[np.bool_] | None = None, **settings: Any) -> dict[str, dict[str, Interval]]:
+        """Return the figures of each estimator on some records; `settings` are those of `bootstrap_intervals`.
+
+        With repeats a patient who is drawn comes with all records in all of them; figures are means over repeats, and
+        the chance of folds and seeds is added (`add_spread`).
+        """
+
+        def find(rows: NDArray[np.intp], **settings: Any) -> dict[str, dict[str, Interval]]:
+            return bootstrap_intervals(
+                self.positive[rows],
+                {str(name): column.to_numpy()[rows] for name, column in self.probabilities.items()},
+                groups=None if self.units is None else self.units[rows],
+                folds=self.folds[rows],
+                **settings,
+            )
+
+        found = find(self.repeats(here).ravel(), **settings)
+        if self.n_repeats == 1:
+            return found
+        settings |= {"n_resamples": 1, "random_state": 0, "on_few": "ignore"}
+        each = [find(rows, **settings) for rows in self.repeats(here)]
+        return {
+            name: {
+                metric: add_spread(interval, [one[name][metric].estimate for one in each], metric)
+                for metric, interval in figures.items()
+            }
+            for name, figures in found.items()
+        }
+
+
+def add_spread(interval: Interval, values: Sequence[float], metric: str) -> Interval:
+    """Return the mean over repeats with an interval that holds the chance of patients, folds and seeds.
+
+    The mean over `R` repeats whose figures have the standard deviation `s` is unsure by `s / sqrt(R)`. Its normal
+    interval and the one of patients are combined as Zou and Donner combine asymmetric ones: the distances from the
+    figure to the ends are added in squares (doi:10.1002/sim.3095).
+
+    Parameters
+    ----------
+    interval : Interval
+        Of the figure of all repeats together, by patients; its distances to the ends count.
+    values : sequence of float
+        The figure of each repeat.
+    metric : str
+        Its name, which tells whether it lies between 0 and 1.
+
+    Returns
+    -------
+    Interval
+        With `spread`, the standard deviation over repeats; NaN, and the rest as given, if a figure is not finite.
+    """
+    if not np.isfinite(values).all():
+        return replace(interval, spread=float("nan"))
+    estimate, spread = float(np.mean(values)), float(np.std(values, ddof=1))
+    of_chance = float(ndtri((1 + interval.confidence_level) / 2)) * spread / np.sqrt(len(values))
+    low = estimate - float(np.hypot(interval.estimate - interval.low, of_chance))
+    high = estimate + float(np.hypot(interval.high - interval.estimate, of_chance))
+    if metric not in _UNBOUNDED and not metric.endswith("_difference"):
+        low, high = max(low, 0.0), min(high, 1.0)
+    return replace(interval, estimate=estimate, low=low, high=high, spread=spread)
 
 
 def make_table(tested: Tested, reference: str, **bootstrap: Any) -> tuple[pd.DataFrame, int]:
@@ -91,17 +163,21 @@ def _make_rows(figures: Mapping[str, Mapping[str, Interval]]) -> pd.DataFrame:
 
 
 def _make_columns(figures: Mapping[str, Interval]) -> dict[str, float]:
-    """Return each figure and the ends of its interval, by name."""
+    """Return each figure, the ends of its interval and, if there are repeats, its spread, by name."""
+    ends = {"": "estimate", "_low": "low", "_high": "high", "_spread": "spread"}
     return {
-        f"{name}{end}": value
+        f"{name}{end}": getattr(found, attribute)
         for name, found in figures.items()
-        for end, value in (("", found.estimate), ("_low", found.low), ("_high", found.high))
+        for end, attribute in ends.items()
+        if getattr(found, attribute) is not None
     }
 
 
 def format_columns(table: pd.DataFrame, titles: Mapping[str, str], confidence_level: float) -> pd.DataFrame:
-    """Return figures of a table, by their titles, with their intervals as text."""
+    """Return figures of a table, by their titles, with their intervals and their spread over repeats as text."""
     level = f"[{100 * confidence_level:g} % CI]"
+    if any(f"{key}_spread" in table for key in titles):
+        level += " ± SD"
     columns = {
         f"{title} {level}": [format_interval(table.loc[name], key) for name in table.index]
         for key, title in titles.items()
@@ -110,9 +186,12 @@ def format_columns(table: pd.DataFrame, titles: Mapping[str, str], confidence_le
 
 
 def format_interval(row: pd.Series, key: str, sign: str = "") -> str:
-    """Return a figure of a row and its interval as text."""
+    """Return a figure of a row, its interval and, if there is one, its spread over repeats as text."""
     estimate, low, high = (float(row[f"{key}{end}"]) for end in ("", "_low", "_high"))
-    return "not defined" if np.isnan(estimate) else f"{estimate:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+    if np.isnan(estimate):
+        return "not defined"
+    spread = f" ± {row[f'{key}_spread']:.3f}" if f"{key}_spread" in row else ""
+    return f"{estimate:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]{spread}"
 
 
 def check_subgroups(subgroups: Any, n_records: int) -> dict[str, NDArray[Any]]:
@@ -146,12 +225,12 @@ def make_subgroups(columns: Mapping[str, NDArray[Any]], tested: Tested, **bootst
         `column`, `level`, `estimator`, `n_records`, `n_events`, and the figures with their ends.
     """
     rows = []
+    positive = tested.positive[tested.repeats()[0]]
     for column, values in columns.items():
         for level, here in _find_levels(values):
-            positive, folds = tested.positive[here], tested.folds[here]
-            sizes = {"n_records": int(here.sum()), "n_events": int(positive.sum())}
+            sizes = {"n_records": int(here.sum()), "n_events": int(positive[here].sum())}
             figures = dict.fromkeys(tested.probabilities.columns, _UNKNOWN)
-            if any(np.ptp(positive[folds == fold].astype(int)) for fold in np.unique(folds)):
+            if tested.can_rank(here):
                 # The table says how many events there are.
                 found = tested.intervals(here, metrics=_SUBGROUP_METRICS, on_few="ignore", **bootstrap)
                 figures = {name: _make_columns(intervals) for name, intervals in found.items()}
@@ -201,26 +280,41 @@ def make_decisions(tested: Tested, **bootstrap: Any) -> tuple[pd.DataFrame, pd.D
 
     If there is one fold only, it is None instead: no other chose thresholds.
     """
-    probabilities, positive, units, folds = tested
+    probabilities, positive, units, folds, _ = tested
     if folds.max() == 0:
         return None
     tiers, decisions, tables = {}, {}, {}
     for name, column in probabilities.items():
         score = column.to_numpy()
         found = np.empty(len(score), dtype=object)
-        for fold in range(folds.max() + 1):
-            here = folds == fold
-            cuts = find_tier_thresholds(positive[~here], score[~here], sensitivity=_SENSITIVITY, ppv=_PPV)
-            found[here] = assign_tiers(score[here], *cuts)
+        for rows in tested.repeats():
+            for fold in np.unique(folds[rows]):
+                here, others = rows[folds[rows] == fold], rows[folds[rows] != fold]
+                cuts = find_tier_thresholds(positive[others], score[others], sensitivity=_SENSITIVITY, ppv=_PPV)
+                found[here] = assign_tiers(score[here], *cuts)
         called = np.isin(found, ["high", "rule-in"]).astype(np.float64)
-        with warnings.catch_warnings():
-            # Said once, by the table.
-            warnings.simplefilter("ignore", FewEventsWarning)
-            worth = classification_intervals(positive, called, 0.5, groups=units, **bootstrap)
-        tiers[name], decisions[str(name)] = found, {figure: getattr(worth, figure) for figure in _DECISIONS}
+        tiers[name], decisions[str(name)] = found, _classify(tested, called, **bootstrap)
         tables[str(name)] = tier_table(positive, found, groups=units, confidence_level=bootstrap["confidence_level"])
     return (
         pd.DataFrame(tiers, index=probabilities.index),
         _make_rows(decisions),
         pd.concat(tables, names=["estimator", "tier"]),
     )
+
+
+def _classify(tested: Tested, called: NDArray[np.float64], **bootstrap: Any) -> dict[str, Interval]:
+    """Return sensitivity and its kin of calling records positive."""
+
+    def find(rows: NDArray[np.intp], **settings: Any) -> dict[str, Interval]:
+        groups = None if tested.units is None else tested.units[rows]
+        worth = classification_intervals(tested.positive[rows], called[rows], 0.5, groups=groups, **settings)
+        return {figure: getattr(worth, figure) for figure in _DECISIONS}
+
+    with warnings.catch_warnings():
+        # Said once, by the table.
+        warnings.simplefilter("ignore", FewEventsWarning)
+        found = find(tested.repeats().ravel(), **bootstrap)
+        if tested.n_repeats == 1:
+            return found
+        each = [find(rows, **bootstrap | {"n_resamples": 1, "random_state": 0}) for rows in tested.repeats()]
+    return {name: add_spread(interval, [one[name].estimate for one in each], name) for name, interval in found.items()}

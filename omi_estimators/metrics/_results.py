@@ -33,6 +33,8 @@ class Interval:
         Bootstrap resamples; 0 without bootstrap.
     n_redrawn : int
         Resamples that were drawn again because they held one class only.
+    spread : float or None
+        Standard deviation of the figure over repeats of a cross-validation; None where there are no repeats.
 
     Examples
     --------
@@ -48,6 +50,7 @@ class Interval:
     method: str = "percentile"
     n_resamples: int = 0
     n_redrawn: int = 0
+    spread: float | None = None
 
     def __str__(self) -> str:
         return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
