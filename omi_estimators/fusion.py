@@ -182,7 +182,7 @@ class FusionClassifier(CrossFittedClassifier, BaseComposition):
             raise ValueError(f"unusable must be 'prior' or 'nan'; got {self.unusable!r}.")
         done = self._cross_fit(X, y, sample_weight, groups, self.random_state, "left out of the final regression")
         prob = [found.prob[done.kept] for found in done.found]
-        odds = FunctionTransformer(log_odds, kw_args={"floors": [_find_floor(each) for each in prob]})
+        odds = FunctionTransformer(log_odds, kw_args={"floors": [find_floor(each) for each in prob]})
         known, labels = odds.fit_transform(np.hstack(prob)), done.labels[done.kept]
         weights = None if done.weights is None else done.weights[done.kept]
         if self.final_estimator is None:
@@ -340,7 +340,7 @@ def log_odds(prob: ArrayLike, floors: list[float] | None = None) -> NDArray[np.f
     return (bent[..., 1:] - bent[..., :1]).reshape(len(given), -1)
 
 
-def _find_floor(prob: NDArray[np.float64]) -> float:
+def find_floor(prob: NDArray[np.float64]) -> float:
     """Return the least probability whose logarithm is taken as it is: any, unless 0 is said, as forests do."""
     return float(prob[prob > 0].min() if (prob == 0).any() else np.finfo(np.float64).smallest_subnormal)
 

@@ -298,8 +298,8 @@ class CrossFittedClassifier(DocumentedMixin, ClassifierMixin):
     def _name_parts(self) -> dict[str, Any]:
         raise NotImplementedError
 
-    def _check_classes(self, labels: NDArray) -> None:
-        """Raise a ValueError for classes that the subclass does not take."""
+    def _check_classes(self, labels: NDArray, patients: NDArray | None) -> None:
+        """Raise a ValueError for classes, or patients of these, that the subclass does not take."""
 
     def _cross_fit(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, groups: ArrayLike | None, rng: Any, lost: str
@@ -309,7 +309,7 @@ class CrossFittedClassifier(DocumentedMixin, ClassifierMixin):
         assert_all_finite(y, input_name="y")
         labels, self.classes_, patients = check_records(X, column_or_1d(y, warn=True), groups)
         weights = check_weights(sample_weight, len(labels))
-        self._check_classes(labels)
+        self._check_classes(labels, patients)
         splits = make_splits(X, labels, groups=patients, cv=self.cv, random_state=rng, on_few="warn")
         routed = [route_fit(part, patients, weights) for part in self._name_parts().values()]
         found = [cross_fit(*each, X, labels, splits, n_jobs=self.n_jobs) for each in routed]

@@ -234,7 +234,7 @@ class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimato
     def _name_parts(self) -> dict[str, Any]:
         return {"estimator": self.estimator}
 
-    def _check_classes(self, labels: NDArray) -> None:
+    def _check_classes(self, labels: NDArray, patients: NDArray | None) -> None:
         self.pos_label_ = _find_positive(labels, self.classes_, self.pos_label)
 
     def judge(self, X: Any) -> Judgement:

@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
         "_compare": ["compare_estimators"],
+        "_recalibrate": ["RecalibratedClassifier", "recalibrate", "recalibration_gain"],
         "_result": ["ComparisonResult"],
     },
 )
