@@ -34,6 +34,7 @@ OTHERS = (
     "features",
     "coverage",
     "promises",
+    "recalibration",
     "simulator",
     "inspection",
 )

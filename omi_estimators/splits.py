@@ -301,6 +301,9 @@ class CrossFittedClassifier(DocumentedMixin, ClassifierMixin):
     def _check_classes(self, labels: NDArray, patients: NDArray | None) -> None:
         """Raise a ValueError for classes, or patients of these, that the subclass does not take."""
 
+    def _make_splits(self, X: Any, labels: NDArray, patients: NDArray | None, rng: Any) -> Splits:
+        return make_splits(X, labels, groups=patients, cv=self.cv, random_state=rng, on_few="warn")
+
     def _cross_fit(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, groups: ArrayLike | None, rng: Any, lost: str
     ) -> CrossFit:
@@ -310,7 +313,7 @@ class CrossFittedClassifier(DocumentedMixin, ClassifierMixin):
         labels, self.classes_, patients = check_records(X, column_or_1d(y, warn=True), groups)
         weights = check_weights(sample_weight, len(labels))
         self._check_classes(labels, patients)
-        splits = make_splits(X, labels, groups=patients, cv=self.cv, random_state=rng, on_few="warn")
+        splits = self._make_splits(X, labels, patients, rng)
         routed = [route_fit(part, patients, weights) for part in self._name_parts().values()]
         found = [cross_fit(*each, X, labels, splits, n_jobs=self.n_jobs) for each in routed]
         usable = reduce(operator.and_, (each.usable for each in found))
@@ -410,7 +413,7 @@ def _choose_n_folds(labels: NDArray, classes: NDArray, patients: NDArray | None,
             f"Only {fewest} {what} have class {classes.tolist()[int(np.argmin(n_by_class))]!r}: {fewest} folds "
             f"instead of {n_folds}.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
         return fewest
     if n_units < n_folds:

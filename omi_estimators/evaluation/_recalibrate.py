@@ -203,7 +203,7 @@ class RecalibratedClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEsti
     date : str, optional
         Date of the records for `history_`; today if None.
     cv : int, splitter or iterable of (train, test), default=5
-        Folds for an estimator that is not frozen. For a frozen one they decide nothing.
+        Folds for an estimator that is not frozen.
     n_jobs : int, optional
         Folds at the same time.
     random_state : int, RandomState or None, default=None
@@ -382,6 +382,12 @@ class RecalibratedClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEsti
         units = np.arange(len(labels)) if patients is None else np.unique(patients, return_inverse=True)[1]
         # Before anything is measured; of the records that can be judged it is asked again.
         _check_events(labels == self.classes_[1], units, self.method, self.min_events)
+
+    def _make_splits(self, X: Any, labels: NDArray, patients: NDArray | None, rng: Any) -> Any:
+        if not isinstance(self.estimator, FrozenEstimator):
+            return super()._make_splits(X, labels, patients, rng)
+        # Nothing is fitted, and all records are judged at once: by a slice, which copies none.
+        return [(slice(0), slice(None))]
 
     def _find_log_odds(self, prob: Floats) -> Floats:
         return log_odds(prob, [self.floor_])[:, 0]
@@ -745,7 +751,7 @@ def recalibration_gain(
     >>> X_there = rng.normal(size=(600, 1), scale=2) + 2 * there[:, np.newaxis]
     >>> table = recalibration_gain(model, X_there, there, methods=["slope"], n_repeats=20, random_state=0)
     >>> table["slope"].round(2).tolist()
-    [0.21, 1.07, 0.96, 1.01, 1.02]
+    [0.24, 0.87, 1.03, 1.01, 0.91]
     """
     unknown = set(methods) - {"auto", *LEAST_EVENTS}
     if unknown:
