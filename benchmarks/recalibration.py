@@ -2,7 +2,7 @@
 
 Patients have 1.4 records each on average, which share their label and most of the noise of their log-odds. What the
 model says is known to be wrong by an intercept and a slope of log-odds, or by the prevalence of the place. A recalibrated
-model is judged by the two numbers that would be right, on a large cohort of other patients.
+model is judged by slope and intercept in all patients to come, whose log-odds are known: 4,000 quantiles stand for them.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from argparse import Namespace
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit, logit, ndtri
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from omi_estimators import recalibrate
 from omi_estimators.metrics import calibration_slope_intercept
 
-N_COHORTS = 300
+N_COHORTS = 200
 N_UNCHANGED = 1000
-N_LARGE = 20_000
+N_QUANTILES = 4000
 TRAINED_AT = 0.2
 SIZES = (100, 200, 400, 1000)
 METHODS = ("auto", "intercept", "slope", "isotonic")
@@ -67,8 +67,18 @@ class Place:
         groups = np.repeat(np.arange(n_patients), 1 + rng.poisson(self.more_records, n_patients))
         y = (rng.random(n_patients) < self.prevalence)[groups].astype(int)
         noise = np.sqrt(0.8) * rng.normal(size=n_patients)[groups] + np.sqrt(0.2) * rng.normal(size=len(groups))
+        return self.tell(y, noise), y, groups
+
+    def tell(self, y: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Return what the model says."""
         right = logit(TRAINED_AT) + np.where(y == 1, 2, -2) + 2 * noise
-        return (right[:, np.newaxis] - self.intercept) / self.slope, y, groups
+        return (right[:, np.newaxis] - self.intercept) / self.slope
+
+    def draw_all(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return records and labels that stand for all patients: quantiles of each class."""
+        sizes = [N_QUANTILES - round(self.prevalence * N_QUANTILES), round(self.prevalence * N_QUANTILES)]
+        y = np.repeat([0, 1], sizes)
+        return self.tell(y, np.concatenate([ndtri((np.arange(n) + 0.5) / n) for n in sizes])), y
 
 
 PLACES = (
@@ -90,9 +100,9 @@ UNCHANGED = (
 def run(data: Namespace) -> None:
     """Print slopes and intercepts after recalibration, and what was picked."""
     model = LogOdds().fit(np.zeros((0, 1)))
-    print(f"{N_COHORTS} cohorts each; slope and intercept on {N_LARGE} other patients: median (quartiles)")
+    print(f"{N_COHORTS} cohorts each; slope and intercept in all patients: median (quartiles)")
     for place in PLACES:
-        X, y, _ = place.draw(N_LARGE, np.random.default_rng(1))
+        X, y = place.draw_all()
         line = calibration_slope_intercept(y, expit(X[:, 0]))
         print(f"\n{place.name}: as it is slope {line.slope:.2f}, intercept {line.intercept:+.2f}")
         for size in SIZES:
@@ -113,7 +123,7 @@ def run(data: Namespace) -> None:
 def judge(
     model: LogOdds, cohort: tuple[np.ndarray, ...], method: str, X: np.ndarray, y: np.ndarray
 ) -> tuple[str, float, float]:
-    """Return what was picked, and slope and intercept on others; of a refusal those of the model as it is."""
+    """Return what was picked, and slope and intercept in all; of a refusal those of the model as it is."""
     try:
         recalibrated = recalibrate(model, *cohort, method=method)
     except ValueError:
