@@ -3,8 +3,8 @@ A model goes to another hospital
 ================================
 
 A model was made in one hospital and is to be used in another, where patients are older, occlusions rarer and less
-plain, and the ECG machine smooths everything above 40 Hz. Does it hold there? If not, what do two hundred patients of
-that hospital mend, and what do they not? The ECGs are simulated: the figures say nothing about patients.
+plain, and the ECG machine smooths everything above 40 Hz. Does it hold there? If not, what do its patients of one year
+mend, and what do they not? The ECGs are simulated: the figures say nothing about patients.
 """
 
 import tempfile
@@ -32,6 +32,7 @@ print(model.thresholds_)
 # The other hospital has patients of 60 years and more, and a third of the prevalence. What its occlusions do to the ECG
 # is 0.8 of what it was, and its machine has a low-pass of 40 Hz. Every call is another year.
 def another_year(n_patients, seed):
+    """Return records, labels and patients of the other hospital."""
     ecgs = make_omi_ecgs(n_patients=n_patients, prevalence=0.15, severity=0.8, random_state=seed)
     old = ecgs.age >= 60
     low_pass = butter(2, 40, fs=ecgs.sampling_rate, output="sos")
@@ -39,7 +40,7 @@ def another_year(n_patients, seed):
 
 
 first_year, second_year = another_year(500, 1), another_year(500, 2)
-for X, y, groups in (first_year, second_year):
+for _, y, groups in (first_year, second_year):
     print(f"{len(np.unique(groups))} patients, {len(y)} records, {y.mean():.0%} of them OMI")
 
 # %%
@@ -53,11 +54,12 @@ print(before.promises.round(2).to_string())
 # How many patients would mend how much? The model is recalibrated on so many, and judged on all others of that year.
 # ``gain`` is by how much the log loss falls.
 table = recalibration_gain(model, *first_year, n_patients=[50, 100, 170], n_repeats=30, random_state=0)
-print(table[["n_patients", "method", "n_events", "refused", "changed", "gain", "slope", "intercept"]].round(3).to_string())
+columns = ["n_patients", "method", "n_events", "refused", "changed", "gain", "slope", "intercept"]
+print(table[columns].round(3).to_string())
 
 # %%
-# Closed testing decides between no change, another intercept, and another slope too. Thresholds are chosen anew, for the
-# same promises. The history says what was done and why; a saved model tells it in its card.
+# Closed testing decides between no change, another intercept, and another slope too. Thresholds are chosen anew, for
+# the same promises. The history says what was done and why; a saved model tells it in its card.
 recalibrated = recalibrate(model, *first_year, date="2026-12-31", random_state=0)
 print(recalibrated.history_[-1]["reason"])
 print(recalibrated.thresholds_)

@@ -1,4 +1,4 @@
-"""A fitted model on another hospital's records: its probabilities moved as far as those records can tell, no further."""
+"""A fitted model on another hospital's records: its probabilities moved as far as these can tell, and no further."""
 
 from __future__ import annotations
 
@@ -41,6 +41,13 @@ LEAST_EVENTS = {"intercept": 10, "slope": 20, "isotonic": 200}
 _CLIP = 1e-6
 # That far out, moved log-odds still have digits as probabilities.
 _FAR = 1e-12
+
+_SAYS = {
+    "none": "nothing is changed",
+    "intercept": "the intercept is moved",
+    "slope": "intercept and slope are moved",
+    "isotonic": "log-odds are moved along a curve",
+}
 
 _SIZES = (50, 100, 200, 400, 800, 1600, 3200)
 
@@ -174,11 +181,11 @@ class RecalibratedClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEsti
     ones would (first-order correction of Rao and Scott [4]_, with the variance between patients). Without that, 1.4
     records per patient make of 5 % false alarms 14 %.
 
-    Of a `RiskTierClassifier` (frozen, or recalibrated already) the thresholds are chosen anew, with the same sensitivity,
-    PPV and guarantee. A strictly rising map moves them with the records, so that they make the tiers that thresholds on
-    the frozen model's answers would make: those of a model that saw none of these patients. Their sensitivity, PPV
-    and guarantee hold as they do for ``RiskTierClassifier(FrozenEstimator(model))``, and cross-fitting the map would
-    add nothing but folds with different maps.
+    Of a `RiskTierClassifier` (frozen, or recalibrated already) the thresholds are chosen anew, with the same
+    sensitivity, PPV and guarantee. A strictly rising map moves them with the records, so that they make the tiers that
+    thresholds on the frozen model's answers would make: those of a model that saw none of these patients. Their
+    sensitivity, PPV and guarantee hold as they do for ``RiskTierClassifier(FrozenEstimator(model))``, and cross-fitting
+    the map would add nothing but folds with different maps.
 
     Records that cannot be judged are left out. Where the model answers the class shares of its training data for them,
     the answer becomes the class shares of these records, unless nothing is changed; NaN stays NaN.
@@ -348,7 +355,7 @@ class RecalibratedClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEsti
             positive, self._find_log_odds(prob), units, self.method, self.min_events, self.significance
         )
         self.method_, self.knots_, self.slope_ = update.method, update.knots, update.slope
-        self.tiers_ = _find_tiers(self)
+        self.tiers_: Any = _find_tiers(self)
         if self.tiers_ is not None:
             self.thresholds_ = self._find_thresholds(positive, self._move(prob), units, rng)
         # The slope and the intercept that a validation of the same records would tell.
@@ -359,7 +366,10 @@ class RecalibratedClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEsti
         # Not NaN, which equals nothing, so that no two histories were equal.
         entry |= {name: None if value != value else value for name, value in figures.items()}
         before = self.estimator_.estimator if isinstance(self.estimator_, FrozenEstimator) else self.estimator_
-        self.history_ = [*(before.history_ if isinstance(before, RecalibratedClassifier) else []), entry]
+        self.history_: list[dict[str, Any]] = [
+            *(before.history_ if isinstance(before, RecalibratedClassifier) else []),
+            entry,
+        ]
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
@@ -548,7 +558,7 @@ def find_update(
             f"The log-odds of the model do not rise with the class here (calibration slope {lines.slope:.3g}), and no "
             "recalibration mends that. Check that labels, units and leads are those that the model was fitted for."
         )
-    p_slope, reason = math.nan, "as asked for"
+    p_slope, reason = math.nan, f"{_SAYS.get(method)}, as asked for"
     p_change = lines.p_of_intercept
     # "auto" tries the slope where there are enough, and a slope to be found.
     two = fewest >= (min_events or LEAST_EVENTS["slope"]) and np.isfinite(lines.slope)
@@ -561,7 +571,11 @@ def find_update(
             "The log-odds of the model separate the classes here, or are all equal, so that no slope fits them best. "
             "Take method='intercept', or more patients."
         )
-    found = {"n_events": n_events, "slope_error": lines.slope_error, "intercept_error": lines.shift_error}
+    found: dict[str, Any] = {
+        "n_events": n_events,
+        "slope_error": lines.slope_error,
+        "intercept_error": lines.shift_error,
+    }
     found |= {"p_change": p_change, "p_slope": p_slope, "reason": reason}
     if method == "isotonic":
         return Update(method, _find_curve(positive, z), 1.0, found)
@@ -578,11 +592,8 @@ def _test_closed(p_change: float, p_slope: float, significance: float, fewest: i
     elif not both:
         why = f"{fewest} patients of a class are too few for it" if np.isfinite(slope) else "there is none to fit"
         told += f" (the slope was not tried: {why})"
-    if p_change > significance:
-        return "none", f"no change: {told}"
-    if both and p_slope <= significance:
-        return "slope", f"intercept and slope: {told}"
-    return "intercept", f"intercept: {told}"
+    chosen = "none" if p_change > significance else "slope" if both and p_slope <= significance else "intercept"
+    return chosen, f"{told}; so {_SAYS[chosen]}"
 
 
 def _check_events(positive: Mask, units: Codes, method: str, min_events: int | None) -> tuple[int, int]:
@@ -629,9 +640,7 @@ class Lines:
 
     def _fit_both(self) -> None:
         # The best intercept beside a slope is what is left after the slope.
-        self.intercept = calibration_slope_intercept(
-            self._positive, expit(self.slope * self._z), clip=_FAR
-        ).intercept
+        self.intercept = calibration_slope_intercept(self._positive, expit(self.slope * self._z), clip=_FAR).intercept
         information, between = self._find_information(self.intercept, self.slope)
         inverse = np.linalg.inv(information)
         variance = inverse @ between @ inverse
@@ -663,7 +672,7 @@ def _find_curve(positive: Mask, z: Floats) -> Floats:
     values, where = np.unique(z, return_inverse=True)
     counts, events = np.bincount(where), np.bincount(where, positive)
     block = np.unique(isotonic_regression(events / counts, sample_weight=counts), return_inverse=True)[1]
-    n, hits, centre = (np.bincount(block, weights) for weights in (counts, events, counts * values))
+    n, hits, centre = (np.bincount(block, weights).astype(np.float64) for weights in (counts, events, counts * values))
     while len(n) > 1:
         shares = np.where(hits == 0, 0.5 / (n + 1), np.where(hits == n, (n + 0.5) / (n + 1), hits / n))
         falls = np.flatnonzero(np.diff(shares) <= 0)
@@ -693,8 +702,8 @@ def recalibration_gain(
     """Return what so many patients of a place buy: a model recalibrated on some of them, measured on the others.
 
     The model answers once. Then it is recalibrated on patients drawn by chance, and log loss, slope and intercept are
-    measured on all others, again and again. Where a method refuses, for too few patients have events, the model stays as
-    it is, and counts as that.
+    measured on all others, again and again. Where a method refuses, for too few patients have events, the model stays
+    as it is, and counts as that.
 
     Parameters
     ----------
@@ -816,7 +825,7 @@ def _measure(positive: Mask, z: Floats) -> dict[str, float]:
 
 def _summarise(found: list[dict[str, float]]) -> dict[str, float]:
     """Return median and quartiles of figures."""
-    row = {}
+    row: dict[str, float] = {}
     for name in found[0]:
         low, middle, high = np.quantile([figures[name] for figures in found], [0.25, 0.5, 0.75])
         row |= {name: float(middle), f"{name}_25": float(low), f"{name}_75": float(high)}
