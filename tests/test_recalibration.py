@@ -349,6 +349,10 @@ def test_tiers_can_be_moved_and_too_few_for_their_promise_are_told(tiers):
     for name in ("rule_out", "max_f1", "rule_in"):
         old, new = (logit(getattr(found.thresholds_, name).estimate) for found in (tiers, moved))
         assert new - old == pytest.approx(moved.knots_[1, 0])
+    # At a threshold and within a digit of it too.
+    cuts = np.array([getattr(tiers.thresholds_, name).estimate for name in ("rule_out", "max_f1", "rule_in")])
+    X = np.concatenate([logit(cuts), np.nextafter(logit(cuts), 9)])[:, np.newaxis]
+    assert moved.predict_tier(X).tolist() == tiers.predict_tier(X).tolist()
     # Nobody is ruled in where nobody was.
     X, y, _ = draw(24, 300)
     with pytest.warns(UserWarning, match="nobody is ruled in"):
@@ -366,6 +370,7 @@ def test_the_positive_class_of_tiers_may_be_the_first(tiers):
         one = recalibrate(turned, -X, 1 - y, groups, tiers=given, random_state=0)
         other = recalibrate(tiers, X, y, groups, tiers=given, random_state=0)
         assert one.predict_tier(-X).tolist() == other.predict_tier(X).tolist()
+        assert (one.pos_label_, other.pos_label_) == (0, 1)
         assert one.thresholds_.rule_in.estimate == pytest.approx(other.thresholds_.rule_in.estimate)
 
 

@@ -42,6 +42,9 @@ _CLIP = 1e-6
 # That far out, moved log-odds still have digits as probabilities.
 _FAR = 1e-12
 
+# What lies at a threshold belongs to the tier above, also where rounding moves it otherwise than the threshold.
+_HAIR = 1e-9
+
 _SAYS = {
     "none": "nothing is changed",
     "intercept": "the intercept is moved",
@@ -187,8 +190,8 @@ class RecalibratedClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEsti
     sensitivity, PPV and guarantee hold as they do for ``RiskTierClassifier(FrozenEstimator(model))``, and cross-fitting
     the map would add nothing but folds with different maps.
 
-    Records that cannot be judged are left out. Where the model answers the class shares of its training data for them,
-    the answer becomes the class shares of these records, unless nothing is changed; NaN stays NaN.
+    Records that cannot be judged are left out. Where the model has an answer for them, as a rule the class shares of
+    its training data, it becomes the class shares of these records, unless nothing is changed; NaN stays NaN.
 
     An estimator that is not frozen is fitted: in folds by patient, from which the map is learned, and on all records.
 
@@ -237,6 +240,8 @@ class RecalibratedClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEsti
         The one inside, with the promises that were asked for.
     estimator_ : estimator
         The classifier.
+    pos_label_ : object
+        The positive class of the tiers; the second class without tiers.
     classes_ : ndarray of shape (2,)
         Class labels.
     class_prior_ : ndarray of shape (2,)
@@ -356,6 +361,7 @@ class RecalibratedClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEsti
         )
         self.method_, self.knots_, self.slope_ = update.method, update.knots, update.slope
         self.tiers_: Any = _find_tiers(self)
+        self.pos_label_ = self.classes_[1] if self.tiers_ is None else self.tiers_.pos_label_
         if self.tiers_ is not None:
             self.thresholds_ = self._find_thresholds(positive, self._move(prob), units, rng)
         # The slope and the intercept that a validation of the same records would tell.
@@ -438,7 +444,8 @@ class RecalibratedClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEsti
         def move(value: float) -> float:
             if not 0 <= value <= 1:
                 return value
-            return float(self._move(np.array([[1 - value, value][:: 1 if column else -1]]))[0, column])
+            moved = self._move(np.array([[1 - value, value][:: 1 if column else -1]]))[0, column]
+            return value if self.method_ == "none" else float(expit(logit(moved) - _HAIR))
 
         return replace(interval, **{name: move(getattr(interval, name)) for name in ("estimate", "low", "high")})
 
@@ -485,10 +492,6 @@ class RecalibratedClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEsti
         ndarray of shape (n_records,) of str
             "rule-out", "low", "high" or "rule-in"; "not judged" for a record that cannot be judged, with a warning.
         """
-        check_is_fitted(self)
-        if self.tiers == "move":
-            # The same tiers, not the same but for the last digit of a threshold.
-            return self.estimator_.predict_tier(X)
         prob, usable = self.judge(X)
         report_unusable(usable, on_error="warn", consequence="given no tier")
         found = self.thresholds_
@@ -496,7 +499,7 @@ class RecalibratedClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEsti
         return assign_tiers(prob[:, self._positive_column()], *ends, usable=usable.mask)
 
     def _positive_column(self) -> int:
-        return int(np.flatnonzero(self.classes_ == self.tiers_.pos_label_)[0])
+        return int(np.flatnonzero(self.classes_ == self.pos_label_)[0])
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
