@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils import Bunch, Tags, get_tags
+from sklearn.utils import Bunch
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -301,14 +301,6 @@ class FusionClassifier(CrossFittedClassifier, BaseComposition):
         if not hasattr(self, "estimators_"):
             raise AttributeError(f"This {type(self).__name__} is not fitted, so it has no n_features_in_.")
         return self.estimators_[0].n_features_in_
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        inner = [get_tags(part).input_tags for _, part in self.estimators]
-        tags.input_tags.sparse = all(part.sparse for part in inner)
-        tags.input_tags.allow_nan = all(part.allow_nan for part in inner)
-        tags.input_tags.three_d_array = all(part.three_d_array for part in inner)
-        return tags
 
 
 def log_odds(prob: ArrayLike, floors: list[float] | None = None) -> NDArray[np.float64]:

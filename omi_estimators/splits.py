@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
-from sklearn.utils import indexable
+from sklearn.utils import Tags, get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, column_or_1d, has_fit_parameter
@@ -367,6 +367,13 @@ class CrossFittedClassifier(DocumentedMixin, ClassifierMixin):
     def _choose(self, prob: NDArray[np.float64]) -> NDArray[np.intp]:
         """Return the column of the class to answer for each record."""
         return prob.argmax(axis=1)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        inner = [get_tags(part).input_tags for part in self._name_parts().values()]
+        for name in ("sparse", "allow_nan", "three_d_array"):
+            setattr(tags.input_tags, name, all(getattr(part, name) for part in inner))
+        return tags
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Return how metadata go on to the parts.
