@@ -65,8 +65,8 @@ print(recalibrated.history_[-1]["reason"])
 print(recalibrated.thresholds_)
 
 # %%
-# And again, on the year after: patients who had no part in any of this. The AUROC is as it was, for recalibration
-# changes no order. It mends what is said about the ECGs, and not what is seen in them.
+# And again, on the year after: patients who had no part in any of this. Recalibration changes no order, so the AUROC is
+# that of the model as it came. It mends what is said about the ECGs, and not what is seen in them.
 after = validate_model(recalibrated, *second_year, random_state=0)
 print(after.verdict.headline)
 print(after.figures.round(2).to_string())
