@@ -35,6 +35,7 @@ OTHERS = (
     "coverage",
     "promises",
     "repeats",
+    "recalibration",
     "simulator",
     "inspection",
 )

@@ -22,7 +22,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     ],
     submod_attrs={
         "classifiers": ["ECGSmartNetClassifier", "ResNet18Classifier", "TemporalResNet18Classifier"],
-        "evaluation": ["compare_estimators"],
+        "evaluation": ["compare_estimators", "recalibrate"],
         "features": ["NeuroKitFeatures"],
         "fusion": ["FusionClassifier"],
         "leads": ["LEADS", "check_ecg"],

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils import Bunch, Tags, get_tags
+from sklearn.utils import Bunch
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -182,7 +182,7 @@ class FusionClassifier(CrossFittedClassifier, BaseComposition):
             raise ValueError(f"unusable must be 'prior' or 'nan'; got {self.unusable!r}.")
         done = self._cross_fit(X, y, sample_weight, groups, self.random_state, "left out of the final regression")
         prob = [found.prob[done.kept] for found in done.found]
-        odds = FunctionTransformer(log_odds, kw_args={"floors": [_find_floor(each) for each in prob]})
+        odds = FunctionTransformer(log_odds, kw_args={"floors": [find_floor(each) for each in prob]})
         known, labels = odds.fit_transform(np.hstack(prob)), done.labels[done.kept]
         weights = None if done.weights is None else done.weights[done.kept]
         if self.final_estimator is None:
@@ -302,14 +302,6 @@ class FusionClassifier(CrossFittedClassifier, BaseComposition):
             raise AttributeError(f"This {type(self).__name__} is not fitted, so it has no n_features_in_.")
         return self.estimators_[0].n_features_in_
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        inner = [get_tags(part).input_tags for _, part in self.estimators]
-        tags.input_tags.sparse = all(part.sparse for part in inner)
-        tags.input_tags.allow_nan = all(part.allow_nan for part in inner)
-        tags.input_tags.three_d_array = all(part.three_d_array for part in inner)
-        return tags
-
 
 def log_odds(prob: ArrayLike, floors: list[float] | None = None) -> NDArray[np.float64]:
     """Return what the final estimator learns from: log-odds of each class against the first.
@@ -340,7 +332,7 @@ def log_odds(prob: ArrayLike, floors: list[float] | None = None) -> NDArray[np.f
     return (bent[..., 1:] - bent[..., :1]).reshape(len(given), -1)
 
 
-def _find_floor(prob: NDArray[np.float64]) -> float:
+def find_floor(prob: NDArray[np.float64]) -> float:
     """Return the least probability whose logarithm is taken as it is: any, unless 0 is said, as forests do."""
     return float(prob[prob > 0].min() if (prob == 0).any() else np.finfo(np.float64).smallest_subnormal)
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
-from sklearn.utils import indexable
+from sklearn.utils import Tags, get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, column_or_1d, has_fit_parameter
@@ -298,8 +298,11 @@ class CrossFittedClassifier(DocumentedMixin, ClassifierMixin):
     def _name_parts(self) -> dict[str, Any]:
         raise NotImplementedError
 
-    def _check_classes(self, labels: NDArray) -> None:
-        """Raise a ValueError for classes that the subclass does not take."""
+    def _check_classes(self, labels: NDArray, patients: NDArray | None) -> None:
+        """Raise a ValueError for classes, or patients of these, that the subclass does not take."""
+
+    def _make_splits(self, X: Any, labels: NDArray, patients: NDArray | None, rng: Any) -> Splits:
+        return make_splits(X, labels, groups=patients, cv=self.cv, random_state=rng, on_few="warn")
 
     def _cross_fit(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, groups: ArrayLike | None, rng: Any, lost: str
@@ -309,8 +312,8 @@ class CrossFittedClassifier(DocumentedMixin, ClassifierMixin):
         assert_all_finite(y, input_name="y")
         labels, self.classes_, patients = check_records(X, column_or_1d(y, warn=True), groups)
         weights = check_weights(sample_weight, len(labels))
-        self._check_classes(labels)
-        splits = make_splits(X, labels, groups=patients, cv=self.cv, random_state=rng, on_few="warn")
+        self._check_classes(labels, patients)
+        splits = self._make_splits(X, labels, patients, rng)
         routed = [route_fit(part, patients, weights) for part in self._name_parts().values()]
         found = [cross_fit(*each, X, labels, splits, n_jobs=self.n_jobs) for each in routed]
         usable = reduce(operator.and_, (each.usable for each in found))
@@ -365,6 +368,13 @@ class CrossFittedClassifier(DocumentedMixin, ClassifierMixin):
         """Return the column of the class to answer for each record."""
         return prob.argmax(axis=1)
 
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        inner = [get_tags(part).input_tags for part in self._name_parts().values()]
+        for name in ("sparse", "allow_nan", "three_d_array"):
+            setattr(tags.input_tags, name, all(getattr(part, name) for part in inner))
+        return tags
+
     def get_metadata_routing(self) -> MetadataRouter:
         """Return how metadata go on to the parts.
 
@@ -410,7 +420,7 @@ def _choose_n_folds(labels: NDArray, classes: NDArray, patients: NDArray | None,
             f"Only {fewest} {what} have class {classes.tolist()[int(np.argmin(n_by_class))]!r}: {fewest} folds "
             f"instead of {n_folds}.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
         return fewest
     if n_units < n_folds:

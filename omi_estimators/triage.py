@@ -12,7 +12,7 @@ from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils import Tags, get_tags
+from sklearn.utils import Tags
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
@@ -234,7 +234,7 @@ class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimato
     def _name_parts(self) -> dict[str, Any]:
         return {"estimator": self.estimator}
 
-    def _check_classes(self, labels: NDArray) -> None:
+    def _check_classes(self, labels: NDArray, patients: NDArray | None) -> None:
         self.pos_label_ = _find_positive(labels, self.classes_, self.pos_label)
 
     def judge(self, X: Any) -> Judgement:
@@ -285,9 +285,6 @@ class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimato
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
-        inner = get_tags(self.estimator).input_tags
-        tags.input_tags.sparse, tags.input_tags.allow_nan = inner.sparse, inner.allow_nan
-        tags.input_tags.three_d_array = inner.three_d_array
         return tags
 
 

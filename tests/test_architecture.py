@@ -34,7 +34,7 @@ ALLOWED = {
         "triage",
     },
     "candidates": {"classifiers", "fusion", "pipelines", "preprocessing"},
-    "evaluation": {"displays", "leads", "metrics", "preprocessing", "splits", "triage"},
+    "evaluation": {"displays", "fusion", "leads", "metrics", "preprocessing", "splits", "triage"},
     "persistence": {"classifiers", "leads", "preprocessing"},
     "pipelines": {"_documentation", "classifiers", "features", "fusion", "preprocessing"},
     "fusion": {"preprocessing", "splits"},

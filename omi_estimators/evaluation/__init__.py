@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     submod_attrs={
         "_checklist": ["make_checklist"],
         "_compare": ["compare_estimators"],
+        "_recalibrate": ["RecalibratedClassifier", "recalibrate", "recalibration_gain"],
         "_result": ["ComparisonResult"],
     },
 )

@@ -58,7 +58,7 @@ How it does by age, sex, ECG machine and hospital is unknown unless the metrics 
 - Patients: {n_patients}
 - Classes: {classes}
 - Prevalence: {prevalence}
-
+{recalibrations}
 ## Quantitative Analyses
 
 {analyses}
@@ -136,6 +136,9 @@ def _find_kept(model: Any, classes: Any) -> Training:
     The classes are those of the whole: a vote hands its parts numbers for them.
     """
     found = vars(model)
+    # A recalibrated model has counts of its own, which are not those of the training.
+    if type(model).__name__ in ("RecalibratedClassifier", "FrozenEstimator"):
+        return _find_kept(found.get("estimator_", found["estimator"]), classes)
     if "n_records_" in found:
         return Training(found["n_records_"], found["n_patients_"], _name_shares(classes, model.class_prior_))
     if type(model).__name__ in ("Pipeline", "ECGPipeline") and found["steps"]:
@@ -212,6 +215,7 @@ def write_card(
         n_patients=_or_unknown(training.n_patients),
         classes=", ".join(shares) if shares else _classes_of(model),
         prevalence=", ".join(f"{name}: {share:.4g}" for name, share in shares.items()) if shares else _UNKNOWN,
+        recalibrations=_describe_recalibrations(parts),
         analyses="\n".join(f"- {name}: {value}" for name, value in metrics.items()) if metrics else "Not recorded.",
         dropped=f"- Not saved, and gone when the model is fitted again: {', '.join(dropped)}.\n" if dropped else "",
         notes=f"\n{notes.strip()}\n" if notes else "",
@@ -221,8 +225,24 @@ def write_card(
     return data
 
 
-def _or_unknown(count: int | None) -> str:
-    return _UNKNOWN if count is None else str(count)
+def _describe_recalibrations(parts: list[Any]) -> str:
+    """Return what was recalibrated when and on whom, one line each; empty for a model that is as it was fitted."""
+    histories = [vars(part)["history_"] for part in parts if type(part).__name__ == "RecalibratedClassifier"]
+    if not any(histories):
+        return ""
+    lines = [
+        f"- {step['date']}, {step['n_records']} records of {step['n_patients']} patients, {step['n_events']} with "
+        f"events ({step['n_unusable']} more could not be judged): calibration slope "
+        f"{_or_unknown(step['slope'], '.2f')}, intercept {step['intercept']:.2f}; {step['reason']}."
+        for step in max(histories, key=len)
+    ]
+    return "\n".join(
+        ["", "Recalibrated since then, oldest first; slope and intercept are those before:", "", *lines, ""]
+    )
+
+
+def _or_unknown(number: float | None, digits: str = "") -> str:
+    return _UNKNOWN if number is None else format(number, digits)
 
 
 def _classes_of(model: Any) -> str:

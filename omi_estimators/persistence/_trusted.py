@@ -12,6 +12,7 @@ _OURS = (
     "omi_estimators.classifiers._ecg_smart_net.ECGSmartNetClassifier",
     "omi_estimators.classifiers._resnet18.ResNet18Classifier",
     "omi_estimators.classifiers._temporal_resnet18.TemporalResNet18Classifier",
+    "omi_estimators.evaluation._recalibrate.RecalibratedClassifier",
     "omi_estimators.features._neurokit_features.NeuroKitFeatures",
     "omi_estimators.fusion.FusionClassifier",
     "omi_estimators.metrics._results.Interval",

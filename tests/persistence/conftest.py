@@ -24,6 +24,7 @@ from omi_estimators import (
     TemporalResNet18Classifier,
     make_fusion,
     make_net_pipeline,
+    recalibrate,
 )
 from omi_estimators.candidates import CANDIDATES, make_candidates
 from omi_estimators.datasets import make_omi_ecgs
@@ -76,6 +77,8 @@ def _fit_on_beats() -> dict[str, Case]:
         "tiers of a fusion": RiskTierClassifier(FusionClassifier([("n", smart)], cv=2), cv=2, n_resamples=9).fit(X, y),
         **{f"{method} calibration": model.fit(X, y) for method, model in calibrated.items()},
     }
+    there = {"method": "intercept", "min_events": 1, "tiers": "move"}
+    fitted["recalibrated tiers"] = recalibrate(fitted["tiers"], X, (np.arange(len(X)) % 3 == 0).astype(int), **there)
     cases = {name: Case(model, X) for name, model in fitted.items()}
     flat = X.reshape(len(X), -1)
     forest = RandomForestClassifier(5, max_leaf_nodes=6, class_weight="balanced", random_state=0)
