@@ -1,4 +1,4 @@
-"""Estimators compared by patient-grouped cross-validation: figures, pictures, a report."""
+"""Estimators compared by patient-grouped cross-validation, and a fitted one validated on a new cohort."""
 
 import lazy_loader as _lazy
 
@@ -6,6 +6,9 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
         "_compare": ["compare_estimators"],
+        "_page": ["Section", "Verdict"],
         "_result": ["ComparisonResult"],
+        "_validate": ["validate_model"],
+        "_validated": ["ValidationResult"],
     },
 )

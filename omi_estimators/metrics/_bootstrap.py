@@ -45,7 +45,8 @@ def bootstrap_interval(
         Scores; a higher one speaks for the positive class. All but the first two metrics need probabilities.
     metric : str or callable
         "roc_auc", "average_precision", "brier_score", "brier_skill_score", "calibration_slope",
-        "calibration_intercept" or "expected_calibration_error"; these, and scikit-learn's functions for the first
+        "calibration_intercept", "observed_expected_ratio" (events over the sum of probabilities) or
+        "expected_calibration_error"; these, and scikit-learn's functions for the first
         three, are computed for many resamples at once. A callable takes ``(y_true, y_score)`` and returns a
         float; it is called for every resample.
     groups : array-like of shape (n_records,), optional
