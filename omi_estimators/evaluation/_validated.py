@@ -396,7 +396,7 @@ def _find_verdict(result: ValidationResult) -> Verdict:
     smallest = min(counts["n_patients_with_events"], counts["n_patients_without"])
     units = "patients" if result.groups is not None else "records"
     size = f"{counts['n_patients_with_events']} {units} with {target} and {counts['n_patients_without']} without"
-    collect = f"Collect more before deciding: {size} are too few, and at least {_ENOUGH} of each are advised."
+    collect = f"Collect more patients: {size} are few, and at least {_ENOUGH} of each are advised."
     lost = f"{n_lost} of {n_all} records could not be read or judged"
     steps = [f"Find out why {lost}."] if n_lost / n_all >= 0.05 else []
     first = (
@@ -443,17 +443,18 @@ def _find_verdict(result: ValidationResult) -> Verdict:
 
 def _describe_ranking(result: ValidationResult, by_chance: bool) -> str:
     auroc = f"AUROC {_format(result.figures.loc['roc_auc'])}"
-    if by_chance:
-        return f"Whether it ranks {result.target_names[1]} above {result.target_names[0]} cannot be told from chance: {auroc}."
-    return f"It ranks {result.target_names[1]} above {result.target_names[0]}: {auroc}."
+    ranking = f"ranks {result.target_names[1]} above {result.target_names[0]}"
+    return f"Whether it {ranking} cannot be told from chance: {auroc}." if by_chance else f"It {ranking}: {auroc}."
 
 
 def _describe_calibration(result: ValidationResult, shifted: bool, tilted: bool) -> Iterator[str]:
     """Yield whether probabilities add up, and whether they are too extreme."""
     ratio, slope = (result.figures.loc[name] for name in ("observed_expected_ratio", "calibration_slope"))
-    words = f"for each event that they announce, {_format(ratio)} came"
+    n_events = result.counts["n_events"]
+    expected = result.records["probability"].sum()
+    words = f"{n_events} events came where they add up to {expected:.1f} (observed / expected {_format(ratio)})"
     if not shifted:
-        yield f"Probabilities add up to about as many events as came: {words}."
+        yield f"Probabilities add up to as many events as came, within chance: {words}."
     else:
         yield f"Probabilities are too {'low' if ratio['estimate'] > 1 else 'high'}: {words}."
     if tilted:
@@ -467,7 +468,8 @@ def _describe_promises(result: ValidationResult) -> list[str]:
     sentences = []
     for name, row in result.promises.iterrows():
         what = f"{str(name)[0].upper()}{str(name)[1:]}: {row['promised']:.2f} was promised"
-        found = f"{row['found']:.3f} found in {row['n_patients']} {unit}, at least {row['low']:.3f}, at most {row['high']:.3f}"
+        bounds = f"at least {row['low']:.3f}, at most {row['high']:.3f}"
+        found = f"{row['found']:.3f} found in {row['n_patients']} {unit}, {bounds}"
         found = found if row["n_patients"] else f"there are no {unit} to tell it by"
         sentences.append(f"{what}, {found}: {row['verdict']}.")
     return sentences
@@ -543,12 +545,12 @@ def _make_promise_table(result: ValidationResult) -> pd.DataFrame:
     unit = "patients" if result.groups is not None else "records"
     rows = {
         name: {
+            "verdict": row["verdict"],
             "promised": f"{row['promised']:.2f}",
             "found": f"{row['found']:.3f}" if row["n_patients"] else "nobody",
             "at least": f"{row['low']:.3f}",
             "at most": f"{row['high']:.3f}",
             unit: row["n_patients"],
-            "verdict": row["verdict"],
         }
         for name, row in result.promises.iterrows()
     }
