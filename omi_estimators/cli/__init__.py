@@ -23,8 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 if all went well, 1 if some files of ``predict``, ``validate`` or ``convert`` could not be read, measured or written, 2 for
-        bad input (with one line on stderr), 130 if interrupted by the user.
+        0 if all went well, 1 if some files of ``predict``, ``validate`` or ``convert`` could not be read, measured or
+        written, 2 for bad input (with one line on stderr), 130 if interrupted by the user.
 
     Examples
     --------

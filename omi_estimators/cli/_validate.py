@@ -34,8 +34,8 @@ Research use only; not a medical device."""
 
 _EPILOG = """\
 the table of labels:
-  a CSV file with the columns file (relative to --data), label (0 or 1) and patient, and columns for --subgroup. Patient,
-  age and sex are taken from the files where the table lacks them.
+  a CSV file with the columns file (relative to --data), label (0 or 1) and patient, and columns for --subgroup.
+  Patient, age and sex are taken from the files where the table lacks them.
 
 example:
   omi-estimators validate forest.omi --data ecgs --labels labels.csv --subgroup age --subgroup sex --out report"""

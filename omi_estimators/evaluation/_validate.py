@@ -69,8 +69,8 @@ def validate_model(
     """Find what a fitted model is worth on a cohort of one's own, and whether it keeps its promises there.
 
     Nothing is fitted. All intervals come from one bootstrap of patients. The verdict on a promise, such as a
-    sensitivity of 0.90 of not being ruled out, goes by one-sided bounds of the share in which each patient counts as one
-    (`omi_estimators.metrics.share_by_patient`), each at `confidence_level`:
+    sensitivity of 0.90 of not being ruled out, goes by one-sided bounds of the share in which each patient counts as
+    one (`omi_estimators.metrics.share_by_patient`), each at `confidence_level`:
 
     - "kept", if the lower bound is at least what was promised;
     - "broken", if the upper bound is below it;
@@ -123,8 +123,8 @@ def validate_model(
     Returns
     -------
     ValidationResult
-        With `verdict`, `figures`, `promises`, `tiers`, `net_benefits`, `subgroups`, `not_judged`, `scenarios`, pictures,
-        `to_html` and `write_report`.
+        With `verdict`, `figures`, `promises`, `tiers`, `net_benefits`, `subgroups`, `not_judged`, `scenarios`,
+        pictures, `to_html` and `write_report`.
 
     Raises
     ------
@@ -263,8 +263,8 @@ def _find_positive(model: Any, known: NDArray, pos_label: Any, labels: NDArray, 
     unknown = [label for label in found.tolist() if label not in known.tolist()]
     if unknown:
         raise ValueError(
-            f"y holds {unknown[0]!r}, but the model tells {known.tolist()[0]!r} from {known.tolist()[1]!r}; give labels "
-            "as they were in its fit."
+            f"y holds {unknown[0]!r}, but the model tells {known.tolist()[0]!r} from {known.tolist()[1]!r}; give "
+            "labels as they were in its fit."
         )
     own = getattr(model, "pos_label_", None)
     if pos_label is None:
@@ -281,8 +281,8 @@ def _check_rate(model: Any, sampling_rate: float | None) -> None:
     rates = {value for name, value in params.items() if name.split("__")[-1] == "sampling_rate" and value is not None}
     if sampling_rate is not None and rates and sampling_rate not in rates:
         raise ValueError(
-            f"The model was made for {', '.join(f'{rate:g}' for rate in sorted(rates))} Hz, but X has {sampling_rate:g} "
-            "Hz; resample X, such as with omi_estimators.readers.load_ecgs(..., sampling_rate)."
+            f"The model was made for {', '.join(f'{rate:g}' for rate in sorted(rates))} Hz, but X has "
+            f"{sampling_rate:g} Hz; resample X, such as with omi_estimators.readers.load_ecgs(..., sampling_rate)."
         )
 
 

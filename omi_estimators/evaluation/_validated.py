@@ -67,8 +67,8 @@ _PICTURES = {
     "roc": ("Discrimination", "ROC curve for {1} against {0} with a pointwise {level} band. Thin grey line: chance."),
     "precision_recall": (
         "Precision and recall",
-        "Of the records called {1}, the share that is (precision), against the share of {1} that is called so (recall), "
-        "with a pointwise {level} band. Thin grey line: chance, the share of {1}.",
+        "Of the records called {1}, the share that is (precision), against the share of {1} that is called so "
+        "(recall), with a pointwise {level} band. Thin grey line: chance, the share of {1}.",
     ),
     "probabilities": (
         "Probabilities by class",
@@ -77,8 +77,8 @@ _PICTURES = {
     "decision_curve": (
         "Net benefit",
         "Net benefit of treating records at or above a threshold: true positives, less false positives at the exchange "
-        "rate that the threshold implies, per record, with a pointwise {level} band. A model is of use where its line is "
-        "above treating everybody and nobody.",
+        "rate that the threshold implies, per record, with a pointwise {level} band. A model is of use where its line "
+        "is above treating everybody and nobody.",
     ),
     "tiers": (
         "Risk tiers",
@@ -110,8 +110,8 @@ class ValidationResult:
         `estimate`, `low` and `high` of each metric of `omi_estimators.metrics.METRICS`.
     promises : DataFrame
         One row for each promise: what was promised, the share `found` in which each patient counts as one, its
-        one-sided bounds `low` and `high`, `n_patients` and `n_records` that it is a share of, and the `verdict`: "kept",
-        "broken" or "cannot be told with so few" (see `validate_model`). Empty without promises.
+        one-sided bounds `low` and `high`, `n_patients` and `n_records` that it is a share of, and the `verdict`:
+        "kept", "broken" or "cannot be told with so few" (see `validate_model`). Empty without promises.
     tiers : DataFrame or None
         What each tier holds here, as from `omi_estimators.triage.tier_table`, with `share_at_fitting`, the share of
         records that it held out of fold. None without thresholds.
@@ -341,8 +341,8 @@ class ValidationResult:
         -------
         Path
             The page, `index.html`, which holds its pictures itself. Beside it each picture as PNG, `table.csv` (the
-            figures), `promises.csv`, `tiers.csv` and `subgroups.csv` if any, `records.csv` (a line for each record), and
-            `result.json`.
+            figures), `promises.csv`, `tiers.csv` and `subgroups.csv` if any, `records.csv` (a line for each record),
+            and `result.json`.
 
         Raises
         ------
