@@ -353,7 +353,8 @@ def _judge(model: Any, X: Any, column: int) -> tuple[NDArray[np.float64], NDArra
     # Some classifiers' probabilities exceed 1 in the last digit.
     values = prob[:, column].astype(np.float64)
     values = np.where(np.abs(values - 0.5) < 0.5 + 1e-6, np.clip(values, 0, 1), values)
-    check_scores(values[usable.mask], int(usable.mask.sum()), probability=True, name="predict_proba")
+    if usable.mask.any():
+        check_scores(values[usable.mask], int(usable.mask.sum()), probability=True, name="predict_proba")
     return values, usable.reasons
 
 
