@@ -213,8 +213,23 @@ class ValidationResult:
             One row for each figure.
         """
         title = f"here [{100 * self.confidence_level:g} % CI]"
-        rows = {text: _format(self.figures.loc[name]) for name, text in _TITLES.items()}
+        rows = {text: _format(self.interval(name)) for name, text in _TITLES.items()}
         return pd.DataFrame.from_dict(rows, orient="index", columns=[title])
+
+    def interval(self, name: str) -> Interval:
+        """Return a figure with its interval.
+
+        Parameters
+        ----------
+        name : str
+            One of `omi_estimators.metrics.METRICS`.
+
+        Returns
+        -------
+        Interval
+            As in `figures`.
+        """
+        return Interval(*self.figures.loc[name].to_numpy(dtype=float), self.confidence_level)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write `figures` as CSV.
@@ -269,10 +284,10 @@ class ValidationResult:
         level = {"confidence_level": self.confidence_level}
         bands: dict[str, Any] = {"groups": units, "n_resamples": _N_RESAMPLES, "random_state": 0, **level}
         if name == "roc":
-            RocBandDisplay(roc_band(y, prob, **bands), self._interval("roc_auc")).plot(ax)
+            RocBandDisplay(roc_band(y, prob, **bands), self.interval("roc_auc")).plot(ax)
         elif name == "precision_recall":
             curve = precision_recall_band(y, prob, **bands)
-            PrecisionRecallBandDisplay(curve, self._interval("average_precision"), float(y.mean())).plot(ax)
+            PrecisionRecallBandDisplay(curve, self.interval("average_precision"), float(y.mean())).plot(ax)
         elif name == "reliability":
             ReliabilityDisplay.from_predictions(y, prob, ax=ax, **names, **bands)
         elif name == "decision_curve":
@@ -367,9 +382,6 @@ class ValidationResult:
     def _draw_pictures(self) -> dict[str, Picture]:
         return {name: render(self.plot(name)) for name in self._pictures()}
 
-    def _interval(self, name: str) -> Interval:
-        return Interval(*self.figures.loc[name].to_numpy(dtype=float), self.confidence_level)
-
     def _write_page(
         self, path: Path, pictures: dict[str, Picture], title: str, notes: Sequence[str], further: Sequence[Section]
     ) -> Path:
@@ -384,9 +396,9 @@ class ValidationResult:
         return write_page(path, sections, title=title, counts=words, notes=notes, verdict=self.verdict)
 
 
-def _format(row: pd.Series) -> str:
+def _format(interval: Interval) -> str:
     """Return an estimate and its interval as text."""
-    return format_interval(row.add_prefix("x_").rename({"x_estimate": "x"}), "x")
+    return "not defined" if np.isnan(interval.estimate) else str(interval)
 
 
 def _find_verdict(result: ValidationResult) -> Verdict:
@@ -407,16 +419,16 @@ def _find_verdict(result: ValidationResult) -> Verdict:
         headline = f"{first}It cannot be told whether the model holds here: there are only {size}."
         return Verdict("open", headline, _describe_promises(result), [*steps, collect])
 
-    auroc, slope = result.figures.loc["roc_auc"], result.figures.loc["calibration_slope"]
-    intercept = result.figures.loc["calibration_intercept"]
-    by_chance = auroc["low"] <= 0.5
-    shifted = not intercept["low"] <= 0 <= intercept["high"]
-    tilted = slope["low"] > 1 or slope["high"] < 1
+    auroc, slope = result.interval("roc_auc"), result.interval("calibration_slope")
+    intercept = result.interval("calibration_intercept")
+    by_chance = auroc.low <= 0.5
+    shifted = not intercept.low <= 0 <= intercept.high
+    tilted = slope.low > 1 or slope.high < 1
     worse = _find_worse(result)
     verdicts = result.promises["verdict"].tolist()
     findings = [_describe_ranking(result, by_chance), *_describe_calibration(result, shifted, tilted)]
     findings += [*_describe_promises(result), *worse]
-    if by_chance and auroc["high"] <= _NEAR_CHANCE:
+    if by_chance and auroc.high <= _NEAR_CHANCE:
         why = f"it tells {target} from {result.target_names[0]} no better than chance"
         steps.append("Check labels, units and leads; if they are right, another model is needed.")
         return Verdict("bad", f"{first}Do not use the model here: {why}.", findings, steps)
@@ -442,23 +454,23 @@ def _find_verdict(result: ValidationResult) -> Verdict:
 
 
 def _describe_ranking(result: ValidationResult, by_chance: bool) -> str:
-    auroc = f"AUROC {_format(result.figures.loc['roc_auc'])}"
+    auroc = f"AUROC {_format(result.interval('roc_auc'))}"
     ranking = f"ranks {result.target_names[1]} above {result.target_names[0]}"
     return f"Whether it {ranking} cannot be told from chance: {auroc}." if by_chance else f"It {ranking}: {auroc}."
 
 
 def _describe_calibration(result: ValidationResult, shifted: bool, tilted: bool) -> Iterator[str]:
     """Yield whether probabilities add up, and whether they are too extreme."""
-    ratio, slope = (result.figures.loc[name] for name in ("observed_expected_ratio", "calibration_slope"))
+    ratio, slope = (result.interval(name) for name in ("observed_expected_ratio", "calibration_slope"))
     n_events = result.counts["n_events"]
     expected = result.records["probability"].sum()
     words = f"{n_events} events came where they add up to {expected:.1f} (observed / expected {_format(ratio)})"
     if not shifted:
         yield f"Probabilities add up to as many events as came, within chance: {words}."
     else:
-        yield f"Probabilities are too {'low' if ratio['estimate'] > 1 else 'high'}: {words}."
+        yield f"Probabilities are too {'low' if ratio.estimate > 1 else 'high'}: {words}."
     if tilted:
-        how = "extreme: low ones are too low, and high ones too high" if slope["estimate"] < 1 else "cautious"
+        how = "extreme: low ones are too low, and high ones too high" if slope.estimate < 1 else "cautious"
         yield f"Probabilities are too {how} (slope {_format(slope)})."
 
 
