@@ -183,8 +183,8 @@ def measure_coverage() -> None:
 
 
 def find_intervals(log_odds: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int) -> dict[str, Any]:
-    """Return the intervals that `validate_model` has, without the rest of its work."""
-    given: dict[str, Any] = {"groups": groups, "n_resamples": N_RESAMPLES, "random_state": seed}
+    """Return the intervals that `validate_model` has of cohorts of these sizes, without the rest of its work."""
+    given: dict[str, Any] = {"groups": groups, "n_resamples": N_RESAMPLES, "method": "bca", "random_state": seed}
     return bootstrap_intervals(y, {"model": expit(log_odds)}, TOLD, **given)["model"]
 
 

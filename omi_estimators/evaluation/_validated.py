@@ -144,6 +144,8 @@ class ValidationResult:
         How the model is written.
     confidence_level : float
         Of the intervals, and of each one-sided bound.
+    method : {"bca", "percentile"}
+        How the intervals of `figures` were found.
     n_resamples, n_redrawn : int
         Resamples of the bootstrap, and how many held one class only and were drawn again.
     """
@@ -166,6 +168,7 @@ class ValidationResult:
     thresholds: tuple[float, float, float] | None
     model: str = field(repr=False)
     confidence_level: float
+    method: str
     n_resamples: int
     n_redrawn: int
 
@@ -229,7 +232,7 @@ class ValidationResult:
         Interval
             As in `figures`.
         """
-        return Interval(*self.figures.loc[name].to_numpy(dtype=float), self.confidence_level)
+        return Interval(*self.figures.loc[name].to_numpy(dtype=float), self.confidence_level, self.method)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write `figures` as CSV.
@@ -250,7 +253,7 @@ class ValidationResult:
             The file; overwritten if it exists.
         """
         names = ("figures", "promises", "tiers", "subgroups", "not_judged", "scenarios", "cohorts", "drift")
-        settings = ("target_names", "thresholds", "model", "confidence_level", "n_resamples", "n_redrawn")
+        settings = ("target_names", "thresholds", "model", "confidence_level", "method", "n_resamples", "n_redrawn")
         content = {name: getattr(self, name) for name in (*names, *settings)}
         nets = {"net_benefits": self.net_benefits.reset_index()}
         write_json(Path(path), {"verdict": self.verdict._asdict(), **self.counts, **content, **nets})
@@ -611,8 +614,9 @@ def _make_subgroup_table(result: ValidationResult) -> pd.DataFrame:
 
 def _describe_method(result: ValidationResult) -> Section:
     units = "patients" if result.groups is not None else "records, each taken for a patient of its own"
+    how = "BCa (for subgroups and net benefit percentile)" if result.method == "bca" else "percentile"
     text = (
-        f"The model was applied as it is; nothing was fitted. Intervals: percentile bootstrap of {units}, "
+        f"The model was applied as it is; nothing was fitted. Intervals: {how} bootstrap of {units}, "
         f"{result.n_resamples} resamples; {result.n_redrawn} held one class only and were drawn again. The model is "
         "said to hold if each promise is kept, the intervals of AUROC, intercept and slope speak for it, and there are "
         f"{_ENOUGH} {units.split(',')[0]} of each class (Collins and others 2016, doi:10.1002/sim.6787)."
