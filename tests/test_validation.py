@@ -181,8 +181,15 @@ def test_five_positives_tell_nothing(model):
     kept = np.r_[np.flatnonzero(y == 1)[:5], np.flatnonzero(y == 0)]
     given = {"thresholds": (0.05, 0.3, 0.7), "promises": {"sensitivity": 0.9, "ppv": 0.85}}
     found = validate_model(model, X[kept], y[kept], groups[kept], **given, **QUICK)
-    assert set(found.promises["verdict"]) <= {"cannot be told with so few", "broken"}
     assert found.promises.loc["sensitivity of rule-out", "verdict"] == "cannot be told with so few"
+    missed = validate_model(model, X[kept], y[kept], groups[kept], **(given | {"thresholds": (1.0, 1.0, 1.0)}), **QUICK)
+    assert missed.promises.loc["sensitivity of rule-out", ["found", "verdict"]].tolist() == [
+        0,
+        "cannot be told with so few",
+    ]
+    assert missed.promises.loc["PPV of rule-in", "n_patients"] == 0
+    assert found.method == "bca"
+    assert validate_model(model, X[kept[4:]], y[kept[4:]], groups[kept[4:]], **QUICK).method == "percentile"
     assert found.verdict.status == "open"
     assert "there are only 5 patients with 1" in found.verdict.headline
 

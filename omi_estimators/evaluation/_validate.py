@@ -72,13 +72,13 @@ def validate_model(
     """Find what a fitted model is worth on a cohort of one's own, and whether it keeps its promises there.
 
     Nothing is fitted. The intervals of `figures` come from one bootstrap of patients, corrected for bias and skewness
-    (BCa) in cohorts of up to 2000 patients; those of subgroups and net benefit are percentiles. The verdict on a promise, such as a
-    sensitivity of 0.90 of not being ruled out, goes by one-sided bounds of the share in which each patient counts as
-    one (`omi_estimators.metrics.share_by_patient`), each at `confidence_level`:
+    (BCa) in cohorts of up to 2000 patients; those of subgroups and net benefit are percentiles. The verdict on a
+    promise, such as a sensitivity of 0.90 of not being ruled out, goes by one-sided bounds of the share in which each
+    patient counts as one (`omi_estimators.metrics.share_by_patient`), each at `confidence_level`:
 
     - "kept", if the lower bound is at least what was promised;
     - "broken", if the upper bound is below it;
-    - "cannot be told with so few" otherwise.
+    - "cannot be told with so few" otherwise, and always below ten patients.
 
     So a promise that is just kept, or just broken, is called the contrary in at most 5 % of cohorts by default.
 
@@ -388,8 +388,9 @@ def _make_promises(
         of, right = (positive, prob >= cuts[0]) if name == "sensitivity" else (prob >= cuts[2], positive)
         units = None if patients is None else patients[of]
         found = share_by_patient(right[of], units, confidence_level=confidence_level)
-        verdict = KEPT if found.low >= share else BROKEN if found.high < share else NOT_TOLD
         n_patients = int(of.sum()) if units is None else len(np.unique(units))
+        verdict = KEPT if found.low >= share else BROKEN if found.high < share else NOT_TOLD
+        verdict = NOT_TOLD if n_patients < FEW else verdict
         figures = share, found.estimate, found.low, found.high, n_patients, int(of.sum()), verdict
         rows["sensitivity of rule-out" if name == "sensitivity" else "PPV of rule-in"] = Promise(*figures)
     return pd.DataFrame.from_dict(rows, orient="index", columns=Promise._fields).rename_axis("promise")
