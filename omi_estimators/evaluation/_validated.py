@@ -532,8 +532,8 @@ _OF_NOT_JUDGED = {"n_records": "records", "n_positive": "of them positive", "n_u
 _ON_PROMISES = (
     "Each patient counts as one. Kept: the share is at least what was promised, with {level} confidence (the lower "
     "bound of Clopper and Pearson is). Broken: it is less, with the same confidence (the upper bound is). Otherwise, "
-    "and below ten patients, it cannot be told with so few. Sensitivity of rule-out: the share of positives that are not ruled out. PPV of "
-    "rule-in: the share of positives among those ruled in."
+    "and below ten patients, it cannot be told with so few. Sensitivity of rule-out: the share of positives that are "
+    "not ruled out. PPV of rule-in: the share of positives among those ruled in."
 )
 _ON_TIERS = "Shares at fitting are those of records out of fold. Event rates are by record, with Wilson's intervals."
 _ON_FIGURES = (
