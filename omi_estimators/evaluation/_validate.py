@@ -107,7 +107,7 @@ def validate_model(
     trained_on : mapping of str to object, optional
         What is known of the training, as the model's card says it, such as "records", "patients", "prevalence",
         "saved", "AUROC"; shown beside this cohort. Counts that the model keeps are found by themselves.
-    training_groups : array-like, optional
+    training_groups : array-like of shape (n_training_records,), optional
         Patients that the model was trained on. One of them among `groups` is an error.
     sampling_rate : float, optional
         Of `X`, in Hz. If given, a model that was made for another one is an error.
