@@ -211,8 +211,11 @@ def find_patients(table: pd.DataFrame) -> NDArray[np.object_]:
     return np.arange(len(table)).astype(object)
 
 
-def load_model(path: Path) -> tuple[Any, float, int]:
-    """Return the model, and the rate (Hz) and number of samples of the records that it was fitted on."""
+def load_model(path: Path, notes: list[str] | None = None) -> tuple[Any, float, int]:
+    """Return the model, and the rate (Hz) and number of samples of the records that it was fitted on.
+
+    What its loading warns of, such as other versions, is said, and added to `notes`.
+    """
     from omi_estimators.persistence import iterate_parts, load
 
     with warnings.catch_warnings(record=True) as caught:
@@ -220,6 +223,8 @@ def load_model(path: Path) -> tuple[Any, float, int]:
         model = load(path)
     for item in caught:
         say(f"note: {item.message}")
+        if notes is not None:
+            notes.append(str(item.message))
     if not hasattr(model, "predict_proba") or len(getattr(model, "classes_", ())) != 2:
         raise TypeError(f"{path.name} holds a {type(model).__name__}, not a fitted classifier of two classes.")
     for part in iterate_parts(model):

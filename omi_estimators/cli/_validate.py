@@ -82,7 +82,8 @@ def _validate(args: argparse.Namespace) -> int:
             raise ImportError("The report needs matplotlib; install it with: pip install omi-estimators[plot]")
         check_writable(args.out, "report", "--out")
         labels = read_labels(args.labels, args.data, args.subgroup)
-        model, sampling_rate, n_samples = load_model(args.model)
+        notes: list[str] = []
+        model, sampling_rate, n_samples = load_model(args.model, notes)
         trained_on = _read_facts(args.model)
         X, table = read_records(labels, sampling_rate, n_samples / sampling_rate, args)
         unread = table[table["error"] != ""].rename(columns={"file": "name", "error": "reason"})
@@ -105,7 +106,7 @@ def _validate(args: argparse.Namespace) -> int:
             )
         for text in dict.fromkeys(str(item.message) for item in caught):
             say(f"note: {text}")
-        page = result.write_report(args.out, title=f"Does {args.model.name} hold here?")
+        page = result.write_report(args.out, title=f"Does {args.model.name} hold here?", notes=notes)
     except (ImportError, OSError, TypeError, ValueError) as error:
         return refuse(error)
     print(result)
