@@ -38,7 +38,6 @@ from omi_estimators.metrics import bootstrap_intervals
 N_COHORTS = 500
 N_FOLDS_OF_HALF = 5
 N_RESAMPLES = 500
-SIZES = (350, 1000)
 PREVALENCE = 0.15
 # Variance of log-odds within a class, and the share of it that the records of a patient have in common.
 SPREAD, OF_PATIENT = 4.0, 0.8
@@ -74,6 +73,8 @@ CASES = (
     Case("slope 0.5", slope=0.5),
     Case("prevalence x 3 and slope 0.5", odds=3, slope=0.5),
 )
+# Numbers of patients, and cases, whose intervals are counted.
+COVERED = ((350, CASES[0]), (350, CASES[3]), (1000, CASES[0]))
 
 
 class Answers(ClassifierMixin, BaseEstimator):
@@ -170,16 +171,15 @@ def measure_coverage() -> None:
     """Print how often intervals hold the truth."""
     error = math.sqrt(0.95 * 0.05 / N_COHORTS)
     print(f"\n{N_COHORTS} cohorts, {N_RESAMPLES} resamples; 95 % intervals hold the truth (standard error {error:.1%})")
-    for size in SIZES:
-        for case in (CASES[0], CASES[3]):
-            truth = find_truth(case)
-            held: dict[str, list[bool]] = {name: [] for name in TOLD}
-            for seed in range(N_COHORTS):
-                log_odds, y, groups = draw(case, size, np.random.default_rng(seed))
-                for name, interval in find_intervals(log_odds, y, groups, seed).items():
-                    held[name].append(interval.low <= truth[name] <= interval.high)
-            words = ", ".join(f"{name} {np.mean(values):.1%}" for name, values in held.items())
-            print(f"{size:5} patients, {case.name:12} {words}", flush=True)
+    for size, case in COVERED:
+        truth = find_truth(case)
+        held: dict[str, list[bool]] = {name: [] for name in TOLD}
+        for seed in range(N_COHORTS):
+            log_odds, y, groups = draw(case, size, np.random.default_rng(seed))
+            for name, interval in find_intervals(log_odds, y, groups, seed).items():
+                held[name].append(interval.low <= truth[name] <= interval.high)
+        words = ", ".join(f"{name} {np.mean(values):.1%}" for name, values in held.items())
+        print(f"{size:5} patients, {case.name:12} {words}", flush=True)
 
 
 def find_intervals(log_odds: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int) -> dict[str, Any]:

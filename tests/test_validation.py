@@ -351,7 +351,8 @@ def call(folder, out, *more):
 
 
 @few
-def test_the_command_from_files_to_a_page(hospital, tmp_path, capsys):
+def test_the_command_from_files_to_a_page(hospital, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("omi_estimators.persistence._save.version_differences", lambda saved: ["numpy 9 (here 8)"])
     folder, n_files = hospital
     assert call(folder, tmp_path / "out", "--subgroup", "age", "--subgroup", "device") == 1
     printed = capsys.readouterr().out
@@ -360,6 +361,7 @@ def test_the_command_from_files_to_a_page(hospital, tmp_path, capsys):
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     for part in (
         "Does net.omi hold here?",
+        "was saved with numpy 9 (here 8)",
         "device: missing",
         "age: ",
         "3.npy: it is empty",

@@ -552,8 +552,8 @@ _ON_SUBGROUPS = (
 )
 _ON_SCENARIOS = (
     "Best and worst case: the figures had the model judged these records too, all of them as rightly as can be "
-    "(probabilities of 1 and 0) or all wrongly; where labels are unknown, once with all of these positive and once with "
-    "all negative."
+    "(probabilities of 1 and 0) or all wrongly; where labels are unknown, once with all of these positive and once "
+    "with all negative."
 )
 
 
