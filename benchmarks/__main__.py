@@ -36,6 +36,7 @@ OTHERS = (
     "promises",
     "repeats",
     "recalibration",
+    "validation",
     "simulator",
     "inspection",
 )
@@ -50,7 +51,7 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--ptbxl", metavar="DIR", help="folder of PTB-XL, for the measurements on real ECGs")
-    parser.add_argument("--ludb", metavar="DIR", help="folder of LUDB, for delineation, quality and pacing")
+    parser.add_argument("--ludb", metavar="DIR", help="folder of LUDB, for delineation, quality, pacing, validation")
     parser.add_argument("--vendor", metavar="DIR", help="folder with muse/ and philips/, for delineation and files")
     parser.add_argument("--staff", metavar="CSV", help="ST60 by lead before and during occlusion, STAFF III")
     parser.add_argument("--peers", metavar="PYTHON", help="of an environment with other delineators (_peers.py)")

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "classifiers",
         "datasets",
         "displays",
+        "evaluation",
         "features",
         "fusion",
         "inspection",
@@ -22,7 +23,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     ],
     submod_attrs={
         "classifiers": ["ECGSmartNetClassifier", "ResNet18Classifier", "TemporalResNet18Classifier"],
-        "evaluation": ["compare_estimators", "recalibrate"],
+        "evaluation": ["compare_estimators", "recalibrate", "validate_model"],
         "features": ["NeuroKitFeatures"],
         "fusion": ["FusionClassifier"],
         "leads": ["LEADS", "check_ecg"],

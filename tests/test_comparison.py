@@ -362,7 +362,7 @@ def test_report(result, tmp_path):
         assert part in text
     # Self-contained: pictures are inside, and nothing is fetched.
     assert text.count('src="data:image/png;base64,') == 6
-    assert not re.search(r'(src|href)="(?!data:)', text)
+    assert not re.search(r'(src|href)="(?!data:|#)', text)
     result.write_report(tmp_path / "a" / "b")
 
 

@@ -52,7 +52,11 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     assert {name for name in names - inside if ".dist-info/" not in name} == set()
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "omi_estimators").rglob("*.py")}
     assert {name for name in inside if name.endswith(".py")} == modules
-    assert inside - modules == {"omi_estimators/py.typed", "omi_estimators/datasets/data/normal_hearts.csv"}
+    assert inside - modules == {
+        "omi_estimators/py.typed",
+        "omi_estimators/datasets/data/normal_hearts.csv",
+        "omi_estimators/evaluation/page.html",
+    }
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``omi-estimators compare``, ``fit``, ``predict``, ``convert`` and ``card``."""
+"""The command line: ``omi-estimators compare``, ``fit``, ``predict``, ``validate``, ``convert`` and ``card``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from omi_estimators.cli import _compare, _convert, _fit, _predict
+from omi_estimators.cli import _compare, _convert, _fit, _predict, _validate
 from omi_estimators.cli._tools import INTERRUPTED, refuse
 
 
@@ -23,8 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 if all went well, 1 if some files of ``predict`` or ``convert`` could not be read, measured or written, 2 for
-        bad input (with one line on stderr), 130 if interrupted by the user.
+        0 if all went well, 1 if some files of ``predict``, ``validate`` or ``convert`` could not be read, measured or
+        written, 2 for bad input (with one line on stderr), 130 if interrupted by the user.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="omi-estimators", description="Estimators for OMI on the 12-lead ECG.")
     commands = parser.add_subparsers(required=True, metavar="command")
-    for command in (_compare, _fit, _predict, _convert):
+    for command in (_compare, _fit, _predict, _validate, _convert):
         command.add_parser(commands)
     card = commands.add_parser("card", help="print the card of a saved model, without loading it")
     card.set_defaults(run=_card, lost="nothing was printed")

@@ -10,9 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omi_estimators.cli._tools import check_writable, expand_files, positive, refuse, say
-
-_SOME_FAILED = 1
+from omi_estimators.cli._tools import (
+    SOME_FAILED,
+    add_file_options,
+    check_writable,
+    expand_files,
+    file_options,
+    refuse,
+    say,
+)
 
 _DESCRIPTION = """\
 Write each ECG file as a WFDB record, the format of PhysioNet: a header with what is known beside the signal, and a
@@ -35,8 +41,7 @@ def add_parser(commands: Any) -> None:
     add("files", metavar="FILE", type=Path, nargs="+", help="ECG files of any kind, or folders of such")
     add("--to", choices=("wfdb",), required=True, help="the format")
     add("--out", metavar="DIR", type=Path, required=True, help="the folder of the records, made if it is absent")
-    add("--file-rate", metavar="HZ", type=positive, help="of files of plain numbers (CSV, NPY, MAT)")
-    add("--unit", choices=("mV", "uV", "V"), help="of files of plain numbers")
+    add_file_options(convert)
     add("--include-patient-id", action="store_true", help="write the patient's identifier into a comment")
     add("--overwrite", action="store_true", help="replace records that are there")
 
@@ -63,7 +68,7 @@ def _convert(args: argparse.Namespace) -> int:
         return refuse(error)
     if n_failed:
         say(f"{n_failed} of {len(files)} files were not converted.")
-    return _SOME_FAILED if n_failed else 0
+    return SOME_FAILED if n_failed else 0
 
 
 def _name(files: Sequence[Path]) -> list[str]:
@@ -87,5 +92,5 @@ def _convert_one(path: Path, out: Path, args: argparse.Namespace) -> Path:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        record = read_ecg(path, sampling_rate=args.file_rate, unit=args.unit)
+        record = read_ecg(path, **file_options(args))
         return record.to_wfdb(out, include_patient_id=args.include_patient_id, overwrite=args.overwrite)

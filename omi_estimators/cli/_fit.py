@@ -6,22 +6,20 @@ import argparse
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omi_estimators.cli._tools import (
+    add_file_options,
     check_jobs_and_seed,
     check_writable,
+    find_patients,
     measure_records,
     positive,
     read_labels,
+    read_records,
     refuse,
     say,
 )
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import NDArray
 
 _DESCRIPTION = """\
 Fit a model on ECG files of any kind and their labels, and save it. Thresholds of its risk tiers come from probabilities
@@ -55,8 +53,7 @@ def add_parser(commands: Any) -> None:
     add("--calibrate", action="store_true", help="calibrate the net or the forest, cross-fitted by patient")
     add("--sampling-rate", metavar="HZ", type=positive, default=500, help="to work at (default: 500)")
     add("--duration", metavar="S", type=positive, default=10, help="of each record that is used (default: 10)")
-    add("--file-rate", metavar="HZ", type=positive, help="of files of plain numbers (CSV, NPY, MAT)")
-    add("--unit", choices=("mV", "uV", "V"), help="of files of plain numbers")
+    add_file_options(fit)
     add("--folds", metavar="N", type=positive, default=5, help="folds for thresholds and AUROC (default: 5)")
     add("--epochs", metavar="N", type=positive, help="most epochs of the net (default: that of the classifier)")
     add("--width", metavar="N", type=positive, help="channels of the net's first stage (default: 64)")
@@ -70,8 +67,10 @@ def _fit(args: argparse.Namespace) -> int:
 
     try:
         _check(args)
-        X, table = _read(args)
-        y, groups = table["label"].to_numpy(), _find_patients(table)
+        X, table = read_records(read_labels(args.labels, args.data), args.sampling_rate, args.duration, args)
+        kept = (table["error"] == "").to_numpy()
+        X, table = (X if kept.all() else X[kept]), table[kept]
+        y, groups = table["label"].to_numpy(), find_patients(table)
         with warnings.catch_warnings(record=True) as caught, tempfile.TemporaryDirectory(prefix="omi-") as cache:
             warnings.simplefilter("always", UserWarning)
             usable = measure_records(X, [args.model], args.sampling_rate, n_jobs=args.jobs, cache=Path(cache))
@@ -96,48 +95,6 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError(f"--out must be a file; {args.out} is a folder.")
     if args.calibrate and args.model == "fusion":
         raise ValueError("--calibrate is for net and forest; the fusion is calibrated by its last step.")
-
-
-def _read(args: argparse.Namespace) -> tuple[Any, pd.DataFrame]:
-    """Return the ECGs, and the table of labels with what the files say beside them."""
-    from omi_estimators.readers import load_ecgs
-
-    labels = read_labels(args.labels, args.data)
-    params = {"sampling_rate": args.file_rate, "unit": args.unit}
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        X, read = load_ecgs(
-            labels["path"],
-            args.sampling_rate,
-            args.duration,
-            read_params={name: value for name, value in params.items() if value is not None},
-            n_jobs=args.jobs,
-            on_error="keep",
-            verbose=True,
-        )
-    if not (read["error"] == "").any():
-        raise ValueError(f"None of the {len(read)} files could be read; the first: {read['error'].iloc[0]}")
-    for item in caught:
-        say(f"note: {item.message}")
-    kept = (read["error"] == "").to_numpy()
-    table = labels.assign(file_patient=read["patient_id"].to_numpy())[kept]
-    return (X if kept.all() else X[kept]), table
-
-
-def _find_patients(table: pd.DataFrame) -> NDArray[np.object_]:
-    """Return who each record is of: from the table, else from the files, else each its own, with a word of warning."""
-    import numpy as np
-
-    if "patient" in table:
-        return table["patient"].to_numpy(dtype=object)
-    if table["file_patient"].notna().all():
-        say("note: patients are those that the files name.")
-        return table["file_patient"].to_numpy(dtype=object)
-    say(
-        "note: neither the table nor every file names the patient, so each file counts as a patient of its own. If "
-        "somebody has two, the AUROC is too good; add a column patient."
-    )
-    return np.arange(len(table)).astype(object)
 
 
 def _leave_out(X: Any, y: Any, groups: Any, files: Any, usable: Any) -> tuple[Any, Any, Any]:

@@ -10,9 +10,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from omi_estimators.cli._tools import check_jobs_and_seed, check_writable, expand_files, positive, refuse, say
+from omi_estimators.cli._tools import (
+    SOME_FAILED,
+    add_file_options,
+    check_jobs_and_seed,
+    check_writable,
+    expand_files,
+    file_options,
+    load_model,
+    refuse,
+    say,
+)
 
-_SOME_FAILED = 1
 _CHUNK = 32  # files read and judged at once
 _COLUMNS = ("file", "probability", "tier", "quality", "warnings", "error")
 
@@ -36,8 +45,7 @@ def add_parser(commands: Any) -> None:
     add("model", metavar="MODEL", type=Path, help="a file that omi-estimators fit or omi_estimators.save wrote")
     add("files", metavar="FILE", type=Path, nargs="+", help="ECG files of any kind, or folders of such")
     add("--csv", metavar="FILE", type=Path, help="write the lines to this table too")
-    add("--file-rate", metavar="HZ", type=positive, help="of files of plain numbers (CSV, NPY, MAT)")
-    add("--unit", choices=("mV", "uV", "V"), help="of files of plain numbers")
+    add_file_options(predict)
     add("--jobs", metavar="N", type=int, default=1, help="processes that read; -1 means all cores (default: 1)")
 
 
@@ -50,7 +58,7 @@ def _predict(args: argparse.Namespace) -> int:
         if args.csv:
             check_writable(args.csv.absolute().parent, "table", "--csv")
         files = expand_files(args.files)
-        model, sampling_rate, n_samples = _load(args.model)
+        model, sampling_rate, n_samples = load_model(args.model)
         lines = []
         width = min(60, max(len(str(path)) for path in files))
         with tqdm(total=len(files), desc="predicting", unit="file", file=sys.stderr, disable=len(files) < 2) as bar:
@@ -67,25 +75,7 @@ def _predict(args: argparse.Namespace) -> int:
     n_failed = sum(bool(line["error"]) for line in lines)
     if n_failed:
         say(f"{n_failed} of {len(lines)} files have no probability.")
-    return _SOME_FAILED if n_failed else 0
-
-
-def _load(path: Path) -> tuple[Any, float, int]:
-    """Return the model, and the rate (Hz) and number of samples of the records that it was fitted on."""
-    from omi_estimators.persistence import iterate_parts, load
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        model = load(path)
-    for item in caught:
-        say(f"note: {item.message}")
-    if not hasattr(model, "predict_proba") or len(getattr(model, "classes_", ())) != 2:
-        raise TypeError(f"{path.name} holds a {type(model).__name__}, not a fitted classifier of two classes.")
-    for part in iterate_parts(model):
-        found = vars(part)
-        if "sampling_rate" in found and "n_samples_in_" in found:
-            return model, float(found["sampling_rate"]), int(found["n_samples_in_"])
-    raise TypeError(f"{path.name} holds a {type(model).__name__} that does not start from raw ECGs; give a pipeline.")
+    return SOME_FAILED if n_failed else 0
 
 
 def _judge(
@@ -97,13 +87,16 @@ def _judge(
     from omi_estimators.preprocessing import signal_quality
     from omi_estimators.readers import load_ecgs
 
-    params = {"sampling_rate": args.file_rate, "unit": args.unit}
-    given = {name: value for name, value in params.items() if value is not None}
     with warnings.catch_warnings():
         # Each file has its own line.
         warnings.simplefilter("ignore", UserWarning)
         X, table = load_ecgs(
-            files, sampling_rate, n_samples / sampling_rate, read_params=given, n_jobs=args.jobs, on_error="keep"
+            files,
+            sampling_rate,
+            n_samples / sampling_rate,
+            read_params=file_options(args),
+            n_jobs=args.jobs,
+            on_error="keep",
         )
     read = np.flatnonzero(table["error"].to_numpy() == "")
     judged = iter(_judge_records(model, X[read], sampling_rate) if len(read) else ())

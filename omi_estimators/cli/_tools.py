@@ -1,19 +1,23 @@
-"""What the commands share: how they speak and refuse, tables of labels, and the first measuring of all records."""
+"""What the commands share: how they speak and refuse, labels, records and models from files, the first measuring."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from omi_estimators.preprocessing import Usable
 
+SOME_FAILED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 # Parts of a WFDB record beside its header.
@@ -46,6 +50,18 @@ def check_jobs_and_seed(args: argparse.Namespace) -> None:
         raise ValueError(f"--seed must be at least 0; got {args.seed}.")
 
 
+def add_file_options(parser: argparse.ArgumentParser) -> None:
+    """Add what must be known of files of plain numbers."""
+    parser.add_argument("--file-rate", metavar="HZ", type=positive, help="of files of plain numbers (CSV, NPY, MAT)")
+    parser.add_argument("--unit", choices=("mV", "uV", "V"), help="of files of plain numbers")
+
+
+def file_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what was said of files of plain numbers, as `read_ecg` takes it."""
+    params = {"sampling_rate": args.file_rate, "unit": args.unit}
+    return {name: value for name, value in params.items() if value is not None}
+
+
 def check_writable(path: Path, what: str, option: str) -> None:
     """Raise an OSError if `path` cannot be made: the nearest folder that is there is none, or not to be written to."""
     folder = path.absolute()
@@ -72,7 +88,7 @@ def expand_files(given: Sequence[Path]) -> list[Path]:
 _COLUMNS = ("file", "label", "patient")
 
 
-def read_labels(path: Path, folder: Path) -> pd.DataFrame:
+def read_labels(path: Path, folder: Path, more: Sequence[str] = ()) -> pd.DataFrame:
     """Read a table of labels.
 
     Parameters
@@ -81,11 +97,13 @@ def read_labels(path: Path, folder: Path) -> pd.DataFrame:
         A CSV file with the columns `file`, `label` (0 or 1) and perhaps `patient`.
     folder : Path
         What `file` is relative to.
+    more : sequence of str
+        Further columns to keep where they are there; their cells may be empty.
 
     Returns
     -------
     DataFrame
-        `file`, `label` as int, `patient` as str if it is there, and `path`.
+        `file`, `label` as int, `patient` as str if it is there, `path`, and further columns: numbers if all cells are.
 
     Raises
     ------
@@ -109,13 +127,26 @@ def read_labels(path: Path, folder: Path) -> pd.DataFrame:
             f"{path.name} has the columns {', '.join(table.columns)}, but not {' and '.join(missing)}; it must have "
             "file, label (0 or 1) and should have patient."
         )
-    table = table[[column for column in _COLUMNS if column in table]].apply(lambda cells: cells.str.strip())
+    table = table.apply(lambda cells: cells.str.strip())
+    further = {column: _read_column(table[column]) for column in more if column in table and column not in _COLUMNS}
+    table = table[[column for column in _COLUMNS if column in table]]
     _check_cells(table, path.name)
     labels = table["label"].astype(float).astype(int)
     for label in (0, 1):
         if not (labels == label).any():
             raise ValueError(f"{path.name} has no record with label {label}; both classes are needed.")
-    return table.assign(label=labels, path=[str(folder / name) for name in table["file"]])
+    return table.assign(label=labels, path=[str(folder / name) for name in table["file"]], **further)
+
+
+def _read_column(cells: pd.Series) -> pd.Series:
+    """Return a column as numbers if all its cells are such or empty, else as words, None where empty."""
+    import pandas as pd
+
+    known = cells.where(cells != "", None)
+    try:
+        return pd.to_numeric(known)
+    except ValueError:
+        return known
 
 
 def _check_cells(table: pd.DataFrame, name: str) -> None:
@@ -133,6 +164,74 @@ def _check_cells(table: pd.DataFrame, name: str) -> None:
     twice = table["file"].duplicated().to_numpy()
     if twice.any():
         raise ValueError(f"{name} names {table['file'].iloc[int(twice.argmax())]!r} twice; give each file one row.")
+
+
+def read_records(
+    labels: pd.DataFrame, sampling_rate: float, duration: float, args: argparse.Namespace
+) -> tuple[Any, pd.DataFrame]:
+    """Return the ECGs of a table of labels, and the table with what the files say beside it.
+
+    Of a file that cannot be read the ECG is NaN, and `error` says why. `file_patient`, `file_age` and `file_sex` are
+    from the files. Raises a ValueError if no file can be read.
+    """
+    from omi_estimators.readers import load_ecgs
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        X, read = load_ecgs(
+            labels["path"],
+            sampling_rate,
+            duration,
+            read_params=file_options(args),
+            n_jobs=args.jobs,
+            on_error="keep",
+            verbose=True,
+        )
+    if not (read["error"] == "").any():
+        raise ValueError(f"None of the {len(read)} files could be read; the first: {read['error'].iloc[0]}")
+    for item in caught:
+        say(f"note: {item.message}")
+    found = {"file_patient": "patient_id", "file_age": "age", "file_sex": "sex", "error": "error"}
+    return X, labels.assign(**{name: read[column].to_numpy() for name, column in found.items()})
+
+
+def find_patients(table: pd.DataFrame) -> NDArray[np.object_]:
+    """Return who each record is of: from the table, else from the files, else each its own, with a word of warning."""
+    import numpy as np
+
+    if "patient" in table:
+        return table["patient"].to_numpy(dtype=object)
+    if table["file_patient"].notna().all():
+        say("note: patients are those that the files name.")
+        return table["file_patient"].to_numpy(dtype=object)
+    say(
+        "note: neither the table nor every file names the patient, so each file counts as a patient of its own. If "
+        "somebody has two, figures are too good and their intervals too narrow; add a column patient."
+    )
+    return np.arange(len(table)).astype(object)
+
+
+def load_model(path: Path, notes: list[str] | None = None) -> tuple[Any, float, int]:
+    """Return the model, and the rate (Hz) and number of samples of the records that it was fitted on.
+
+    What its loading warns of, such as other versions, is said, and added to `notes`.
+    """
+    from omi_estimators.persistence import iterate_parts, load
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = load(path)
+    for item in caught:
+        say(f"note: {item.message}")
+        if notes is not None:
+            notes.append(str(item.message))
+    if not hasattr(model, "predict_proba") or len(getattr(model, "classes_", ())) != 2:
+        raise TypeError(f"{path.name} holds a {type(model).__name__}, not a fitted classifier of two classes.")
+    for part in iterate_parts(model):
+        found = vars(part)
+        if "sampling_rate" in found and "n_samples_in_" in found:
+            return model, float(found["sampling_rate"]), int(found["n_samples_in_"])
+    raise TypeError(f"{path.name} holds a {type(model).__name__} that does not start from raw ECGs; give a pipeline.")
 
 
 _CHUNK = 32  # records between two steps of the progress bar

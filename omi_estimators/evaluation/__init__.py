@@ -1,4 +1,4 @@
-"""Estimators compared by patient-grouped cross-validation: figures, pictures, a report."""
+"""Estimators compared by patient-grouped cross-validation, and a fitted one validated on a new cohort."""
 
 import lazy_loader as _lazy
 
@@ -8,6 +8,9 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_checklist": ["make_checklist"],
         "_compare": ["compare_estimators"],
         "_recalibrate": ["RecalibratedClassifier", "recalibrate", "recalibration_gain"],
+        "_page": ["Section", "Verdict"],
         "_result": ["ComparisonResult"],
+        "_validate": ["validate_model"],
+        "_validated": ["ValidationResult"],
     },
 )

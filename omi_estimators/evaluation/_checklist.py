@@ -14,6 +14,7 @@ import scipy
 import sklearn
 
 import omi_estimators
+from omi_estimators.evaluation._page import Section
 from omi_estimators.evaluation._tables import format_interval
 from omi_estimators.metrics import patients_needed
 from omi_estimators.preprocessing import Usable
@@ -233,16 +234,9 @@ def _escape_markdown(text: str) -> str:
     return "<br>".join(escape(text, quote=False).splitlines())
 
 
-def to_section(sheet: pd.DataFrame) -> str:
+def to_section(sheet: pd.DataFrame) -> Section:
     """Return a sheet as a section of a page, closed until it is opened."""
-    # Written here, as pandas would show the ends of lines as backslashes.
-    rows = [f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in sheet.to_numpy().tolist()]
-    head = "".join(f"<th>{escape(name)}</th>" for name in sheet.columns)
-    table = f'<table class="checklist"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    return (
-        f"<h2>TRIPOD+AI</h2>\n<p>{escape(count_answers(sheet))} {escape(_READING)}</p>\n"
-        f'<details><summary>The sheet</summary><div class="scroll">{table}</div></details>'
-    )
+    return Section("TRIPOD+AI", [count_answers(sheet), _READING], sheet.set_index("item"), is_closed=True)
 
 
 def write_checklist(sheet: pd.DataFrame, folder: Path) -> None:

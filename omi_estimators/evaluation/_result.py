@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import textwrap
 from collections.abc import Callable, Sequence
@@ -25,7 +24,8 @@ from omi_estimators.displays import (
     RocBandDisplay,
 )
 from omi_estimators.evaluation._checklist import describe_comparison, make_checklist, write_checklist
-from omi_estimators.evaluation._report import draw_pictures, write_page
+from omi_estimators.evaluation._page import new_figure, write_json, write_pictures
+from omi_estimators.evaluation._report import draw_pictures, write_comparison
 from omi_estimators.evaluation._tables import format_columns, format_interval
 from omi_estimators.metrics import Interval, decision_curve, precision_recall_band, roc_band
 
@@ -239,18 +239,9 @@ class ComparisonResult:
         path : path-like
             The file; overwritten if it exists.
         """
-        tiers = None if self.tier_tables is None else self.tier_tables.reset_index()
-        content = {
-            **self.counts,
-            **{name: getattr(self, name) for name in _SETTINGS},
-            "estimators": self.estimators,
-            "table": _to_plain(self.table, "index"),
-            "folds": _to_plain(self.folds, "records"),
-            "subgroups": _to_plain(self.subgroups, "records"),
-            "decisions": _to_plain(self.decisions, "index"),
-            "tiers": _to_plain(tiers, "records"),
-        }
-        Path(path).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+        tables = ("table", "folds", "subgroups", "decisions")
+        content = {name: getattr(self, name) for name in (*_SETTINGS, "estimators", *tables)}
+        write_json(Path(path), {**self.counts, **content, "tiers": self.tier_tables})
 
     def plot_roc(self) -> Figure:
         """Draw the ROC curves, averaged over folds; the area under each is its `roc_auc`.
@@ -391,7 +382,7 @@ class ComparisonResult:
 
     def _draw_together(self, make: Callable[[str], Any], reference: str, caption: str) -> Figure:
         """Return a figure in which all estimators share the axes; what they have in common is drawn once."""
-        figure = _new_figure(6.4, 6.9)
+        figure = new_figure(6.4, 6.9)
         axes = figure.add_subplot()
         bands = len(self.table) <= _MOST_BANDS
         for number, name in enumerate(self.table.index):
@@ -412,7 +403,7 @@ class ComparisonResult:
         names = [str(name) for name in self.table.index]
         n_columns = min(len(names), per_row)
         n_rows = -(-len(names) // n_columns)
-        figure = _new_figure(width * n_columns, height * n_rows + (1.0 if n_columns > 1 else 1.8))
+        figure = new_figure(width * n_columns, height * n_rows + (1.0 if n_columns > 1 else 1.8))
         for number, name in enumerate(names):
             axes = figure.add_subplot(n_rows, n_columns, number + 1)
             draw(name, number, axes)
@@ -491,7 +482,7 @@ class ComparisonResult:
         ImportError
             If matplotlib is not installed (`pip install omi-estimators[plot]`).
         """
-        return write_page(Path(path), self, draw_pictures(self), title, notes, n_skipped)
+        return write_comparison(Path(path), self, draw_pictures(self), title, notes, n_skipped)
 
     def write_report(
         self,
@@ -527,33 +518,11 @@ class ComparisonResult:
             If matplotlib is not installed (`pip install omi-estimators[plot]`).
         """
         pictures, place = draw_pictures(self), Path(folder)
-        place.mkdir(parents=True, exist_ok=True)
-        for name, picture in pictures.items():
-            (place / f"{name}.png").write_bytes(picture)
+        write_pictures(pictures, place)
         self.to_csv(place / "table.csv")
         self.folds.to_csv(place / "folds.csv", index=False)
         if len(self.subgroups):
             self.subgroups.to_csv(place / "subgroups.csv", index=False)
         self.to_json(place / "result.json")
         write_checklist(self.checklist(n_skipped=n_skipped), place)
-        return write_page(place / "index.html", self, pictures, title, notes, n_skipped)
-
-
-def _to_plain(table: pd.DataFrame | None, orient: Any) -> Any:
-    """Return a table as JSON has it; by way of pandas, which writes NaN as null."""
-    return None if table is None else json.loads(table.to_json(orient=orient))
-
-
-def _new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure with a canvas of its own, or say how to get matplotlib.
-
-    It is made without pyplot, so that nobody's figures are touched.
-    """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("Pictures need matplotlib; install it with: pip install omi-estimators[plot]") from error
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+        return write_comparison(place / "index.html", self, pictures, title, notes, n_skipped)

@@ -22,10 +22,12 @@ from omi_estimators.metrics import (
 )
 from omi_estimators.triage import tier_table
 
-_SUBGROUP_METRICS = ("roc_auc", "average_precision", "brier_score", "calibration_intercept")
-_UNKNOWN = {f"{metric}{end}": float("nan") for metric in _SUBGROUP_METRICS for end in ("", "_low", "_high")}
+SUBGROUP_METRICS = ("roc_auc", "average_precision", "brier_score", "calibration_intercept")
+_UNKNOWN = {f"{metric}{end}": float("nan") for metric in SUBGROUP_METRICS for end in ("", "_low", "_high")}
 _MOST_LEVELS = 6
 _N_BANDS = 4
+FEW = 10
+"""Below so many records of a class a subgroup's interval cannot be trusted."""
 _SENSITIVITY, _PPV = 0.9, 0.85
 _UNBOUNDED = ("calibration_slope", "calibration_intercept", "brier_skill_score")
 _DECISIONS = ("sensitivity", "specificity", "ppv", "npv", "f1")
@@ -162,6 +164,12 @@ def _make_rows(figures: Mapping[str, Mapping[str, Interval]]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("estimator")
 
 
+def make_interval_table(figures: Mapping[str, Interval], name: str) -> pd.DataFrame:
+    """Return a table with a row for each figure: `estimate`, `low` and `high`."""
+    rows = {key: (found.estimate, found.low, found.high) for key, found in figures.items()}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "low", "high"]).rename_axis(name)
+
+
 def _make_columns(figures: Mapping[str, Interval]) -> dict[str, float]:
     """Return each figure, the ends of its interval and, if there are repeats, its spread, by name."""
     ends = {"": "estimate", "_low": "low", "_high": "high", "_spread": "spread"}
@@ -232,7 +240,7 @@ def make_subgroups(columns: Mapping[str, NDArray[Any]], tested: Tested, **bootst
             figures = dict.fromkeys(tested.probabilities.columns, _UNKNOWN)
             if tested.can_rank(here):
                 # The table says how many events there are.
-                found = tested.intervals(here, metrics=_SUBGROUP_METRICS, on_few="ignore", **bootstrap)
+                found = tested.intervals(here, metrics=SUBGROUP_METRICS, on_few="ignore", **bootstrap)
                 figures = {name: _make_columns(intervals) for name, intervals in found.items()}
             rows += [
                 {"column": column, "level": level, "estimator": name, **sizes, **figures[name]} for name in figures

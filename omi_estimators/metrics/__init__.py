@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_curves": ["Curve", "decision_curve", "net_benefit", "precision_recall_band", "reliability_curve", "roc_band"],
         "_delong": ["delong_roc_test", "roc_auc_interval"],
         "_planning": ["patients_needed"],
-        "_proportion": ["classification_intervals"],
+        "_proportion": ["classification_intervals", "share_by_patient"],
         "_results": ["CalibrationLine", "ClassificationIntervals", "FewEventsWarning", "Interval", "RocTest"],
         "_tiers": [
             "NOT_JUDGED",

@@ -45,7 +45,8 @@ def bootstrap_interval(
         Scores; a higher one speaks for the positive class. All but the first two metrics need probabilities.
     metric : str or callable
         "roc_auc", "average_precision", "brier_score", "brier_skill_score", "calibration_slope",
-        "calibration_intercept" or "expected_calibration_error"; these, and scikit-learn's functions for the first
+        "calibration_intercept", "observed_expected_ratio" (events over the sum of probabilities) or
+        "expected_calibration_error"; these, and scikit-learn's functions for the first
         three, are computed for many resamples at once. A callable takes ``(y_true, y_score)`` and returns a
         float; it is called for every resample.
     groups : array-like of shape (n_records,), optional
@@ -176,6 +177,7 @@ def bootstrap_intervals(
     folds: ArrayLike | None = None,
     n_resamples: int = 2000,
     confidence_level: float = 0.95,
+    method: str = "percentile",
     on_few: str = "warn",
     random_state: Any = None,
 ) -> dict[str, dict[str, Interval]]:
@@ -191,7 +193,7 @@ def bootstrap_intervals(
         Metrics by name.
     reference : str, optional
         The model from which the others' differences are taken; no differences if None.
-    groups, folds, n_resamples, confidence_level
+    groups, folds, n_resamples, confidence_level, method
         As in `bootstrap_interval`.
     on_few : {"warn", "ignore"}, default="warn"
         Whether to warn if fewer than ten patients have one of the classes.
@@ -227,7 +229,7 @@ def bootstrap_intervals(
     """
     if reference is not None and reference not in scores:
         raise ValueError(f"reference must be one of {', '.join(scores)}; got {reference!r}.")
-    given = groups, folds, n_resamples, confidence_level, "percentile", random_state
+    given = groups, folds, n_resamples, confidence_level, method, random_state
     found = run_bootstrap(y_true, scores, metrics, reference, *given, on_few=on_few)
     figures: dict[str, dict[str, Interval]] = {name: {} for name in scores}
     for (name, *metric), interval in found.items():
@@ -391,7 +393,8 @@ def _correct_tails(tails: Floats, values: Floats, estimate: float, left_out: Flo
     # Tied resamples count half; the limits keep the bias finite where all resamples lie on one side.
     share = np.mean(values < estimate) + np.mean(values == estimate) / 2
     bias = ndtri(np.clip(share, 0.5 / len(values), 1 - 0.5 / len(values)))
-    pull = left_out.mean() - left_out
+    # A figure that is infinite, or not defined, without some patient pulls nowhere that could be told.
+    pull = left_out.mean() - left_out if np.isfinite(left_out).all() else np.zeros(1)
     spread = float((pull**2).sum())
     acceleration = float((pull**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
     shifted = bias + ndtri(tails)

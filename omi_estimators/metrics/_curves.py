@@ -346,6 +346,7 @@ def decision_curve(
     y_prob: ArrayLike,
     *,
     thresholds: ArrayLike | None = None,
+    against: str = "nobody",
     groups: ArrayLike | None = None,
     n_resamples: int = 500,
     confidence_level: float = 0.95,
@@ -361,6 +362,9 @@ def decision_curve(
         Probabilities of the positive class.
     thresholds : array-like of shape (n_thresholds,), optional
         Probabilities at which to treat; 0.01, 0.02, ... 0.99 if None.
+    against : {"nobody", "everybody"}, default="nobody"
+        What the benefit is taken against: treating nobody, which has none, or treating everybody, whose benefit is
+        subtracted resample by resample.
     groups : array-like of shape (n_records,), optional
         Patient of each record. Without it each record counts as a patient of its own.
     n_resamples, confidence_level, random_state
@@ -374,8 +378,8 @@ def decision_curve(
     Raises
     ------
     ValueError
-        If labels, probabilities and groups do not fit together, one class is missing, or a threshold is not in
-        [0, 1).
+        If labels, probabilities and groups do not fit together, one class is missing, a threshold is not in [0, 1),
+        or `against` is neither of the two.
 
     See Also
     --------
@@ -396,7 +400,14 @@ def decision_curve(
     checked = positive, prob, *_ = check_records(y_true, y_prob, groups, None, True, "y_prob")
     cuts = np.arange(1, 100) / 100 if thresholds is None else np.atleast_1d(np.asarray(thresholds, dtype=np.float64))
     _check_thresholds(cuts, thresholds)
-    benefit = make_net_benefit(positive, prob, cuts)
+    if against not in ("nobody", "everybody"):
+        raise ValueError(f"against must be 'nobody' or 'everybody'; got {against!r}.")
+    of_model = make_net_benefit(positive, prob, cuts)
+    of_all = make_net_benefit(positive, np.ones(len(prob)), cuts)
+
+    def benefit(weights: Floats) -> Floats:
+        return of_model(weights) - of_all(weights) if against == "everybody" else of_model(weights)
+
     low, high = _find_band(benefit, checked, n_resamples, confidence_level, random_state)
     return Curve(cuts, benefit(np.ones((len(prob), 1)))[:, 0], low, high, confidence_level, n_resamples)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri, stdtrit
+from scipy.special import betaincinv, ndtri, stdtrit
 
-from omi_estimators._validation import check_level, make_rng, warn_few
+from omi_estimators._validation import check_codes, check_level, make_rng, warn_few
 from omi_estimators.metrics._bootstrap import Resampler, check_records, find_interval
 from omi_estimators.metrics._results import ClassificationIntervals, Floats, Interval
 from omi_estimators.metrics._weighted import Codes, Mask
@@ -17,6 +17,8 @@ from omi_estimators.metrics._weighted import Codes, Mask
 # Degrees of freedom of the variance over patients, for each that has the rarer outcome. The fourth moment of a rare
 # outcome gives 2 if all records of a patient agree; in simulations intervals are then too narrow, and with 1 too wide.
 _PER_PATIENT = 1.5
+# Sums of shares of a patient's records are whole numbers up to this.
+_ROUNDING = 1e-9
 
 
 def proportion_interval(
@@ -205,6 +207,61 @@ def find_share(of: Mask, successes: Mask, units: Codes | None, confidence_level:
     """Return the share of successes among some of the records, with its interval; NaN among none."""
     ends = proportion_interval(successes[of], None if units is None else units[of], confidence_level)
     return Interval(float(successes[of].mean()) if of.any() else math.nan, *ends, confidence_level, "wilson")
+
+
+def share_by_patient(
+    successes: ArrayLike, groups: ArrayLike | None = None, *, confidence_level: float = 0.95
+) -> Interval:
+    """Return a share in which each patient counts as one, with one-sided bounds.
+
+    A patient counts with the share of his records that are successes. Each end is the bound of Clopper and Pearson [1]_
+    at `confidence_level` by itself, with shares of patients in place of ones and zeros: exact for one record per
+    patient or records that agree, and cautious between; `tier_thresholds` gives its guarantee by the same bound.
+
+    Parameters
+    ----------
+    successes : array-like of shape (n_records,), bool
+        Whether each record is a success, such as a positive that is not ruled out.
+    groups : array-like of shape (n_records,), optional
+        Patient of each record. Without it each record counts as a patient of its own.
+    confidence_level : float, default=0.95
+        Probability with which each end by itself lies beyond the true share.
+
+    Returns
+    -------
+    Interval
+        The share, NaN without records, and its bounds: 0 and 1 where nothing is known.
+
+    Raises
+    ------
+    ValueError
+        If `groups` does not fit `successes`, or `confidence_level` is none.
+
+    References
+    ----------
+    .. [1] Clopper C. J., Pearson E. S., The use of confidence or fiducial limits illustrated in the case of the
+       binomial, Biometrika 26:404-413, 1934. doi:10.1093/biomet/26.4.404
+
+    Examples
+    --------
+    >>> from omi_estimators.metrics import share_by_patient
+    >>> print(share_by_patient([True] * 19 + [False]))
+    0.950 [0.784, 0.997]
+    >>> print(share_by_patient([True, True, False], [7, 7, 8]))
+    0.500 [0.025, 0.975]
+    """
+    check_level(confidence_level)
+    mask = np.asarray(successes, dtype=bool)
+    units = check_codes(groups, len(mask), name="groups")
+    units = np.arange(len(mask)) if units is None else units
+    if not len(mask):
+        return Interval(math.nan, 0.0, 1.0, confidence_level, "clopper-pearson")
+    n_patients = int(units.max()) + 1
+    hits = float((np.bincount(units, mask) / np.bincount(units)).sum())
+    misses = n_patients - hits
+    low = 0.0 if hits < _ROUNDING else float(betaincinv(hits, misses + 1, 1 - confidence_level))
+    high = 1.0 if misses < _ROUNDING else float(betaincinv(hits + 1, misses, confidence_level))
+    return Interval(hits / n_patients, low, high, confidence_level, "clopper-pearson")
 
 
 def _predictive_value(right: Interval, spared: Interval, prevalence: float) -> Interval:

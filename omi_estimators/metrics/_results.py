@@ -28,7 +28,7 @@ class Interval:
     confidence_level : float
         Its level, such as 0.95.
     method : str
-        How it was found: "percentile", "bca", "delong" or "wilson".
+        How it was found: "percentile", "bca", "delong", "wilson", or "clopper-pearson" with one-sided bounds.
     n_resamples : int
         Bootstrap resamples; 0 without bootstrap.
     n_redrawn : int

@@ -38,6 +38,7 @@ METRICS = (
     "brier_skill_score",
     "calibration_slope",
     "calibration_intercept",
+    "observed_expected_ratio",
     "expected_calibration_error",
 )
 """Metrics that have a name; the first two rank records by any score, the others are about probabilities."""
@@ -94,6 +95,7 @@ def make_statistic(metric: Metric, positive: Mask, score: Floats, folds: Codes |
         "brier_skill_score": lambda: make_brier_skill(positive, score),
         "calibration_slope": lambda: make_calibration_slope(positive, score, folds),
         "calibration_intercept": lambda: make_calibration_intercept(positive, score),
+        "observed_expected_ratio": lambda: _make_observed_expected(positive, score),
         "expected_calibration_error": lambda: make_calibration_error(positive, score),
     }
     return makers[name]()
@@ -223,6 +225,17 @@ def make_brier_skill(positive: Mask, prob: Floats, prevalence: float | None = No
         given = found if prevalence is None else prevalence
         skill: Floats = 1 - brier(weights) / (found * (1 - given) ** 2 + (1 - found) * given**2)
         return skill
+
+    return evaluate
+
+
+def _make_observed_expected(positive: Mask, prob: Floats) -> Statistic:
+    """Return the number of events over the number that the probabilities add up to; infinite if these are all zero."""
+    hits = positive.astype(np.float64)
+
+    def evaluate(weights: Floats) -> Floats:
+        expected = prob @ weights
+        return np.divide(hits @ weights, expected, out=np.full(len(expected), np.inf), where=expected > 0)
 
     return evaluate
 

@@ -1,0 +1,139 @@
+"""``omi-estimators validate``: what a saved model is worth on files and labels of one's own."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omi_estimators.cli._tools import (
+    SOME_FAILED,
+    add_file_options,
+    check_jobs_and_seed,
+    check_writable,
+    find_patients,
+    load_model,
+    positive,
+    read_labels,
+    read_records,
+    refuse,
+    say,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_DESCRIPTION = """\
+Apply a saved model to ECG files with labels, and write a page that says whether it holds there: discrimination,
+calibration, net benefit, and its tiers as promised beside as found, with intervals by patient. Nothing is fitted.
+Files that cannot be read or judged are counted by reason, and the exit status is then 1.
+Research use only; not a medical device."""
+
+_EPILOG = """\
+the table of labels:
+  a CSV file with the columns file (relative to --data), label (0 or 1) and patient, and columns for --subgroup.
+  Patient, age and sex are taken from the files where the table lacks them.
+
+example:
+  omi-estimators validate forest.omi --data ecgs --labels labels.csv --subgroup age --subgroup sex --out report"""
+
+# What the card says of a model, by the names that the page has for it.
+_FACTS = {
+    "Saved": "saved",
+    "Records": "records",
+    "Patients": "patients",
+    "Classes": "classes",
+    "Prevalence": "prevalence",
+}
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to a parser's commands."""
+    validate = commands.add_parser(
+        "validate",
+        help="say whether a saved model holds on ECG files with labels of one's own",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    validate.set_defaults(run=_validate, lost="no report was written")
+    add = validate.add_argument
+    add("model", metavar="MODEL", type=Path, help="a file that omi-estimators fit or omi_estimators.save wrote")
+    add("--data", metavar="DIR", type=Path, required=True, help="folder of the ECG files")
+    add("--labels", metavar="CSV", type=Path, required=True, help="table with the columns file, label, patient")
+    add("--out", metavar="DIR", type=Path, required=True, help="report folder")
+    add("--subgroup", metavar="COLUMN", action="append", default=[], help="column to split by; may be given repeatedly")
+    add_file_options(validate)
+    add("--resamples", metavar="N", type=positive, default=2000, help="of the bootstrap (default: 2000)")
+    add("--seed", metavar="N", type=int, default=0, help="of the bootstrap (default: 0)")
+    add("--jobs", metavar="N", type=int, default=1, help="processes that read; -1 means all cores (default: 1)")
+
+
+def _validate(args: argparse.Namespace) -> int:
+    """Run ``omi-estimators validate``: everything that input can spoil first, then the long work."""
+    from omi_estimators.evaluation import validate_model
+
+    try:
+        check_jobs_and_seed(args)
+        if importlib.util.find_spec("matplotlib") is None:
+            raise ImportError("The report needs matplotlib; install it with: pip install omi-estimators[plot]")
+        check_writable(args.out, "report", "--out")
+        labels = read_labels(args.labels, args.data, args.subgroup)
+        notes: list[str] = []
+        model, sampling_rate, n_samples = load_model(args.model, notes)
+        trained_on = _read_facts(args.model)
+        X, table = read_records(labels, sampling_rate, n_samples / sampling_rate, args)
+        unread = table[table["error"] != ""].rename(columns={"file": "name", "error": "reason"})
+        read = (table["error"] == "").to_numpy()
+        seen = table[read]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            result = validate_model(
+                model,
+                X if read.all() else X[read],
+                seen["label"].to_numpy(),
+                find_patients(seen),
+                subgroups={name: _find_column(seen, name, args.labels.name) for name in args.subgroup},
+                trained_on=trained_on,
+                sampling_rate=sampling_rate,
+                record_names=seen["file"].tolist(),
+                unread=unread[["name", "label", "reason"]],
+                n_resamples=args.resamples,
+                random_state=args.seed,
+            )
+        for text in dict.fromkeys(str(item.message) for item in caught):
+            say(f"note: {text}")
+        page = result.write_report(args.out, title=f"Does {args.model.name} hold here?", notes=notes)
+    except (ImportError, OSError, TypeError, ValueError) as error:
+        return refuse(error)
+    print(result)
+    print(f"\nReport: {page}")
+    return SOME_FAILED if result.counts["n_not_judged"] else 0
+
+
+def _find_column(table: pd.DataFrame, name: str, file_name: str) -> Any:
+    """Return a column to split by: from the table, or age and sex from the files."""
+    if name in table:
+        return table[name].to_numpy()
+    if name not in ("age", "sex") or table[f"file_{name}"].isna().all():
+        columns = [str(column) for column in table.columns if column != "path" and not str(column).startswith("file_")]
+        raise ValueError(f"{file_name} has no column {name!r} for --subgroup, and no file tells it; it has {columns}.")
+    values = table[f"file_{name}"].to_numpy()
+    return values if name == "age" else [{0: "male", 1: "female"}.get(sex) for sex in values.tolist()]
+
+
+def _read_facts(path: Path) -> dict[str, str]:
+    """Return what the card of a model says of its training, and its figures."""
+    from omi_estimators.persistence import read_card
+
+    card = read_card(path)
+    training, figures = (
+        re.findall(r"^- ([^:\n]+): (.+)$", part, re.MULTILINE)
+        for part in (card, card.partition("## Quantitative Analyses")[2].partition("\n## ")[0])
+    )
+    facts = {_FACTS[name]: text for name, text in training if name in _FACTS}
+    evaluated_on = card.partition("## Evaluation Data")[2].partition("\n## ")[0].strip()
+    return facts | dict(figures) | {"figures are of": evaluated_on}

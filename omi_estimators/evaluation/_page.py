@@ -1,0 +1,166 @@
+"""The page that reports are written on: sections of tables, pictures and words, through one template."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import sklearn
+
+import omi_estimators
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from matplotlib.figure import Figure
+
+_DPI = 150
+# Wider pictures (inches) are panels side by side; these stay legible in a narrow window, which scrolls.
+_WIDE = 9.0
+
+
+class Picture(NamedTuple):
+    """A picture as PNG, its caption in words, and whether it is wide."""
+
+    png: bytes
+    caption: str
+    is_wide: bool
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of a page: what is there of a table, a picture, paragraphs, and texts to unfold by their headings.
+
+    Attributes
+    ----------
+    title : str
+        Its heading.
+    text : sequence of str
+        Paragraphs.
+    table : DataFrame, optional
+        A row for each label of its index.
+    picture : Picture, optional
+        As from `render`.
+    details : dict of str to str
+        Long texts by what is shown before they are unfolded.
+    is_closed : bool
+        Whether the table is to be unfolded too.
+    """
+
+    title: str
+    text: Sequence[str] = ()
+    table: pd.DataFrame | None = None
+    picture: Picture | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+    is_closed: bool = False
+
+
+class Verdict(NamedTuple):
+    """What a reader should know in a minute.
+
+    Attributes
+    ----------
+    status : {"good", "open", "bad"}
+        Whether it holds, cannot be told, or does not hold.
+    headline : str
+        The same in a sentence.
+    findings, next_steps : sequence of str
+        What was found, and what to do.
+    """
+
+    status: str
+    headline: str
+    findings: Sequence[str] = ()
+    next_steps: Sequence[str] = ()
+
+
+def write_page(
+    path: Path,
+    sections: Sequence[Section],
+    *,
+    title: str,
+    counts: str,
+    notes: Sequence[str] = (),
+    verdict: Verdict | None = None,
+) -> Path:
+    """Write a page with everything it shows inside, and return where."""
+    versions = {"omi_estimators": omi_estimators.__version__, "scikit-learn": sklearn.__version__}
+    made_with = ", ".join(f"{name} {text}" for name, text in (versions | {"Python": platform.python_version()}).items())
+    given = {"title": title, "counts": counts, "notes": notes, "verdict": verdict, "made_with": made_with}
+    path.write_text(_load_template().render(sections=sections, **given), encoding="utf-8")
+    return path
+
+
+@cache
+def _load_template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("omi_estimators.evaluation", ""),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters["base64"] = lambda png: base64.b64encode(png).decode()
+    environment.filters["show"] = _show
+    return environment.get_template("page.html")
+
+
+def _show(value: Any) -> str:
+    """Return a cell of a table as text."""
+    if isinstance(value, (float, np.floating)):
+        return "not defined" if np.isnan(value) else f"{value:.3f}"
+    return str(value)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure with a canvas of its own, or say how to get matplotlib.
+
+    It is made without pyplot, so that nobody's figures are touched.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("Pictures need matplotlib; install it with: pip install omi-estimators[plot]") from error
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def render(figure: Figure) -> Picture:
+    """Return a figure without the caption below it, which becomes text of the page and of the file."""
+    caption = " ".join(figure.get_supxlabel().split())
+    figure.supxlabel("")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", metadata={"Description": caption})
+    return Picture(buffer.getvalue(), caption, figure.get_figwidth() > _WIDE)
+
+
+def write_pictures(pictures: Mapping[str, Picture], folder: Path) -> None:
+    """Write each picture into a folder, which is made if it does not exist."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, picture in pictures.items():
+        (folder / f"{name}.png").write_bytes(picture.png)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write numbers, words and tables as JSON; tables by way of pandas, which writes NaN as null."""
+
+    def to_plain(value: Any) -> Any:
+        if isinstance(value, pd.DataFrame):
+            orient: Any = "records" if isinstance(value.index, (pd.RangeIndex, pd.MultiIndex)) else "index"
+            value = value.reset_index() if isinstance(value.index, pd.MultiIndex) else value
+            return json.loads(value.to_json(orient=orient))
+        return value
+
+    plain = {name: to_plain(value) for name, value in content.items()}
+    path.write_text(json.dumps(plain, indent=2, ensure_ascii=False), encoding="utf-8")
