@@ -290,7 +290,8 @@ def test_report(result, tmp_path):
     text = page.read_text(encoding="utf-8")
     names = {path.name for path in page.parent.iterdir()}
     pictures = {"reliability", "roc", "precision_recall", "probabilities", "decision_curve", "tiers"}
-    tables = {"table.csv", "promises.csv", "tiers.csv", "subgroups.csv", "records.csv", "result.json", "index.html"}
+    tables = {f"{name}.csv" for name in ("table", "promises", "tiers", "subgroups", "gain", "records", "tripod_ai")}
+        tables |= {"result.json", "index.html", "tripod_ai.md"}
     assert names == tables | {f"{name}.png" for name in pictures}
     # The verdict comes before everything but the title and the counts.
     assert text.index(result.verdict.headline) < text.index("<nav") < text.index("<table")

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from omi_estimators._validation import check_groups, check_level, check_scores, find_missing, make_rng
+from omi_estimators.evaluation._recalibrate import measure_gain
 from omi_estimators.evaluation._tables import (
     FEW,
     SUBGROUP_METRICS,
@@ -46,6 +47,8 @@ _WITHOUT_WORST_CASE = "calibration_slope"
 # out once; in larger ones there is too little of both to be worth the time.
 _MOST_LEFT_OUT = 2000
 _OF_PATIENTS = ("age", "sex", "device")
+# Fewer patients leave too few to measure on when 50 of them recalibrate; and how often these are drawn.
+_LEAST_FOR_GAIN, _GAIN_REPEATS = 100, 50
 
 
 def validate_model(
@@ -127,8 +130,8 @@ def validate_model(
     Returns
     -------
     ValidationResult
-        With `verdict`, `figures`, `promises`, `tiers`, `net_benefits`, `subgroups`, `not_judged`, `scenarios`,
-        pictures, `to_html` and `write_report`.
+        With `verdict`, `figures`, `promises`, `tiers`, `net_benefits`, `subgroups`, `not_judged`, `scenarios`, `gain`,
+        pictures, `checklist`, `to_html` and `write_report`.
 
     Raises
     ------
@@ -235,6 +238,7 @@ def validate_model(
         subgroups=_leave_out_few(by_level),
         not_judged=_count_reasons(unjudged),
         scenarios=_make_scenarios(hits, seen, cuts, unjudged["positive"].to_numpy(dtype=float)),
+        gain=_find_gain(hits, seen, units, rng),
         cohorts=_compare_cohorts(model, known, trained_on, positive_label, hits, units, found),
         typicality=described,
         drift=drift,
@@ -328,7 +332,9 @@ def _find_promises(
 ) -> dict[str, float]:
     """Return the promised shares by name."""
     if given is None:
-        return {name: float(getattr(model, name)) for name in ("sensitivity", "ppv")} if cuts and is_own else {}
+        # A recalibrated model's tiers are those of another.
+        owner = getattr(model, "tiers_", None) or model
+        return {name: float(getattr(owner, name)) for name in ("sensitivity", "ppv")} if cuts and is_own else {}
     if cuts is None:
         raise ValueError("promises are about tiers, and the model has none: give thresholds too.")
     bad = [name for name, value in given.items() if name not in ("sensitivity", "ppv") or not 0 < value <= 1]
@@ -433,6 +439,17 @@ def _make_net_benefits(
     return pd.DataFrame(columns, index=pd.Index(at, name="threshold"))
 
 
+def _find_gain(
+    positive: NDArray[np.bool_], prob: NDArray[np.float64], patients: NDArray | None, rng: Any
+) -> pd.DataFrame | None:
+    """Return what so many patients of this cohort would buy by recalibration; None if it is too small to tell."""
+    n_patients = len(positive) if patients is None else len(np.unique(patients))
+    if n_patients < _LEAST_FOR_GAIN:
+        return None
+    both = np.column_stack([1 - prob, prob])
+    return measure_gain(positive, both, patients, n_repeats=_GAIN_REPEATS, random_state=rng)
+
+
 def _leave_out_few(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table of subgroups without figures that too few records of a class would give."""
     if len(table):
@@ -498,9 +515,15 @@ def _compare_cohorts(
 ) -> pd.DataFrame:
     """Return what the model says of itself beside the records judged here, as text."""
     then: dict[str, Any] = {}
-    if getattr(model, "n_records_", None) is not None:
+    if getattr(model, "history_", None):
+        # Its counts are those of the recalibration.
+        last = model.history_[-1]
+        then["recalibrated"] = (
+            f"{last['date']}, on {last['n_records']} records of {last['n_patients']} patients: {last['method']}"
+        )
+    elif getattr(model, "n_records_", None) is not None:
         then = {"records": model.n_records_, "patients": getattr(model, "n_patients_", None)}
-    if getattr(model, "class_prior_", None) is not None:
+    if "recalibrated" not in then and getattr(model, "class_prior_", None) is not None:
         then["prevalence"] = f"{model.class_prior_[known.tolist().index(positive_label)]:.3f}"
     then |= dict(trained_on or {})
     here = {

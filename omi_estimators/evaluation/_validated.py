@@ -20,6 +20,7 @@ from omi_estimators.displays import (
     RiskTierDisplay,
     RocBandDisplay,
 )
+from omi_estimators.evaluation._checklist import describe_validation, make_checklist, to_section, write_checklist
 from omi_estimators.evaluation._page import (
     Picture,
     Section,
@@ -124,6 +125,9 @@ class ValidationResult:
         the label is unknown.
     scenarios : DataFrame
         The figures as found, and if the model had judged these records too, all rightly or all wrongly.
+    gain : DataFrame or None
+        What recalibrating on so many patients of this cohort would buy on the others, as from
+        `omi_estimators.evaluation.recalibration_gain`; None below 100 patients.
     cohorts : DataFrame of str
         What the model says of itself, and this cohort.
     typicality, drift : DataFrame or None
@@ -157,6 +161,7 @@ class ValidationResult:
     subgroups: pd.DataFrame = field(repr=False)
     not_judged: pd.DataFrame = field(repr=False)
     scenarios: pd.DataFrame = field(repr=False)
+    gain: pd.DataFrame | None = field(repr=False)
     cohorts: pd.DataFrame = field(repr=False)
     typicality: pd.DataFrame | None = field(repr=False)
     drift: pd.DataFrame | None = field(repr=False)
@@ -234,6 +239,16 @@ class ValidationResult:
         """
         return Interval(*self.figures.loc[name].to_numpy(dtype=float), self.confidence_level, self.method)
 
+    def checklist(self) -> pd.DataFrame:
+        """Return the TRIPOD+AI sheet, filled in where this validation knows the answer.
+
+        Returns
+        -------
+        DataFrame
+            As from `make_checklist`: `item`, `section`, `topic`, `applies`, `answer`, `question`.
+        """
+        return make_checklist(describe_validation(self))
+
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write `figures` as CSV.
 
@@ -252,7 +267,7 @@ class ValidationResult:
         path : path-like
             The file; overwritten if it exists.
         """
-        names = ("figures", "promises", "tiers", "subgroups", "not_judged", "scenarios", "cohorts", "drift")
+        names = ("figures", "promises", "tiers", "subgroups", "not_judged", "scenarios", "gain", "cohorts", "drift")
         settings = ("target_names", "thresholds", "model", "confidence_level", "method", "n_resamples", "n_redrawn")
         content = {name: getattr(self, name) for name in (*names, *settings)}
         nets = {"net_benefits": self.net_benefits.reset_index()}
@@ -359,8 +374,8 @@ class ValidationResult:
         -------
         Path
             The page, `index.html`, which holds its pictures itself. Beside it each picture as PNG, `table.csv` (the
-            figures), `promises.csv`, `tiers.csv` and `subgroups.csv` if any, `records.csv` (a line for each record),
-            and `result.json`.
+            figures), `promises.csv`, `tiers.csv`, `subgroups.csv` and `gain.csv` if any, `records.csv` (a line for each
+            record), `tripod_ai.md` and `.csv`, and `result.json`.
 
         Raises
         ------
@@ -370,10 +385,11 @@ class ValidationResult:
         pictures, place = self._draw_pictures(), Path(folder)
         write_pictures(pictures, place)
         self.to_csv(place / "table.csv")
-        for name in ("promises", "tiers", "subgroups"):
+        for name in ("promises", "tiers", "subgroups", "gain"):
             table = getattr(self, name)
             if table is not None and len(table):
-                table.to_csv(place / f"{name}.csv", index=name != "subgroups")
+                table.to_csv(place / f"{name}.csv", index=name in ("promises", "tiers"))
+        write_checklist(self.checklist(), place)
         unread = self.unread.rename(columns={"name": "record"}).set_index("record")
         pd.concat([self.records, unread] if len(unread) else [self.records]).to_csv(place / "records.csv")
         self.to_json(place / "result.json")
@@ -395,7 +411,7 @@ class ValidationResult:
             f"{counts['n_records'] - counts['n_events']} {self.target_names[0]}. Not read or not judged: "
             f"{counts['n_not_judged']}."
         )
-        sections = [*_make_sections(self, pictures), *further, _describe_method(self)]
+        sections = [*_make_sections(self, pictures), *further, to_section(self.checklist()), _describe_method(self)]
         return write_page(path, sections, title=title, counts=words, notes=notes, verdict=self.verdict)
 
 
@@ -514,6 +530,8 @@ def _make_sections(result: ValidationResult, pictures: dict[str, Picture]) -> li
     sections.append(nets)
     if len(result.subgroups):
         sections.append(Section("Subgroups", [_ON_SUBGROUPS], _make_subgroup_table(result)))
+    if result.gain is not None:
+        sections.append(Section("What recalibration here would buy", [_ON_GAIN], _make_gain_table(result.gain)))
     if len(result.not_judged):
         table = result.not_judged.rename(columns=_OF_NOT_JUDGED).rename_axis(None)
         sections.append(Section("Records that could not be read or judged", table=table))
@@ -549,6 +567,11 @@ _ON_NET_BENEFIT = (
 _ON_SUBGROUPS = (
     f"Fewer than {FEW} records of a class give no figure. Among many subgroups some differ by chance; one that differs "
     "says where to look, not why."
+)
+_ON_GAIN = (
+    "Recalibrated on so many patients of this cohort drawn by chance, measured on its others, again and again: medians "
+    "with quartiles. Changed: how often closed testing found something to change; below ten patients with events "
+    "nothing is."
 )
 _ON_SCENARIOS = (
     "Best and worst case: the figures had the model judged these records too, all of them as rightly as can be "
@@ -597,6 +620,24 @@ def _make_benefit_table(result: ValidationResult) -> pd.DataFrame:
         }
         for threshold, row in result.net_benefits.iterrows()
     }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _make_gain_table(gain: pd.DataFrame) -> pd.DataFrame:
+    rows = {}
+    for _, row in gain.iterrows():
+        n = int(row["n_patients"])
+        rows[f"{n} patients" if n else "as it is, on all"] = {
+            "of them with events": f"{row['n_events']:.0f}" if n else "",
+            "changed": f"{row['changed']:.0%}" if n else "",
+            **{
+                name.replace("_", " "): f"{row[name]:.{digits}f} [{row[f'{name}_25']:.{digits}f}, "
+                f"{row[f'{name}_75']:.{digits}f}]"
+                if n
+                else f"{row[name]:.{digits}f}"
+                for name, digits in (("log_loss", 4), ("slope", 2), ("intercept", 2))
+            },
+        }
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
