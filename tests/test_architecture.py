@@ -39,6 +39,7 @@ ALLOWED = {
     "pipelines": {"_documentation", "classifiers", "features", "fusion", "preprocessing"},
     "fusion": {"preprocessing", "splits"},
     "triage": {"metrics", "preprocessing", "splits"},
+    "typicality": {"leads", "preprocessing"},
     "splits": {"_documentation", "preprocessing"},
     "displays": {"metrics"},
     "inspection": {"displays", "features", "leads", "preprocessing"},
