@@ -67,6 +67,7 @@ _TAIL, _N_QUANTILES = 0.1, 200
 _N_FOLDS = 5
 # Fewer expected patients in a category than this are pooled, as the chi-squared test needs.
 _LEAST_EXPECTED = 5
+_MOST_REASONS = 3
 
 
 class FewRecordsWarning(UserWarning):
@@ -134,11 +135,8 @@ def _measure(record: Floats, *, sampling_rate: float) -> tuple[Floats, str]:
         ]
     )
     of_leads[:, missing > _MOST_MISSING] = np.nan
-    values = [
-        *of_leads.ravel(),
-        *_measure_intervals(clean, rate, average, qrs),
-        *_measure_spectrum(filled, sampling_rate),
-    ]
+    values = of_leads.ravel().tolist()
+    values += _measure_intervals(clean, rate, average, qrs) + _measure_spectrum(filled, sampling_rate)
     if n_leads == len(LEADS):
         limbs = thin[: len(LIMB_LEADS)] - thin[: len(LIMB_LEADS)].mean(axis=1, keepdims=True)
         residual = np.linalg.norm(limbs - LIMB_WEIGHTS @ limbs[:2]) / max(float(np.linalg.norm(limbs)), 1e-9)
@@ -375,7 +373,7 @@ class ECGProfile(RecordTransformer):
     tails_ : ndarray of shape (5, 201)
         Quantiles and mean exceedance of the five components of how unusual a record is, out of fold.
     scores_ : ndarray
-        How unusual training records are, out of fold, sorted: what new ones are compared with; at most 2,000 quantiles.
+        How unusual training records are, out of fold, sorted: what new ones are compared with; at most 2,000.
     quantiles_ : dict of str to ndarray
         Of each measure, and of "age" if it was given, over patients, at most 200.
     shares_ : dict of str to dict of str to float
@@ -414,14 +412,14 @@ class ECGProfile(RecordTransformer):
     surroundings; how far limb leads break Einthoven's law; the share of missing samples; and the average beat in the
     independent leads, its QRS scaled to one.
 
-    **Typicality** is a conformal p value [1]_. How unusual a record is has five components: the largest deviation of one
-    measure; Mahalanobis' distance of all, and of the beat, by covariances that are shrunken [2]_; how much nearer the beat
-    is when a mistake is undone (two leads or two limb electrodes exchanged, a lead inverted); and the common factor in
-    all intervals and the spectrum, as a wrong sampling rate makes. Each is turned into the logarithm of the share of
-    training records that have as much, and the largest counts. Training records are measured out of fold, by patient,
-    against profiles of four fifths of them, so that a record of the same kind has a typicality below `p` with a
-    probability of about `p`, for any number of records and any distribution of measures. Validity is over both, the
-    training records and the new one: one given profile has a somewhat higher or lower rate.
+    **Typicality** is a conformal p value [1]_. How unusual a record is has five components: the largest deviation of
+    one measure; Mahalanobis' distance of all, and of the beat, by covariances that are shrunken [2]_; how much nearer
+    the beat is when a mistake is undone (two leads or two limb electrodes exchanged, a lead inverted); and the common
+    factor in all intervals and the spectrum, as a wrong sampling rate makes. Each is turned into the logarithm of the
+    share of training records that have as much, and the largest counts. Training records are measured out of fold, by
+    patient, against profiles of four fifths of them, so that a record of the same kind has a typicality below `p` with
+    a probability of about `p`, whatever the distribution of measures. That is over training records and new ones
+    alike: one given profile has a somewhat higher or lower rate.
 
     **Drift** is found by the largest difference between two distribution functions (Kolmogorov and Smirnov) for
     numbers, and a chi-squared test for categories, in which each patient weighs one; p values are adjusted by Holm.
@@ -437,11 +435,11 @@ class ECGProfile(RecordTransformer):
     --------
     >>> from omi_estimators.datasets import make_omi_ecgs
     >>> from omi_estimators.typicality import ECGProfile
-    >>> ecgs = make_omi_ecgs(n_patients=120, random_state=0)
+    >>> ecgs = make_omi_ecgs(n_patients=100, records_per_patient=1, random_state=0)
     >>> profile = ECGProfile(ecgs.sampling_rate).fit(ecgs.X, groups=ecgs.groups, age=ecgs.age)
     >>> new = make_omi_ecgs(n_patients=1, records_per_patient=1, random_state=1).X
     >>> profile.describe(1000 * new)["reasons"][0]
-    'amplitudes 1000 times the usual: microvolts read as millivolts?'
+    'amplitudes about 1000 times the usual: microvolts read as millivolts?'
     """
 
     _parameter_constraints = {  # noqa: RUF012
@@ -510,8 +508,8 @@ class ECGProfile(RecordTransformer):
             )
         if self.n_patients_ < _FEW:
             warnings.warn(
-                f"A profile of {self.n_patients_} patients finds less than one of {_FEW} or more, swapped leads and wrong "
-                f"rates above all; the least typicality it can give is {1 / (self.n_records_ + 1):.2g}.",
+                f"A profile of {self.n_patients_} patients finds less than one of {_FEW} or more, swapped leads and "
+                f"wrong rates above all; the least typicality it can give is {1 / (self.n_records_ + 1):.2g}.",
                 FewRecordsWarning,
                 stacklevel=2,
             )
@@ -659,18 +657,19 @@ class ECGProfile(RecordTransformer):
         """Return what makes a record atypical, the most striking first."""
         names, scaled = self._names(), found["scaled"][at]
         amplitudes = [i for i, name in enumerate(names) if name.startswith("amplitude")]
-        factor = 10 ** float(np.nanmedian((scaled * self.model_["scale"])[amplitudes]))
-        if not 0.03 < factor < 30:
-            return _explain_unit(factor)
+        power = round(float(np.nanmedian((scaled * self.model_["scale"])[amplitudes])))
+        if abs(power) > 1:
+            unit = "microvolts" if power > 0 else "another unit"
+            return f"amplitudes about {10.0**power:g} times the usual: {unit} read as millivolts?"
         limit = np.quantile(self.scores_, 1 - self.false_alarm_rate)
-        reasons = []
+        reasons: list[str] = []
         for component in np.argsort(-surprise):
             if reasons and surprise[component] < limit:
                 break
             if component == 0:
                 far = np.argsort(-np.abs(np.nan_to_num(scaled)))[:3]
-                far = [i for i in far if abs(scaled[i]) > 0.7 * abs(scaled[far[0]])]
-                reasons += [self._name_deviation(names[i], scaled[i] * self.model_["scale"][i]) for i in far]
+                striking = [i for i in far if abs(scaled[i]) > 0.7 * abs(scaled[far[0]])]
+                reasons += [self._name_deviation(names[i], scaled[i] * self.model_["scale"][i]) for i in striking]
             elif component == 1:
                 most = np.argsort(-found["pulls"][at])[:2]
                 reasons.append(f"an unusual combination, of {' and '.join(_spell(names[i]) for i in most)} above all")
@@ -682,7 +681,7 @@ class ECGProfile(RecordTransformer):
                 reasons.append(f"{list(_mistakes(self._n_leads))[int(np.argmax(found['gains'][at]))]}?")
             else:
                 reasons.append(self._explain_rate(found["tempo"][at]))
-        return "; ".join(dict.fromkeys(reasons))
+        return "; ".join(reasons[:_MOST_REASONS])
 
     def _explain_rate(self, tempo: float) -> str:
         words = "short" if tempo > 0 else "long"
@@ -701,7 +700,7 @@ class ECGProfile(RecordTransformer):
         if kind == "power":
             low, high = re.findall(r"\d+", rest)
             if more:
-                return f"{10 ** (by / 2):.2g} times the usual amplitude between {low} and {high} Hz: noise, or another filter?"
+                return f"{10 ** (by / 2):.2g} times the usual between {low} and {high} Hz: noise, or another filter?"
             return f"little above {low} Hz: a low-pass of the device, or recorded at fewer samples per second?"
         if kind == "hum":
             return f"{'much' if more else 'less'} hum at {rest.replace('Hz', ' Hz')}" + ("" if more else " than usual")
@@ -788,7 +787,8 @@ class ECGProfile(RecordTransformer):
         p_value = float(kstwo.sf(statistic, max(1, round(n_before * n_here / (n_before + n_here)))))
         medians = float(np.median(usual)), float(_quantiles(column, weights)[(min(_N_QUANTILES, len(column)) - 1) // 2])
         if name == "age":
-            meaning = f"patients {'older' if medians[1] > medians[0] else 'younger'}: {medians[1]:.0f} years in the median, {medians[0]:.0f} at training"
+            words = "older" if medians[1] > medians[0] else "younger"
+            meaning = f"patients {words}: {medians[1]:.0f} years in the median, {medians[0]:.0f} at training"
         else:
             meaning = self._name_deviation(name, medians[1] - medians[0])
         return *medians, statistic, p_value, meaning
@@ -824,11 +824,6 @@ class ECGProfile(RecordTransformer):
         before, here = map(float, table[:, most])
         meaning = f"{name} {found[most]}: {here:.0%} of patients, {before:.0%} at training"
         return before, here, float(statistic), float(p_value), meaning
-
-
-def _explain_unit(factor: float) -> str:
-    causes = "microvolts read as millivolts?" if factor > 1 else "another unit read as millivolts?"
-    return f"amplitudes {factor:.2g} times the usual: {causes}".replace("1e+03", "1000")
 
 
 def _spell(name: str) -> str:
