@@ -34,6 +34,7 @@ OTHERS = (
     "features",
     "coverage",
     "promises",
+    "drift",
     "simulator",
     "inspection",
 )
