@@ -39,7 +39,7 @@ from omi_estimators.preprocessing import (
     report_unusable,
 )
 
-__all__ = ["ECGProfile", "FewRecordsWarning"]
+__all__ = ["ECGProfile", "FewRecordsWarning", "check_profile"]
 
 Floats = NDArray[np.float64]
 
@@ -830,6 +830,43 @@ class ECGProfile(RecordTransformer):
         before, here = map(float, table[:, most])
         meaning = f"{name} {found[most]}: {here:.0%} of patients, {before:.0%} at training"
         return before, here, float(statistic), float(p_value), meaning
+
+
+def check_profile(profile: Any) -> None:
+    """Raise an error for what is no profile, or one whose parts do not fit each other.
+
+    Parameters
+    ----------
+    profile : object
+        An `ECGProfile`, fitted or not, perhaps from a file.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    ValueError
+        If it is fitted, but its arrays have other shapes than `ECGProfile.fit` gives them, or are not finite.
+
+    Examples
+    --------
+    >>> from omi_estimators.typicality import ECGProfile, check_profile
+    >>> check_profile(ECGProfile(500))
+    """
+    if not isinstance(profile, ECGProfile):
+        raise TypeError(f"an ECGProfile was expected; got a {type(profile).__name__}.")
+    profile._validate_params()
+    if not hasattr(profile, "scores_"):
+        return
+    names = _scalar_names(profile._n_leads, profile.sampling_rate)
+    n_beat = len(_beat_leads(profile._n_leads)) * len(_TIMES)
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("center", "scale", "mean", "tempo"), (len(names),))
+    shapes |= {"covariance": (len(names),) * 2, "beat_mean": (n_beat,), "beat_covariance": (n_beat,) * 2}
+    found = {name: np.shape(array) for name, array in profile.model_.items()}
+    if found != shapes or profile.tails_.shape != (len(_SHARES), _N_QUANTILES + 1) or profile.scores_.ndim != 1:
+        raise ValueError("the parts of the profile do not fit each other.")
+    arrays = [*profile.model_.values(), profile.tails_, profile.scores_, *profile.quantiles_.values()]
+    if not all(array.dtype.kind == "f" and np.isfinite(array).all() for array in arrays):
+        raise ValueError("the profile has values that are not finite numbers.")
 
 
 def _spell(name: str) -> str:

@@ -35,7 +35,7 @@ ALLOWED = {
     },
     "candidates": {"classifiers", "fusion", "pipelines", "preprocessing"},
     "evaluation": {"displays", "leads", "metrics", "preprocessing", "splits", "triage"},
-    "persistence": {"classifiers", "leads", "preprocessing"},
+    "persistence": {"classifiers", "leads", "preprocessing", "typicality"},
     "pipelines": {"_documentation", "classifiers", "features", "fusion", "preprocessing"},
     "fusion": {"preprocessing", "splits"},
     "triage": {"metrics", "preprocessing", "splits"},
