@@ -32,6 +32,7 @@ ALLOWED = {
         "readers",
         "splits",
         "triage",
+        "typicality",
     },
     "candidates": {"classifiers", "fusion", "pipelines", "preprocessing"},
     "evaluation": {"displays", "leads", "metrics", "preprocessing", "splits", "triage"},
