@@ -50,6 +50,8 @@ _BEAT_RATE = 250.0
 # What half a second of an ECG usually spreads by (mV). A record a thousand times as large or small has another unit.
 _USUAL_SPREAD = 0.15
 _MOST_MISSING = 0.5
+# Leads that contradict each other by less (mV) were rounded by different programs.
+_ROUNDING = 0.005
 # Where the average beat is looked at (s from R): QRS, and ST and T.
 _QRS_TIMES, _T_TIMES = np.arange(-8, 9) / 100, np.arange(2, 9) / 20
 _TIMES = np.concatenate([_QRS_TIMES, _T_TIMES])
@@ -141,8 +143,9 @@ def _measure(record: Floats, *, sampling_rate: float) -> tuple[Floats, str]:
     values += _measure_intervals(clean, rate, average, qrs) + _measure_spectrum(filled, sampling_rate)
     if n_leads == len(LEADS):
         limbs = thin[: len(LIMB_LEADS)] - thin[: len(LIMB_LEADS)].mean(axis=1, keepdims=True)
-        residual = np.linalg.norm(limbs - LIMB_WEIGHTS @ limbs[:2]) / max(float(np.linalg.norm(limbs)), 1e-9)
-        values.append(np.log10(residual + 1e-3) if (missing[: len(LIMB_LEADS)] < _MOST_MISSING).all() else np.nan)
+        residual, whole = limbs - LIMB_WEIGHTS @ limbs[:2], max(float(np.std(limbs)), 1e-9)
+        broken = max(0.0, float(np.std(residual)) - _ROUNDING * unit) / whole
+        values.append(np.log10(broken + 1e-2) if (missing[: len(LIMB_LEADS)] < _MOST_MISSING).all() else np.nan)
     values.append(missing.mean())
     at = (np.arange(beat.shape[1]) - r_index) / rate
     shape = np.stack([np.interp(_TIMES, at, beat[lead]) for lead in _beat_leads(n_leads)])
