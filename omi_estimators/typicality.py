@@ -376,13 +376,13 @@ class ECGProfile(RecordTransformer):
 
     Attributes
     ----------
-    model_ : dict of str to ndarray
+    model_ : dict of str to ndarray of shape (n_measures,) or (n_measures, n_measures)
         Medians, spreads, means and covariances of the measures and of the beat.
     tails_ : ndarray of shape (5, 201)
         Quantiles and mean exceedance of the five components of how unusual a record is, out of fold.
-    scores_ : ndarray
+    scores_ : ndarray of shape (n_scores,)
         How unusual training records are, out of fold, sorted: what new ones are compared with; at most 2,000.
-    quantiles_ : dict of str to ndarray
+    quantiles_ : dict of str to ndarray of shape (n_quantiles,)
         Of each measure, and of "age" if it was given, over patients, at most 200.
     shares_ : dict of str to dict of str to float
         Share of patients in each category of "sex" and "device", as far as given.
@@ -500,6 +500,11 @@ class ECGProfile(RecordTransformer):
         -------
         ECGProfile
             Itself, fitted.
+
+        Raises
+        ------
+        ValueError
+            If fewer than five patients have a record that can be judged, or what is given does not fit.
         """
         super().fit(X, y)
         values, usable = self.measure(X)
