@@ -77,6 +77,7 @@ def add_parser(commands: Any) -> None:
 def _validate(args: argparse.Namespace) -> int:
     """Run ``omi-estimators validate``: everything that input can spoil first, then the long work."""
     from omi_estimators.evaluation import validate_model
+    from omi_estimators.persistence import load_profile
 
     try:
         check_jobs_and_seed(args)
@@ -105,6 +106,8 @@ def _validate(args: argparse.Namespace) -> int:
                 groups,
                 subgroups={name: _find_column(seen, name, args.labels.name) for name in args.subgroup},
                 trained_on=trained_on,
+                profile=load_profile(args.model),
+                of_patients={name: seen[f"file_{name}"].to_numpy(dtype=float) for name in ("age", "sex")},
                 sampling_rate=sampling_rate,
                 record_names=seen["file"].tolist(),
                 unread=unread[["name", "label", "reason"]],

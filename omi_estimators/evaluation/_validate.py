@@ -68,6 +68,7 @@ def validate_model(
     record_names: Sequence[str] | None = None,
     unread: Any = None,
     profile: Any = None,
+    of_patients: Mapping[str, ArrayLike] | None = None,
     n_resamples: int = 2000,
     confidence_level: float = 0.95,
     random_state: Any = None,
@@ -118,8 +119,10 @@ def validate_model(
         Such as names of files, for the table of single records.
     unread : DataFrame or mapping of columns, optional
         Records that could not even be read: `reason`, and where known `label` and `name`.
-    profile : object, optional
-        With ``describe(X)`` and ``find_drift(X, ...)``, which return tables: what kind of ECG the model knows.
+    profile : ECGProfile, optional
+        What kind of ECG the model was trained on (`omi_estimators.typicality.ECGProfile`).
+    of_patients : mapping of str to array-like, optional
+        "age", "sex" and "device" of each record, as the profile had them; those among `subgroups` if None.
     n_resamples : int, default=2000
         Resamples of the bootstrap.
     confidence_level : float, default=0.95
@@ -218,7 +221,7 @@ def validate_model(
         {"label": labels, "probability": np.where(judged, prob, np.nan), "tier": tiers, "reason": reasons},
         index=pd.Index(names_of_records, name="record"),
     )
-    described, drift = _compare_kind(profile, X, patients, columns)
+    described, drift = _compare_kind(profile, X, patients, columns if of_patients is None else of_patients)
     unjudged = pd.DataFrame(
         {
             "reason": [*reasons[~judged], *lost["reason"]],
@@ -547,4 +550,5 @@ def _compare_kind(
     if profile is None:
         return None, None
     given = {name: columns[name] for name in _OF_PATIENTS if name in columns}
-    return profile.describe(X), profile.find_drift(X, groups=patients, **given)
+    measured = profile.measure(X)
+    return profile.describe(measured), profile.find_drift(measured, groups=patients, **given)

@@ -446,7 +446,7 @@ def _find_verdict(result: ValidationResult) -> Verdict:
     worse = _find_worse(result)
     verdicts = result.promises["verdict"].tolist()
     findings = [_describe_ranking(result, by_chance), *_describe_calibration(result, shifted, tilted)]
-    findings += [*_describe_promises(result), *worse]
+    findings += [*_describe_promises(result), *worse, *_describe_kind(result)]
     if by_chance and auroc.high <= _NEAR_CHANCE:
         why = f"it tells {target} from {result.target_names[0]} no better than chance"
         steps.append("Check labels, units and leads; if they are right, another model is needed.")
@@ -506,6 +506,18 @@ def _describe_promises(result: ValidationResult) -> list[str]:
     return sentences
 
 
+def _describe_kind(result: ValidationResult) -> list[str]:
+    """Return how many records are unlike those in training, and what differs between the cohorts."""
+    if result.drift is None or result.typicality is None:
+        return []
+    known = result.typicality["typicality"].notna()
+    n_odd, n_known = int((~result.typicality["typical"][known].astype(bool)).sum()), int(known.sum())
+    meanings = result.drift[result.drift["drifted"]].sort_values("p_value")["meaning"].tolist()
+    more = f", and {len(meanings) - 3} more differences" if len(meanings) > 3 else ""
+    cohorts = f"the cohorts differ: {'; '.join(meanings[:3])}{more}" if meanings else "the cohorts do not differ surely"
+    return [f"{n_odd} of {n_known} records are unlike those that the model was trained on; {cohorts}."]
+
+
 def _find_worse(result: ValidationResult) -> list[str]:
     """Return a sentence for each threshold at which treating everybody or nobody is surely better."""
     return [
@@ -537,10 +549,10 @@ def _make_sections(result: ValidationResult, pictures: dict[str, Picture]) -> li
         sections.append(Section("Records that could not be read or judged", table=table))
         scenarios = result.scenarios.rename(index=_TITLES).rename_axis(None)
         sections.append(Section("If they had been judged", [_ON_SCENARIOS], scenarios))
-    if result.drift is not None and result.typicality is not None:
-        n_odd = int((~result.typicality["typical"].astype(bool)).sum())
-        text = f"{n_odd} of {len(result.typicality)} records are not like those that the model was trained on."
-        sections.append(Section("Is this the model's kind of ECG?", [text], result.drift))
+    if result.drift is not None:
+        drifted = result.drift[result.drift["drifted"]].sort_values("p_value")
+        table = drifted[["meaning", "training", "here", "p_value"]].rename(columns={"p_value": "p, adjusted"})
+        sections.append(Section("Is this the model's kind of ECG?", [*_describe_kind(result), _ON_KIND], table))
     return [*sections, Section("The model and this cohort", table=result.cohorts)]
 
 
@@ -567,6 +579,10 @@ _ON_NET_BENEFIT = (
 _ON_SUBGROUPS = (
     f"Fewer than {FEW} records of a class give no figure. Among many subgroups some differ by chance; one that differs "
     "says where to look, not why."
+)
+_ON_KIND = (
+    "In the table: what differs between the patients of this cohort and those that the model was trained on. What is "
+    "the same is left out. A difference says where to look, not that the model is wrong."
 )
 _ON_GAIN = (
     "Recalibrated on so many patients of this cohort drawn by chance, measured on its others, again and again: medians "
