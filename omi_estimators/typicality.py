@@ -356,6 +356,32 @@ def _holm(p_values: Floats) -> Floats:
     return adjusted
 
 
+def strongest_drift(drift: pd.DataFrame) -> list[str]:
+    """Return in words what drifted, of each kind of measure the surest one, the surest first.
+
+    Parameters
+    ----------
+    drift : DataFrame
+        From `ECGProfile.find_drift`.
+
+    Returns
+    -------
+    list of str
+        The `meaning` of at most one row for amplitudes, for powers and so on; empty if nothing drifted.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from omi_estimators.typicality import strongest_drift
+    >>> columns = {"statistic": [0.4, 0.9], "p_value": [0.01, 0.0], "drifted": True, "meaning": ["less", "much less"]}
+    >>> strongest_drift(pd.DataFrame(columns, index=["power_40_62Hz", "power_62_105Hz"]))
+    ['much less']
+    """
+    found = drift[drift["drifted"]].sort_values(["p_value", "statistic"], ascending=[True, False], kind="stable")
+    kinds = found.index.to_series().str.partition("_")[0]
+    return found["meaning"][~kinds.duplicated()].tolist()
+
+
 class ECGProfile(RecordTransformer):
     """What kind of ECG a model was trained on, and whether others are of that kind.
 

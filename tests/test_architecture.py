@@ -35,7 +35,7 @@ ALLOWED = {
         "typicality",
     },
     "candidates": {"classifiers", "fusion", "pipelines", "preprocessing"},
-    "evaluation": {"displays", "fusion", "leads", "metrics", "preprocessing", "splits", "triage"},
+    "evaluation": {"displays", "fusion", "leads", "metrics", "preprocessing", "splits", "triage", "typicality"},
     "persistence": {"classifiers", "leads", "preprocessing", "typicality"},
     "pipelines": {"_documentation", "classifiers", "features", "fusion", "preprocessing"},
     "fusion": {"preprocessing", "splits"},

@@ -275,7 +275,13 @@ class Profile:
         return pd.DataFrame({"typicality": 0.5, "typical": np.arange(len(X)) > 0, "reasons": "hum of 60 Hz"})
 
     def find_drift(self, X, *, groups=None, age=None, sex=None, device=None):
-        row = {"meaning": "more hum of 60 Hz", "training": 1.0, "here": float(np.mean(age)), "p_value": 0.01}
+        row = {
+            "meaning": "more hum of 60 Hz",
+            "training": 1.0,
+            "here": float(np.mean(age)),
+            "p_value": 0.01,
+            "statistic": 0.9,
+        }
         return pd.DataFrame([row | {"drifted": True}], index=["hum"])
 
 

@@ -111,6 +111,7 @@ class _Batch:
         import pandas as pd
 
         from omi_estimators.preprocessing import Measured, Usable
+        from omi_estimators.typicality import strongest_drift
 
         values = np.concatenate([measured.values for measured, _ in self.parts])
         reasons = [reason for measured, _ in self.parts for reason in measured.usable.reasons]
@@ -122,7 +123,7 @@ class _Batch:
             age=table["age"].to_numpy(dtype=float),
             sex=table["sex"].to_numpy(dtype=float),
         )
-        found = drift[drift["drifted"]].sort_values("p_value")["meaning"].tolist()
+        found = strongest_drift(drift)
         if found:
             more = f", and {len(found) - 3} more" if len(found) > 3 else ""
             say(

@@ -289,10 +289,10 @@ class RecalibratedClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEsti
     >>> from sklearn.linear_model import LogisticRegression
     >>> from omi_estimators.evaluation import RecalibratedClassifier
     >>> rng = np.random.default_rng(0)
-    >>> y = np.arange(400) % 4 == 0
-    >>> X = rng.normal(size=(400, 1)) + 2 * y[:, np.newaxis]
-    >>> model = LogisticRegression(C=np.inf).fit(X[::2], y[::2])
-    >>> RecalibratedClassifier(FrozenEstimator(model)).fit(X[1::2], y[1::2] | y[::2]).method_
+    >>> y = np.arange(800) % 3 == 0
+    >>> X = rng.normal(size=(800, 1)) + 2 * y[:, np.newaxis]
+    >>> model = LogisticRegression(C=np.inf).fit(X[:400], y[:400])
+    >>> RecalibratedClassifier(FrozenEstimator(model)).fit(X[400:] / 2, y[400:]).method_
     'slope'
     """
 

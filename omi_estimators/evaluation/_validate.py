@@ -107,7 +107,7 @@ def validate_model(
     pos_label : object, optional
         The positive class; the model's own, or the second in sorted order, if None.
     target_names : sequence of two str, optional
-        Names of the negative and the positive class.
+        Names of the two classes; by default "negative" and "positive" for numbers, else the labels.
     trained_on : mapping of str to object, optional
         What is known of the training, as the model's card says it, such as "records", "patients", "prevalence",
         "saved", "AUROC"; shown beside this cohort. Counts that the model keeps are found by themselves.
@@ -183,7 +183,8 @@ def validate_model(
     labels, classes, patients = check_records(X, y, groups)
     positive_label = _find_positive(model, known, pos_label, labels, classes)
     negative_label = next(label for label in known.tolist() if label != positive_label)
-    names = tuple(str(name) for name in (target_names or (negative_label, positive_label)))
+    own_names = ("negative", "positive") if known.dtype.kind in "biuf" else (negative_label, positive_label)
+    names = tuple(str(name) for name in (target_names or own_names))
     if len(names) != 2:
         raise ValueError(f"target_names must name the negative and the positive class; got {names!r}.")
     check_level(confidence_level)

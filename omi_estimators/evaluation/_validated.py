@@ -34,6 +34,7 @@ from omi_estimators.evaluation._page import (
 from omi_estimators.evaluation._report import ON_CALIBRATION
 from omi_estimators.evaluation._tables import FEW, format_interval
 from omi_estimators.metrics import Interval, precision_recall_band, roc_band
+from omi_estimators.typicality import strongest_drift
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -512,7 +513,7 @@ def _describe_kind(result: ValidationResult) -> list[str]:
         return []
     known = result.typicality["typicality"].notna()
     n_odd, n_known = int((~result.typicality["typical"][known].astype(bool)).sum()), int(known.sum())
-    meanings = result.drift[result.drift["drifted"]].sort_values("p_value")["meaning"].tolist()
+    meanings = strongest_drift(result.drift)
     more = f", and {len(meanings) - 3} more differences" if len(meanings) > 3 else ""
     cohorts = f"the cohorts differ: {'; '.join(meanings[:3])}{more}" if meanings else "the cohorts do not differ surely"
     return [f"{n_odd} of {n_known} records are unlike those that the model was trained on; {cohorts}."]
