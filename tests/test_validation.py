@@ -191,7 +191,7 @@ def test_five_positives_tell_nothing(model):
     assert found.method == "bca"
     assert validate_model(model, X[kept[4:]], y[kept[4:]], groups[kept[4:]], **QUICK).method == "percentile"
     assert found.verdict.status == "open"
-    assert "there are only 5 patients with 1" in found.verdict.headline
+    assert "there are only 5 patients (positive)" in found.verdict.headline
 
 
 def test_a_cohort_of_which_half_cannot_be_read_says_so_first(model):

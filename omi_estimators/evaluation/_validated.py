@@ -427,7 +427,8 @@ def _find_verdict(result: ValidationResult) -> Verdict:
     n_all = counts["n_records"] + n_lost
     smallest = min(counts["n_patients_with_events"], counts["n_patients_without"])
     units = "patients" if result.groups is not None else "records"
-    size = f"{counts['n_patients_with_events']} {units} with {target} and {counts['n_patients_without']} without"
+    sizes = counts["n_patients_with_events"], counts["n_patients_without"]
+    size = f"{sizes[0]} {units} ({target}) and {sizes[1]} ({result.target_names[0]})"
     collect = f"Collect more patients: {size} are few, and at least {_ENOUGH} of each are advised."
     lost = f"{n_lost} of {n_all} records could not be read or judged"
     steps = [f"Find out why {lost}."] if n_lost / n_all >= 0.05 else []
