@@ -631,7 +631,7 @@ class ECGProfile(RecordTransformer):
         Returns
         -------
         ndarray of str, shape (n_measures,)
-            Such as "amplitude_V2" and "beat_V2_-30ms".
+            Such as `amplitude_V2` and ``beat_V2_-30ms``.
         """
         check_is_fitted(self)
         leads = [_lead_names(self._n_leads)[lead] for lead in _beat_leads(self._n_leads)]
