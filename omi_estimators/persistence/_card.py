@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from omi_estimators._validation import check_groups
 from omi_estimators.persistence._container import decode_card, sha256
-from omi_estimators.persistence._plain import iterate_parts
+from omi_estimators.persistence._declared import iterate_parts
 
 _UNKNOWN = "not recorded"
 
@@ -228,7 +228,7 @@ def _or_unknown(count: int | None) -> str:
 def _classes_of(model: Any) -> str:
     """Return the classes of a fitted classifier in words."""
     classes = getattr(model, "classes_", None)
-    return _UNKNOWN if classes is None else ", ".join(map(str, classes.tolist()))
+    return _UNKNOWN if classes is None else ", ".join(map(str, classes))
 
 
 def _describe_input(parts: list[Any]) -> str:

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib import metadata
 from typing import Any
 
+import safetensors.numpy
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 import omi_estimators
 from omi_estimators.persistence._card import find_training, write_card
 from omi_estimators.persistence._container import (
+    ARRAYS,
     CARD,
     MODEL,
     ModelFileError,
     decode_card,
-    network_member,
     pack,
     read_bytes,
     unpack,
     write_bytes,
 )
-from omi_estimators.persistence._plain import FOLDERS, is_network, iterate_parts, plain_copy
-from omi_estimators.persistence._skops import dump_plain, load_plain
-from omi_estimators.persistence._trees import check_forests
+from omi_estimators.persistence._declared import UNCHECKED, is_network, iterate_parts
+from omi_estimators.persistence._followed import check_followed
+from omi_estimators.persistence._nodes import Reader, Writer
+from omi_estimators.persistence._rehearsal import rehearse
 
-_ALWAYS = ("numpy", "scipy", "scikit-learn", "skops")
-_FOR_NETWORKS = ("safetensors", "skorch", "torch")
+_ALWAYS = ("numpy", "scipy", "scikit-learn")
+_FOR_NETWORKS = ("skorch", "torch")
 _FOR_FEATURES = ("neurokit2",)
 
 
@@ -90,16 +93,21 @@ class ModelVersionWarning(UserWarning):
     """A model was saved with other versions of the packages it needs than those here."""
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: str | os.PathLike[str], *, trusted: Collection[str] = ()) -> Any:
     """Load a model that `save` wrote.
 
-    Nothing in a file is run: it is checked against a list of types, each by its name, before anything is made of it.
-    A file from somebody else may still hold a model that answers wrongly.
+    Nothing in a file is run: what it may hold is declared, type by type, and everything else is refused. Parameters
+    are checked by each class's own constraints, numbers that compiled code follows are checked whole, and the model
+    answers once about a made-up record. A file from somebody else may still hold a model that answers wrongly.
 
     Parameters
     ----------
     path : path-like
         The file.
+    trusted : collection of str, default=()
+        Public names of estimators whose numbers compiled code follows and nobody can check whole: support vector
+        machines of libsvm and neighbours in k-d trees, such as "sklearn.svm.SVC". A file with one of them opens only
+        if it is named here; name it only if you know who made the file, since it may end the process or worse.
 
     Returns
     -------
@@ -112,8 +120,10 @@ def load(path: str | os.PathLike[str]) -> Any:
     FileNotFoundError
         If there is no such file.
     ModelFileError
-        If the file is none that `save` wrote, is damaged, of a later format, or holds a type that is not trusted,
-        which the message then names.
+        If the file is none that `save` wrote, is damaged, of another format, or holds what is not declared, which the
+        message then names.
+    ValueError
+        If `trusted` names what need not be, or cannot be, trusted.
 
     Warns
     -----
@@ -138,6 +148,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     ...     load(path)
     LeadScaler(by='record')
     """
+    unknown = sorted(set(trusted) - UNCHECKED)
+    if unknown or isinstance(trusted, str):
+        raise ValueError(f"trusted may name {', '.join(sorted(UNCHECKED))}; got {trusted!r}.")
     name = str(path)
     manifest, members = unpack(read_bytes(path), name)
     decode_card(members.pop(CARD), name)
@@ -149,39 +162,28 @@ def load(path: str | os.PathLike[str]) -> Any:
             ModelVersionWarning,
             stacklevel=2,
         )
-    model = load_plain(members.pop(MODEL), name)
     try:
-        classifiers = _check_parts(model)
-        wanted = [classifier.net_["weights"] for classifier in classifiers]
-        if set(wanted) != set(members):
-            raise ModelFileError(f"it has weights {sorted(members)}, and its networks ask for {sorted(wanted)}")
-    # Attributes are whatever the file says, and their errors of many kinds; each means that the file is no model.
+        return _read_model(members[MODEL], members[ARRAYS], frozenset(trusted))
+    # A crafted file may contradict itself anywhere inside json, numpy, torch and scikit-learn, in as many kinds of
+    # errors; each means that the file is no model.
     except Exception as error:
         reason = str(error) if isinstance(error, ModelFileError) else f"{type(error).__name__}: {error}"
         raise ModelFileError(f"{name} cannot be loaded: {reason.rstrip('.')}.") from error
-    if classifiers:
-        from omi_estimators.persistence._networks import restore_network
-
-        for classifier in classifiers:
-            restore_network(classifier, members, name)
-    return model
 
 
-def _check_parts(model: Any) -> list[Any]:
-    """Return the trained networks of a model; raise a ModelFileError for what `save` never writes."""
+def _read_model(tree: bytes, data: bytes, trusted: frozenset[str]) -> Any:
+    """Return a model that has answered once; raise an error of any kind for what is none."""
+    arrays = safetensors.numpy.load(data)
+    reader = Reader(arrays, trusted)
+    model = reader.read(json.loads(tree))
     if not isinstance(model, BaseEstimator):
         raise ModelFileError(f"it holds no estimator but a {type(model).__name__}")
-    parts = list(iterate_parts(model))
-    for part in parts:
-        found, kind = vars(part), type(part)
-        folders = [f"{name}={found[name]!r}" for name in FOLDERS if found.get(name) is not None]
-        if folders:
-            raise ModelFileError(f"its {kind.__name__} names a folder, {folders[0]}")
-        hidden = [name for name in found if callable(getattr(kind, name, None))]
-        if hidden:
-            raise ModelFileError(f"its {kind.__name__} has an attribute in the place of its method {hidden[0]}")
-    check_forests(parts)
-    return [part for part in parts if is_network(part) and "net_" in vars(part)]
+    if reader.used != set(arrays):
+        raise ModelFileError("it holds arrays that nothing in it asks for")
+    for part in iterate_parts(model):
+        check_followed(part)
+    rehearse(model)
+    return model
 
 
 def save(
@@ -196,14 +198,14 @@ def save(
 ) -> None:
     """Save a model to a file that holds no code, and that says what it is.
 
-    The file is a zip of the model (skops), weights of networks (safetensors), and a card in plain text. It is
-    written aside and renamed, so that a crash leaves what was there before.
+    The file is a zip of the model (JSON), its numbers (safetensors), and a card in plain text. It is loaded from memory
+    first, then written aside and renamed, so that a crash leaves what was there before.
 
     Parameters
     ----------
     model : estimator
-        An estimator of this package, or a pipeline, fusion, vote or calibration of scikit-learn's around such.
-        What is fitted stays fitted.
+        An estimator of this package or of scikit-learn's, or any that is made of such: pipelines, fusions, votes,
+        calibration. What is fitted stays fitted.
     path : path-like
         Where to; a file that is there is replaced. Any suffix.
     y : array-like of shape (n_records,), optional
@@ -221,7 +223,8 @@ def save(
     Raises
     ------
     TypeError
-        If `model` is no estimator, or something in it is not what `load` trusts; the message names it.
+        If `model` is no estimator, or something in it is not what `load` trusts; the message names it, or says what
+        went wrong when the file was loaded from memory.
     ValueError
         If `y` and `groups` do not fit the model, or a text has control characters.
     OSError
@@ -265,16 +268,21 @@ def save(
     if not isinstance(model, BaseEstimator) or isinstance(model, type):
         raise TypeError(f"save needs an estimator, fitted or not; got {model!r}.")
     training = find_training(model, y, groups)
-    plain, networks, dropped = plain_copy(model)
-    members = {MODEL: dump_plain(plain)}
-    if networks:
-        from omi_estimators.persistence._networks import dump_weights
-
-        members |= {network_member(index): dump_weights(weights) for index, weights in enumerate(networks)}
+    kind = type(model).__name__
+    writer = Writer()
+    try:
+        tree = json.dumps(writer.write(model, "model")).encode()
+        members = {MODEL: tree, ARRAYS: safetensors.numpy.save(writer.arrays)}
+        plain = _read_model(members[MODEL], members[ARRAYS], UNCHECKED)
+    # What cannot be loaded, for whatever reason, is not saved.
+    except Exception as error:
+        reason = str(error) if isinstance(error, ModelFileError | TypeError) else f"{type(error).__name__}: {error}"
+        raise TypeError(f"{kind} cannot be saved: {reason.rstrip('.')}.") from error
+    dropped = sorted(writer.left_out)
     versions = versions_of(iterate_parts(plain))
     card = write_card(
         plain,
-        n_weights=sum(tensor.numel() for weights in networks for tensor in weights.values()),
+        n_weights=_count_weights(plain),
         training=training,
         versions=versions,
         members=members,
@@ -290,3 +298,9 @@ def save(
             UserWarning,
             stacklevel=2,
         )
+
+
+def _count_weights(model: Any) -> int:
+    """Return the number of weights of the trained networks in a model."""
+    trained = [part.net_.module_ for part in iterate_parts(model) if is_network(part) and "net_" in vars(part)]
+    return sum(tensor.numel() for module in trained for tensor in module.state_dict().values())

@@ -26,10 +26,9 @@ from skorch.callbacks import Callback
 
 import omi_estimators
 from omi_estimators import ECGSmartNetClassifier, LeadScaler, NeuroKitFeatures, load, make_fusion, save
-from omi_estimators.persistence import ModelVersionWarning, _save, read_card
+from omi_estimators.persistence import ModelVersionWarning, _save, iterate_parts, read_card
 from omi_estimators.persistence._container import CARD, MODEL, pack, read_bytes, unpack
-from omi_estimators.persistence._plain import iterate_parts
-from omi_estimators.persistence._trusted import TRUSTED_NAMES
+from omi_estimators.persistence._declared import _OURS, name_type
 from omi_estimators.preprocessing import RecordTransformer
 
 # Twelve records may have a lead that is masked, or a beat that is not found.
