@@ -5,6 +5,7 @@ A name that is not found here is refused before anything is imported for it or m
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import re
@@ -139,6 +140,7 @@ def is_fitted_attribute(kind: type, name: str) -> bool:
     return bool(known) and inspect.getattr_static(kind, name, None) is None
 
 
+@functools.cache
 def parameter_names(kind: type) -> list[str]:
     """Return the names of what a class is made of: the parameters of its constructor."""
     found = inspect.signature(kind).parameters.values()

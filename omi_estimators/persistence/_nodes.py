@@ -117,7 +117,8 @@ class Writer:
         kind = type(part)
         name = name_type(kind)
         if name is None or name in REFUSED:
-            home = f"{kind.__module__}.{getattr(part, '__qualname__', kind.__qualname__)}"
+            what = part if hasattr(part, "__qualname__") else kind
+            home = f"{what.__module__}.{what.__qualname__}"
             reason = f"; {REFUSED[name]}" if name else ""
             raise TypeError(f"load would not trust {home} ({where}){reason}")
         if name == "sklearn.tree.Tree":

@@ -11,11 +11,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from omi_estimators.persistence._container import ModelFileError
-from omi_estimators.persistence._declared import iterate_parts
+from omi_estimators.persistence._declared import is_network, iterate_parts
 
 _ASKED = ("predict_proba", "decision_function", "predict", "transform", "score_samples")
-_INNER = ("estimators_", "estimator_", "calibrated_classifiers_", "regressor_", "best_estimator_")
+_INNER = ("estimators_", "estimator_", "calibrated_classifiers_", "regressor_", "estimator")
 _MOST_VALUES = 10**7
+_BATCH = 32
 
 
 def rehearse(model: Any) -> None:
@@ -31,28 +32,34 @@ def rehearse(model: Any) -> None:
     Exception
         Of any kind, if it has no answer.
     """
-    if not _is_fitted(model):
-        return
-    example = make_example(model)
-    if example is None:
-        for part in list(iterate_parts(model))[1:]:
-            if vars(part).keys() & {"estimators_", "calibrated_classifiers_"} or make_example(part) is not None:
-                rehearse(part)
-        return
+    asked: set[int] = set()
     with warnings.catch_warnings(), np.errstate(all="ignore"), sklearn.config_context(enable_metadata_routing=False):
         warnings.simplefilter("ignore")
-        for name in _ASKED:
-            if hasattr(model, name):
-                answer = getattr(model, name)(example)
-                _check_answer(model, name, answer)
-        if hasattr(model, "transform") and hasattr(model, "get_feature_names_out"):
-            model.get_feature_names_out()
+        for part in iterate_parts(model):
+            # A network has been held to its own parameters, and asking it takes long the first time.
+            if id(part) not in asked and _is_fitted(part) and not is_network(part):
+                example = make_example(part)
+                if example is not None:
+                    _ask(part, example)
+                    asked |= {id(inner) for inner in iterate_parts(part)}
 
 
-def _check_answer(model: Any, name: str, answer: Any) -> None:
+def _ask(model: Any, example: Any) -> None:
+    """Raise an error of any kind if a model has no answer, or probabilities of other classes than its own."""
+    asked = [name for name in _ASKED if hasattr(model, name)]
+    # ECGs take a while.
+    for name in asked[:1] if np.ndim(example) == 3 else asked:
+        answer = getattr(model, name)(example)
+        if name == "predict_proba":
+            _check_answer(model, answer, len(example))
+    if hasattr(model, "transform") and hasattr(model, "get_feature_names_out"):
+        model.get_feature_names_out()
+
+
+def _check_answer(model: Any, answer: Any, n_records: int) -> None:
     """Raise a ModelFileError for probabilities of other classes than the model's."""
     classes = getattr(model, "classes_", None)
-    if name == "predict_proba" and isinstance(classes, np.ndarray) and answer.shape != (1, len(classes)):
+    if isinstance(classes, np.ndarray) and answer.shape != (n_records, len(classes)):
         raise ModelFileError(f"its {type(model).__name__} has probabilities {answer.shape} for classes {classes!r}")
 
 
@@ -67,39 +74,40 @@ def _is_fitted(model: Any) -> bool:
 def make_example(part: Any) -> Any:
     """Return one record such as a fitted part takes, or None if that cannot be told."""
     found, kind = vars(part), type(part).__name__
-    if found.get("covariate_names_") or kind == "ECGReader":
-        return None
     if isinstance(part, Pipeline):
         steps = [step for _, step in part.steps if step not in (None, "passthrough")]
-        return make_example(steps[0]) if all(make_example(step) is not None for step in steps[:1]) else None
-    if type(part).__module__.startswith("omi_estimators.") and "n_samples_in_" in found:
+        return make_example(steps[0]) if steps else None
+    if found.get("covariate_names_") or kind == "ECGReader":
+        return None
+    if "n_samples_in_" in found:
         return _make_ecg(part)
+    if kind in _OF_THEIR_KIND:
+        return _OF_THEIR_KIND[kind](part)
     if "categories_" in found:
         return np.array([[values[0] for values in part.categories_]], dtype=object)
-    if "vocabulary_" in found or kind == "HashingVectorizer":
-        return ["a word"] if kind != "DictVectorizer" else [{next(iter(part.vocabulary_)): 1}]
-    if kind in ("LabelEncoder", "LabelBinarizer"):
-        return part.classes_[:1]
-    if kind == "MultiLabelBinarizer":
-        return [part.classes_[:1]]
-    if kind == "ColumnTransformer":
-        return _make_columns(part)
-    inner = next((found[name] for name in _INNER if name in found), None)
-    inner = inner[0] if isinstance(inner, list) and inner else inner
-    if inner is not None and kind not in ("OneVsOneClassifier", "OutputCodeClassifier") and hasattr(inner, "__dict__"):
-        example = make_example(inner)
-        if example is None or type(inner).__module__.startswith("omi_") or not isinstance(example, np.ndarray):
-            return example
-        if example.dtype == object or np.shape(example)[1:] == (getattr(part, "n_features_in_", None),):
-            return example
-    n_features = getattr(part, "n_features_in_", None)
-    if not isinstance(n_features, int | np.integer) or not 0 < n_features < _MOST_VALUES:
-        return None
-    return np.full((1, n_features), 0.5) if not _takes_one_column(part) else np.full(1, 0.5)
+    inner: Any = [found[name] for name in _INNER if name in found]
+    while isinstance(inner, list | tuple | np.ndarray) and len(inner):
+        inner = inner[0]
+    example = make_example(inner) if hasattr(inner, "__dict__") else None
+    if isinstance(example, np.ndarray) and example.ndim == 2 and example.dtype != object or example is None:
+        n_features = getattr(part, "n_features_in_", None)
+        usual = isinstance(n_features, int | np.integer) and 0 < n_features < _MOST_VALUES
+        return np.full((1, n_features), 0.5) if usual else example
+    return example
 
 
-def _takes_one_column(part: Any) -> bool:
-    return type(part).__name__ == "IsotonicRegression"
+# What takes no row of numbers.
+_OF_THEIR_KIND: dict[str, Any] = {
+    "ColumnTransformer": lambda part: _make_columns(part),
+    "CountVectorizer": lambda part: ["a word"],
+    "DictVectorizer": lambda part: [dict.fromkeys(part.feature_names_, 1.0)],
+    "HashingVectorizer": lambda part: ["a word"],
+    "IsotonicRegression": lambda part: np.full(1, 0.5),
+    "LabelBinarizer": lambda part: part.classes_[:1],
+    "LabelEncoder": lambda part: part.classes_[:1],
+    "MultiLabelBinarizer": lambda part: [part.classes_[:1]],
+    "TfidfVectorizer": lambda part: ["a word"],
+}
 
 
 def _make_columns(part: Any) -> Any:
@@ -131,4 +139,6 @@ def _make_ecg(part: Any) -> Any:
         ecg = make_omi_ecgs(n_patients=1, sampling_rate=rate, duration=n_samples / rate, random_state=0).X
     except (TypeError, ValueError):
         ecg = np.random.default_rng(0).normal(size=(1, 1, n_samples))
-    return np.resize(ecg.astype(np.float32), (1, n_leads, n_samples))
+    shape = (n_samples,) if n_leads == 1 and part.n_features_in_ == n_samples else (n_leads, n_samples)
+    # A network answers for a whole batch at once; for less it first finds out whether less gives the same.
+    return np.resize(ecg.astype(np.float32), (_BATCH if is_network(part) else 1, *shape))

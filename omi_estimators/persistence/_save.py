@@ -273,7 +273,10 @@ def save(
     try:
         tree = json.dumps(writer.write(model, "model")).encode()
         members = {MODEL: tree, ARRAYS: safetensors.numpy.save(writer.arrays)}
-        plain = _read_model(members[MODEL], members[ARRAYS], UNCHECKED)
+        with warnings.catch_warnings():
+            # Of a device that is not here, which is for whoever loads it.
+            warnings.simplefilter("ignore")
+            plain = _read_model(members[MODEL], members[ARRAYS], UNCHECKED)
     # What cannot be loaded, for whatever reason, is not saved.
     except Exception as error:
         reason = str(error) if isinstance(error, ModelFileError | TypeError) else f"{type(error).__name__}: {error}"
