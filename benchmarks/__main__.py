@@ -36,6 +36,7 @@ OTHERS = (
     "promises",
     "simulator",
     "inspection",
+    "model_files",
 )
 SLOW = ("ptbxl_whole", "prior_correction", "recipe", "faults", "fit_simulator", "transfer")
 

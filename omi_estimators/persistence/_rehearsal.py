@@ -11,12 +11,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from omi_estimators.persistence._container import ModelFileError
-from omi_estimators.persistence._declared import is_network, iterate_parts
+from omi_estimators.persistence._declared import UNCHECKED, is_network, iterate_parts, name_type
 
 _ASKED = ("predict_proba", "decision_function", "predict", "transform", "score_samples")
 _INNER = ("estimators_", "estimator_", "calibrated_classifiers_", "regressor_", "estimator")
 _MOST_VALUES = 10**7
 _BATCH = 32
+_FILLS = (0.5, 0.0, 1.0)
 
 
 def rehearse(model: Any) -> None:
@@ -36,12 +37,29 @@ def rehearse(model: Any) -> None:
     with warnings.catch_warnings(), np.errstate(all="ignore"), sklearn.config_context(enable_metadata_routing=False):
         warnings.simplefilter("ignore")
         for part in iterate_parts(model):
+            inner = list(iterate_parts(part))
             # A network has been held to its own parameters, and asking it takes long the first time.
-            if id(part) not in asked and _is_fitted(part) and not is_network(part):
-                example = make_example(part)
-                if example is not None:
-                    _ask(part, example)
-                    asked |= {id(inner) for inner in iterate_parts(part)}
+            if id(part) in asked or is_network(part) or not _is_fitted(part) or _is_trusted(inner):
+                continue
+            if make_example(part, 0) is not None:
+                _ask_with_any(part)
+                asked |= {id(each) for each in inner}
+
+
+def _is_trusted(parts: list[Any]) -> bool:
+    """Return whether there is one among the parts that the caller takes as it is."""
+    return any(name_type(type(part)) in UNCHECKED for part in parts)
+
+
+def _ask_with_any(part: Any) -> None:
+    """Raise the error of the last of several records that a model has no answer for; one answer is enough."""
+    for fill in _FILLS:
+        try:
+            return _ask(part, make_example(part, fill))
+        # Some know no category 0.5, others no 0. Errors are of any kind, and the last of them is raised.
+        except Exception:
+            if fill == _FILLS[-1]:
+                raise
 
 
 def _ask(model: Any, example: Any) -> None:
@@ -71,51 +89,55 @@ def _is_fitted(model: Any) -> bool:
     return True
 
 
-def make_example(part: Any) -> Any:
-    """Return one record such as a fitted part takes, or None if that cannot be told."""
+def make_example(part: Any, fill: float) -> Any:
+    """Return one record such as a fitted part takes, or None if that cannot be told; `fill` where any number will do."""
     found, kind = vars(part), type(part).__name__
     if isinstance(part, Pipeline):
         steps = [step for _, step in part.steps if step not in (None, "passthrough")]
-        return make_example(steps[0]) if steps else None
+        # What fills in missing words knows none of them, but what encodes them does.
+        knowing = [step for step in steps if "categories_" in vars(step)]
+        known = [step for step in knowing if step.n_features_in_ == getattr(steps[0], "n_features_in_", None)]
+        return make_example((known or steps)[0], fill) if steps else None
     if found.get("covariate_names_") or kind == "ECGReader":
         return None
     if "n_samples_in_" in found:
         return _make_ecg(part)
     if kind in _OF_THEIR_KIND:
-        return _OF_THEIR_KIND[kind](part)
+        return _OF_THEIR_KIND[kind](part, fill)
     if "categories_" in found:
         return np.array([[values[0] for values in part.categories_]], dtype=object)
     inner: Any = [found[name] for name in _INNER if name in found]
     while isinstance(inner, list | tuple | np.ndarray) and len(inner):
         inner = inner[0]
-    example = make_example(inner) if hasattr(inner, "__dict__") else None
+    example = make_example(inner, fill) if hasattr(inner, "__dict__") else None
     if isinstance(example, np.ndarray) and example.ndim == 2 and example.dtype != object or example is None:
         n_features = getattr(part, "n_features_in_", None)
         usual = isinstance(n_features, int | np.integer) and 0 < n_features < _MOST_VALUES
-        return np.full((1, n_features), 0.5) if usual else example
+        return np.full((1, n_features), fill) if usual else example
     return example
 
 
 # What takes no row of numbers.
 _OF_THEIR_KIND: dict[str, Any] = {
-    "ColumnTransformer": lambda part: _make_columns(part),
-    "CountVectorizer": lambda part: ["a word"],
-    "DictVectorizer": lambda part: [dict.fromkeys(part.feature_names_, 1.0)],
-    "HashingVectorizer": lambda part: ["a word"],
-    "IsotonicRegression": lambda part: np.full(1, 0.5),
-    "LabelBinarizer": lambda part: part.classes_[:1],
-    "LabelEncoder": lambda part: part.classes_[:1],
-    "MultiLabelBinarizer": lambda part: [part.classes_[:1]],
-    "TfidfVectorizer": lambda part: ["a word"],
+    "ColumnTransformer": lambda part, fill: _make_columns(part, fill),
+    "CountVectorizer": lambda part, fill: ["a word"],
+    "DictVectorizer": lambda part, fill: [dict.fromkeys(part.feature_names_, 1.0)],
+    "HashingVectorizer": lambda part, fill: ["a word"],
+    "IsotonicRegression": lambda part, fill: np.full(1, fill),
+    "LabelBinarizer": lambda part, fill: part.classes_[:1],
+    "LabelEncoder": lambda part, fill: part.classes_[:1],
+    "MultiLabelBinarizer": lambda part, fill: [part.classes_[:1]],
+    "PatchExtractor": lambda part, fill: np.full((1, *(part.patch_size or (10, 10))), fill),
+    "TfidfVectorizer": lambda part, fill: ["a word"],
 }
 
 
-def _make_columns(part: Any) -> Any:
+def _make_columns(part: Any, fill: float) -> Any:
     """Return a record for a ColumnTransformer: of each column what its own transformer takes."""
-    columns: list[Any] = [0.5] * part.n_features_in_
+    columns: list[Any] = [fill] * part.n_features_in_
     for name, transformer, _ in part.transformers_:
         places = part._transformer_to_input_indices[name]
-        example = None if isinstance(transformer, str) else make_example(transformer)
+        example = None if isinstance(transformer, str) else make_example(transformer, fill)
         if example is not None and np.shape(example) == (1, len(places)):
             for place, value in zip(places, np.asarray(example, dtype=object)[0], strict=True):
                 columns[place] = value
