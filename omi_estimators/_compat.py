@@ -24,6 +24,7 @@ What is inherited cannot be imported, and is private too: scikit-learn's ``_para
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import signal
@@ -42,6 +43,7 @@ from numpy.typing import NDArray
 from sklearn.base import _fit_context as fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils import check_array
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.metaestimators import _BaseComposition as BaseComposition
 from sklearn.utils.parallel import Parallel
@@ -106,6 +108,10 @@ TRAINING_ONLY = frozenset(
     "_base_loss _checked_cv_orig _curve_scorer _feature_subsample_rng _fitted_with_sw _loss _loss_function_ _optimizer"
     " _random_state _rng _scorer _stop_words_id _tree dummy_leaf_ f_ random_state_ rng root_".split()
 )
+
+# How boosted histogram trees with categories read the other columns; the name is that in files.
+READ_NUMBERS = "sklearn.ensemble.read_numbers"
+read_numbers = functools.partial(check_array, dtype=[np.float64], ensure_all_finite=False)
 
 
 def find_private_type(name: str) -> type:

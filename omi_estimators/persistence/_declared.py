@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from omi_estimators._compat import FITTED_PRIVATE, PRIVATE_TYPES, find_private_type
+from omi_estimators._compat import FITTED_PRIVATE, PRIVATE_TYPES, READ_NUMBERS, find_private_type, read_numbers
 from omi_estimators.persistence._container import ModelFileError
 
 # Every class of ours that a file may hold, by the shortest way to import it: a new one is a word here. A class names
@@ -122,6 +122,8 @@ def name_type(kind: type) -> str | None:
 def find_function(name: Any) -> Any:
     """Return the function or type that a name stands for; raise a ModelFileError for one that is not declared."""
     module, _, last = name.rpartition(".") if isinstance(name, str) else ("", "", "")
+    if name == READ_NUMBERS:
+        return read_numbers
     if last not in _FUNCTIONS.get(module, ()):
         raise ModelFileError(f"it holds types that load does not trust: {name!r} as a function")
     return getattr(importlib.import_module(module), last)
@@ -129,6 +131,9 @@ def find_function(name: Any) -> Any:
 
 def name_function(value: Any) -> str | None:
     """Return the name of a function or type that may be a parameter, None for any other."""
+    if isinstance(value, functools.partial):
+        same = (value.func, value.args, value.keywords) == (read_numbers.func, (), read_numbers.keywords)
+        return READ_NUMBERS if same else None
     names = [f"{module}.{last}" for module, lasts in _FUNCTIONS.items() for last in lasts]
     return next((name for name in names if find_function(name) is value), None) if callable(value) else None
 

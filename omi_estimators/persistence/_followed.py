@@ -180,6 +180,10 @@ def _check_histogram_boosting(part: Any) -> None:
     thresholds, categorical = bins.bin_thresholds_, bins.is_categorical_
     if len(thresholds) != n_features or categorical.shape != (n_features,) or categorical.dtype != np.uint8:
         raise ModelFileError("gradient boosting has bins of other features than its own")
+    from omi_estimators.persistence._rehearsal import make_example
+
+    if part._preprocess_X(make_example(part, 0.5), reset=False).shape != (1, n_features):
+        raise ModelFileError("gradient boosting encodes its records as other features than its trees ask for")
     for values in (values for values, by_set in zip(thresholds, categorical, strict=True) if by_set):
         if not ((values >= 0) & (values < 256) & (values == np.floor(values))).all():
             raise ModelFileError("gradient boosting has a category that no set holds")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import sklearn
 from sklearn.pipeline import Pipeline
+from sklearn.utils import estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
 
 from omi_estimators.persistence._container import ModelFileError
@@ -17,6 +18,7 @@ _ASKED = ("predict_proba", "decision_function", "predict", "transform", "score_s
 _INNER = ("estimators_", "estimator_", "calibrated_classifiers_", "regressor_", "estimator")
 _MOST_VALUES = 10**7
 _BATCH = 32
+_N_RECORDS = 5
 _FILLS = (0.5, 0.0, 1.0)
 
 
@@ -44,6 +46,7 @@ def rehearse(model: Any) -> None:
             if make_example(part, 0) is not None:
                 _ask_with_any(part)
                 asked |= {id(each) for each in inner}
+        estimator_html_repr(model)
 
 
 def _is_trusted(parts: list[Any]) -> bool:
@@ -55,11 +58,20 @@ def _ask_with_any(part: Any) -> None:
     """Raise the error of the last of several records that a model has no answer for; one answer is enough."""
     for fill in _FILLS:
         try:
-            return _ask(part, make_example(part, fill))
+            return _ask(part, _repeat(make_example(part, fill)))
         # Some know no category 0.5, others no 0. Errors are of any kind, and the last of them is raised.
         except Exception:
             if fill == _FILLS[-1]:
                 raise
+
+
+def _repeat(example: Any) -> Any:
+    """Return several records like one, as a wrong shape may pass for a single one; of ECGs one, as they take a while."""
+    if np.ndim(example) == 3:
+        return example
+    if hasattr(example, "iloc"):
+        return example.iloc[[0] * _N_RECORDS]
+    return example * _N_RECORDS if isinstance(example, list) else np.repeat(example, _N_RECORDS, axis=0)
 
 
 def _ask(model: Any, example: Any) -> None:
@@ -100,6 +112,8 @@ def make_example(part: Any, fill: float) -> Any:
         return make_example((known or steps)[0], fill) if steps else None
     if found.get("covariate_names_") or kind == "ECGReader":
         return None
+    if found.get("_preprocessor") is not None:
+        return make_example(part._preprocessor, fill)
     if "n_samples_in_" in found:
         return _make_ecg(part)
     if kind in _OF_THEIR_KIND:
