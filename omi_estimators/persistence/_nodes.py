@@ -53,6 +53,7 @@ class Writer:
         self.arrays: dict[str, NDArray[Any]] = {}
         self.left_out: set[str] = set()
         self._numbers: dict[int, int] = {}
+        self._in_state = 0
         self._keys: dict[int, dict[str, Any]] = {}
 
     def write(self, value: Any, where: str) -> Any:
@@ -127,7 +128,9 @@ class Writer:
             params, state = self._take_apart(part)
         node = {"type": name, "params": {key: self.write(item, f"{where}.{key}") for key, item in params.items()}}
         if state:
+            self._in_state += 1
             node["state"] = {key: self.write(item, f"{where}.{key}") for key, item in state.items()}
+            self._in_state -= 1
         self._numbers[id(part)] = len(self._numbers)
         return node
 
@@ -137,7 +140,8 @@ class Writer:
         params = {name: self._choose(part, name, getattr(part, name)) for name in parameter_names(kind)}
         if not isinstance(part, BaseEstimator):
             return params, {}
-        self.left_out |= {f"{name} of {kind.__name__}" for name in NOT_SAVED if vars(part).get(name)}
+        if not self._in_state:
+            self.left_out |= {f"{name} of {kind.__name__}" for name in NOT_SAVED if vars(part).get(name)}
         fresh = vars(kind(**params))
         state = {name: item for name, item in vars(part).items() if name not in {*fresh, *NOT_SAVED, *TRAINING_ONLY}}
         for name in state:
@@ -163,7 +167,8 @@ class Writer:
                 new = None
             elif name == "optimizer" and not isinstance(value, str):
                 new = "adamw"
-        if new is not value:
+        # What a fit has made, another makes anew.
+        if new is not value and not self._in_state:
             self.left_out.add(f"{name} of {type(part).__name__}")
         return new
 
@@ -234,7 +239,9 @@ class Reader:
         for name, value in {**params, **state}.items():
             if name in FOLDERS and value is not None:
                 raise ModelFileError(f"its {kind.__name__} names a folder, {name}={value!r}")
-            if name.lstrip("_") in ("n_jobs", "n_threads") and value is not None and not -MOST_WORKERS < value < MOST_WORKERS:
+            # joblib counts from all cores down; libraries of threads end the process for less than one.
+            fewest = {"n_jobs": -MOST_WORKERS, "n_threads": 1, "_n_threads": 1}.get(name)
+            if fewest is not None and value is not None and not fewest <= value <= MOST_WORKERS:
                 raise ModelFileError(f"its {kind.__name__} asks for {name}={value}; {MOST_WORKERS} is the most")
         validate_parameter_constraints(getattr(kind, "_parameter_constraints", {}), params, kind.__name__)
         part = kind(**params)
