@@ -96,7 +96,7 @@ FITTED_PRIVATE = {
         "manifold": "_init _metric _metric_mds _n_features_out",
         "neighbors": "_distances_fit_X_ _fit_X _fit_method _lrd _n_features_out _y",
         "neural_network": "_best_coefs _best_intercepts _label_binarizer _n_features_out _no_improvement_count",
-        "preprocessing": "_cached_dict _default_to_infrequent_mappings _drop_idx_after_grouping _encoder"
+        "preprocessing": "_default_to_infrequent_mappings _drop_idx_after_grouping _encoder"
         " _infrequent_enabled _infrequent_indices _max_degree _min_degree _missing_indices _n_features_outs"
         " _n_out_full _scaler",
         "random_projection": "_n_features_out",
@@ -106,7 +106,7 @@ FITTED_PRIVATE = {
 # ... and those that are made anew (`restore_derived`), or that only another fit would need.
 TRAINING_ONLY = frozenset(
     "_base_loss _checked_cv_orig _curve_scorer _feature_subsample_rng _fitted_with_sw _loss _loss_function_ _optimizer"
-    " _random_state _rng _scorer _stop_words_id _tree dummy_leaf_ f_ random_state_ rng root_".split()
+    " _cached_dict _random_state _rng _scorer _stop_words_id _tree dummy_leaf_ f_ random_state_ rng root_".split()
 )
 
 # How boosted histogram trees with categories read the other columns; the name is that in files.
@@ -152,6 +152,8 @@ def restore_derived(part: Any) -> None:
         part._base_loss = part._get_loss()
     elif kind == "TunedThresholdClassifierCV" and "best_threshold_" in found:
         part._curve_scorer = part._get_curve_scorer()
+    elif kind == "MultiLabelBinarizer" and "classes_" in found:
+        part._cached_dict = None
     elif "_fit_method" in found:
         from sklearn.neighbors import BallTree, KDTree
 

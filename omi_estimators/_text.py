@@ -11,7 +11,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def is_plain_text(text: str) -> bool:
-    """Return whether a text has no letter that steers a terminal or turns the direction of writing, but for new lines."""
+    """Return whether a text has no letter that steers a terminal or turns the direction of writing."""
     return all(letter.isprintable() or letter in "\n\t" for letter in text)
 
 
@@ -28,7 +28,7 @@ def clean_text(text: object, most: int = _MOST_LETTERS) -> str:
     Returns
     -------
     str
-        Letters that cannot be shown are written out, such as ``\x1b``.
+        Letters that cannot be shown are written out, such as ``\x1b``; all kinds of space are one.
 
     Examples
     --------
@@ -37,8 +37,8 @@ def clean_text(text: object, most: int = _MOST_LETTERS) -> str:
     'name\\x1b[2J'
     """
     found = str(text)
-    plain = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in found[: most + 1])
-    return plain if len(found) <= most and len(plain) <= 4 * most else f"{plain[:most]}…"
+    plain = "".join(map(_show, found[:most]))
+    return plain if len(found) <= most else f"{plain}…"
 
 
 def clean_cell(text: object) -> str:
@@ -63,7 +63,11 @@ def clean_label(text: object) -> str:
     >>> clean_label("$x$")
     '\\$x\\$'
     """
-    return clean_text(text).replace("$", r"\$")
+    return "\n".join(map(clean_text, str(text).split("\n"))).replace("$", r"\$")
+
+
+def _show(letter: str) -> str:
+    return letter if letter.isprintable() else " " if letter.isspace() else ascii(letter)[1:-1]
 
 
 def _is_number(text: str) -> bool:

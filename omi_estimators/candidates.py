@@ -104,5 +104,5 @@ def _make_regression(sampling_rate: float, memory: Any) -> Any:
 
 
 def flatten(beats: Any) -> Any:
-    """Return each beat as a row: an array of shape (n_records, n_leads, n_samples) as (n_records, n_leads * n_samples)."""
+    """Return beats of shape (n_records, n_leads, n_samples) as rows of shape (n_records, n_leads * n_samples)."""
     return beats.reshape(len(beats), -1)

@@ -108,10 +108,13 @@ def check_followed(part: Any) -> None:
         If it does not fit.
     """
     from sklearn import ensemble
+    from sklearn.preprocessing import OneHotEncoder
 
     found = vars(part)
     n_features = found.get("n_features_in_")
-    if n_features is not None and not (isinstance(n_features, int | np.integer) and 0 < n_features <= _MOST_FEATURES):
+    if "n_features_in_" in found and not (
+        isinstance(n_features, int | np.integer) and 0 < n_features <= _MOST_FEATURES
+    ):
         raise ModelFileError(f"its {type(part).__name__} is for {n_features!r} features")
     forests = (ensemble.RandomForestClassifier, ensemble.RandomForestRegressor, ensemble.ExtraTreesClassifier)
     forests += (ensemble.ExtraTreesRegressor, ensemble.RandomTreesEmbedding)
@@ -126,6 +129,10 @@ def check_followed(part: Any) -> None:
         _check_boosting(part)
     elif isinstance(part, ensemble.HistGradientBoostingClassifier | ensemble.HistGradientBoostingRegressor):
         _check_histogram_boosting(part)
+    elif isinstance(part, OneHotEncoder) and "categories_" in found:
+        _check_columns(part)
+    if "vocabulary_" in found and sorted(part.vocabulary_.values()) != list(range(len(part.vocabulary_))):
+        raise ModelFileError(f"the words of its {type(part).__name__} have other places than one column each")
     for name in _AS_LONG_AS_A_RECORD:
         array = found.get(name)
         if n_features is not None and array is not None and (array.ndim != 2 or array.shape[1] != n_features):
@@ -137,14 +144,25 @@ def _check_tree_of(part: Any, member: Any, n_features: Any) -> None:
     tree = vars(member)["tree_"]
     classes, outputs = np.ravel(getattr(part, "n_classes_", 1)), getattr(part, "n_outputs_", 1)
     classifies = hasattr(part, "n_classes_")
-    if tree.n_features != n_features or tree.n_outputs != outputs or classifies and tree.n_classes.tolist() != classes.tolist():
-        raise ModelFileError(f"a decision tree is for another number of features or outputs than its {type(part).__name__}")
+    if (
+        tree.n_features != n_features
+        or tree.n_outputs != outputs
+        or (classifies and tree.n_classes.tolist() != classes.tolist())
+    ):
+        raise ModelFileError(
+            f"a decision tree is for another number of features or outputs than its {type(part).__name__}"
+        )
 
 
 def _check_isolation(part: Any) -> None:
     """Raise a ModelFileError unless each tree fits the features that are drawn for it."""
     drawn = part.estimators_features_
-    if not len(drawn) == len(part.estimators_) == len(part._average_path_length_per_tree) == len(part._decision_path_lengths):
+    if (
+        not len(drawn)
+        == len(part.estimators_)
+        == len(part._average_path_length_per_tree)
+        == len(part._decision_path_lengths)
+    ):
         raise ModelFileError("an IsolationForest has other numbers of trees and of what belongs to them")
     per_tree = (part.estimators_, drawn, part._average_path_length_per_tree, part._decision_path_lengths)
     for member, features, *lengths in zip(*per_tree, strict=True):
@@ -192,3 +210,18 @@ def _check_histogram_boosting(part: Any) -> None:
         _check_features(inner["feature_idx"], n_features)
         if not categorical[inner["feature_idx"][inner["is_categorical"] != 0]].all():
             raise ModelFileError("gradient boosting has a node that takes a number for a category")
+
+
+def _check_columns(part: Any) -> None:
+    """Raise a ModelFileError unless each category of a OneHotEncoder has a column that there is."""
+    counted = part._compute_n_features_outs()
+    grouped = part._default_to_infrequent_mappings if part._infrequent_enabled else [None] * len(counted)
+    dropped = [None] * len(counted) if part._drop_idx_after_grouping is None else part._drop_idx_after_grouping
+    if part._n_features_outs != counted:
+        raise ModelFileError("a OneHotEncoder has other columns than categories")
+    for categories, group, drop, n_columns in zip(part.categories_, grouped, dropped, counted, strict=True):
+        columns = np.arange(len(categories)) if group is None else group
+        n_columns += drop is not None
+        inside = columns.shape == (len(categories),) and ((columns >= 0) & (columns < n_columns)).all()
+        if not inside or not (drop is None or 0 <= drop < n_columns):
+            raise ModelFileError("a OneHotEncoder has a category without a column")

@@ -7,7 +7,6 @@ learned (`state`). Parts are numbered as they are finished, so that one that sta
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 from typing import Any
@@ -100,7 +99,9 @@ class Writer:
         elif array.dtype.kind in _NUMBERS and array.dtype.itemsize <= 8 and type(array) is np.ndarray:
             key, fortran = str(len(self.arrays)), array.flags.f_contiguous and not array.flags.c_contiguous
             node = {"fortran" if fortran else "array": key}
-            self.arrays[key] = np.ascontiguousarray(array.T if fortran else array).reshape(array.shape[:: -1 if fortran else 1])
+            self.arrays[key] = np.ascontiguousarray(array.T if fortran else array).reshape(
+                array.shape[:: -1 if fortran else 1]
+            )
         else:
             raise TypeError(f"{where} is an array that no model file holds: {type(array).__name__} of {array.dtype}")
         if array.base is None:
@@ -185,7 +186,7 @@ class Reader:
     def read(self, node: Any) -> Any:
         """Return the value that a node stands for."""
         if node is None or isinstance(node, bool | int | float):
-            if isinstance(node, float) and not math.isfinite(node) or isinstance(node, int) and abs(node) >= 2**63:
+            if (isinstance(node, float) and not math.isfinite(node)) or (isinstance(node, int) and abs(node) >= 2**63):
                 raise ModelFileError(f"it holds a number of another kind than save writes: {node}")
             return node
         if isinstance(node, str):

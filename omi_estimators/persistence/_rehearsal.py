@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from omi_estimators.persistence._container import ModelFileError
 from omi_estimators.persistence._declared import UNCHECKED, is_network, iterate_parts, name_type
 
-_ASKED = ("predict_proba", "decision_function", "predict", "transform", "score_samples")
+_ASKED = ("predict_proba", "decision_function", "predict", "predict_tier", "transform", "score_samples")
 _INNER = ("estimators_", "estimator_", "calibrated_classifiers_", "regressor_", "estimator")
 _MOST_VALUES = 10**7
 _BATCH = 32
@@ -39,6 +40,8 @@ def rehearse(model: Any) -> None:
     with warnings.catch_warnings(), np.errstate(all="ignore"), sklearn.config_context(enable_metadata_routing=False):
         warnings.simplefilter("ignore")
         for part in iterate_parts(model):
+            # Results show themselves.
+            str(part) if is_dataclass(part) else None
             inner = list(iterate_parts(part))
             # A network has been held to its own parameters, and asking it takes long the first time.
             if id(part) in asked or is_network(part) or not _is_fitted(part) or _is_trusted(inner):
@@ -124,7 +127,7 @@ def make_example(part: Any, fill: float) -> Any:
     while isinstance(inner, list | tuple | np.ndarray) and len(inner):
         inner = inner[0]
     example = make_example(inner, fill) if hasattr(inner, "__dict__") else None
-    if isinstance(example, np.ndarray) and example.ndim == 2 and example.dtype != object or example is None:
+    if (isinstance(example, np.ndarray) and example.ndim == 2 and example.dtype != object) or example is None:
         n_features = getattr(part, "n_features_in_", None)
         usual = isinstance(n_features, int | np.integer) and 0 < n_features < _MOST_VALUES
         return np.full((1, n_features), fill) if usual else example
@@ -134,15 +137,15 @@ def make_example(part: Any, fill: float) -> Any:
 # What takes no row of numbers.
 _OF_THEIR_KIND: dict[str, Any] = {
     "ColumnTransformer": lambda part, fill: _make_columns(part, fill),
-    "CountVectorizer": lambda part, fill: ["a word"],
+    "CountVectorizer": lambda part, fill: [" ".join(part.vocabulary_)],
     "DictVectorizer": lambda part, fill: [dict.fromkeys(part.feature_names_, 1.0)],
     "HashingVectorizer": lambda part, fill: ["a word"],
     "IsotonicRegression": lambda part, fill: np.full(1, fill),
-    "LabelBinarizer": lambda part, fill: part.classes_[:1],
-    "LabelEncoder": lambda part, fill: part.classes_[:1],
+    "LabelBinarizer": lambda part, fill: part.classes_,
+    "LabelEncoder": lambda part, fill: part.classes_,
     "MultiLabelBinarizer": lambda part, fill: [part.classes_[:1]],
     "PatchExtractor": lambda part, fill: np.full((1, *(part.patch_size or (10, 10))), fill),
-    "TfidfVectorizer": lambda part, fill: ["a word"],
+    "TfidfVectorizer": lambda part, fill: [" ".join(part.vocabulary_)],
 }
 
 

@@ -252,7 +252,9 @@ def test_other_kinds_of_values_are_refused(place, files, kind):
     _refuse(_with(files["beat"], "MedianBeat", sampling_rate={kind: 1}), "kind of value")
 
 
-@pytest.mark.parametrize("value", [{"array": "99"}, {"array": "../canary"}, {"array": ["0"]}, {}, {"float": "x"}, 2**70])
+@pytest.mark.parametrize(
+    "value", [{"array": "99"}, {"array": "../canary"}, {"array": ["0"]}, {}, {"float": "x"}, 2**70]
+)
 def test_values_that_are_none_are_refused(place, files, value):
     _refuse(_with(files["beat"], "MedianBeat", n_samples_in_=value), "cannot be loaded")
 
@@ -307,9 +309,25 @@ def test_a_cache_hidden_in_an_array_is_found(place, files):
 
 
 HIDING = [
-    *("__doc_link_template", "_doc_link_template", "_doc_link_module", "_parameter_constraints", "__class__", "__dict__"),
+    *(
+        "__doc_link_template",
+        "_doc_link_template",
+        "_doc_link_module",
+        "_parameter_constraints",
+        "__class__",
+        "__dict__",
+    ),
     *("transform", "fit", "predict_proba", "get_params", "_repr_html_", "_validate_params", "__sklearn_tags__"),
-    *("_estimator_type", "_metadata_request", "_skl_callbacks", "_in_fit", "_html_repr", "feature_importances_", "x", "x-_"),
+    *(
+        "_estimator_type",
+        "_metadata_request",
+        "_skl_callbacks",
+        "_in_fit",
+        "_html_repr",
+        "feature_importances_",
+        "x",
+        "x-_",
+    ),
 ]
 
 
@@ -318,7 +336,12 @@ HIDING = [
     ("file", "kind"),
     [
         *(("beat", "MedianBeat"), ("net of beats", "ECGSmartNetClassifier"), ("trees", "ExtraTreesClassifier")),
-        *(("trees", "ExtraTreeClassifier"), ("logistic", "Pipeline"), ("logistic", "StandardScaler"), ("bins", "BinMapper")),
+        *(
+            ("trees", "ExtraTreeClassifier"),
+            ("logistic", "Pipeline"),
+            ("logistic", "StandardScaler"),
+            ("bins", "BinMapper"),
+        ),
         *(("bins", "HistGradientBoostingClassifier"), ("tiers", "RiskTierClassifier"), ("boosting", "DummyClassifier")),
     ],
 )
@@ -358,10 +381,22 @@ def test_parameters_that_are_missing_or_none_are_refused(place, files):
     [
         *(("logistic", "LogisticRegression", name) for name in ("coef_", "intercept_", "classes_", "n_features_in_")),
         *(("logistic", "StandardScaler", name) for name in ("mean_", "scale_")),
-        *(("net of beats", "ECGSmartNetClassifier", name) for name in ("class_prior_", "classes_", "_mass", "n_leads_in_")),
-        *(("trees", "ExtraTreesClassifier", name) for name in ("estimators_", "classes_", "n_classes_", "n_features_in_")),
-        *(("boosting", "GradientBoostingClassifier", name) for name in ("estimators_", "init_", "n_trees_per_iteration_")),
-        *(("bins", "HistGradientBoostingClassifier", name) for name in ("_predictors", "_bin_mapper", "_baseline_prediction")),
+        *(
+            ("net of beats", "ECGSmartNetClassifier", name)
+            for name in ("class_prior_", "classes_", "_mass", "n_leads_in_")
+        ),
+        *(
+            ("trees", "ExtraTreesClassifier", name)
+            for name in ("estimators_", "classes_", "n_classes_", "n_features_in_")
+        ),
+        *(
+            ("boosting", "GradientBoostingClassifier", name)
+            for name in ("estimators_", "init_", "n_trees_per_iteration_")
+        ),
+        *(
+            ("bins", "HistGradientBoostingClassifier", name)
+            for name in ("_predictors", "_bin_mapper", "_baseline_prediction")
+        ),
         *(("means", "KMeans", name) for name in ("cluster_centers_", "_n_threads", "n_features_in_")),
         *(("tiers", "RiskTierClassifier", name) for name in ("thresholds_", "estimator_", "classes_")),
     ],
@@ -420,7 +455,13 @@ def test_weights_of_another_shape_or_type_are_refused(place, files):
     def weights(tree):
         return dict(_find(tree, "ECGSmartNetClassifier")["state"]["net_"]["dict"])["weights"]["dict"]
 
-    for new in (lambda a: a.astype("f8"), lambda a: a[..., :0], lambda a: a[np.newaxis], lambda a: a.T, lambda a: a * np.nan):
+    for new in (
+        lambda a: a.astype("f8"),
+        lambda a: a[..., :0],
+        lambda a: a[np.newaxis],
+        lambda a: a.T,
+        lambda a: a * np.nan,
+    ):
 
         def change(tree, arrays, new=new):
             key = next(node["array"] for _, node in weights(tree) if arrays[node["array"]].ndim > 1)
@@ -602,7 +643,11 @@ def test_columns_that_are_none_are_refused(place, files, change):
 
 def test_what_is_counted_of_a_tree_is_counted_anew(place, files):
     assert "max_depth" not in _find(json.loads(_split(files["trees"])[1][MODEL]), "Tree")["params"]
-    _refuse(_with(files["trees"], "Tree", max_depth=2**62), "cannot be loaded")
+
+    def add(tree, arrays):
+        _find(tree, "Tree")["params"]["max_depth"] = 2**62
+
+    _refuse(_change(files["trees"], add), "cannot be loaded")
     tree = _try(files["trees"]).estimators_[0].tree_
     path, _ = tree.decision_path(np.zeros((1, 4), np.float32)), tree.max_depth
     assert path.sum() <= tree.max_depth + 1
@@ -702,7 +747,9 @@ def test_a_member_twice_is_refused(place, files):
     _refuse(seal(buffer.getvalue()[:-71]), "two members of one name")
 
 
-@pytest.mark.parametrize("tree", [b"", b"[]", b"{}", b"{" * 200_000, b"[" * 200_000, b'{"type": 2}', b"\xff\xfe", b"NaN"])
+@pytest.mark.parametrize(
+    "tree", [b"", b"[]", b"{}", b"{" * 200_000, b"[" * 200_000, b'{"type": 2}', b"\xff\xfe", b"NaN"]
+)
 def test_a_tree_that_is_none_is_refused(place, files, tree):
     _refuse(_remake(files["beat"], model=tree), "cannot be loaded")
 
