@@ -13,7 +13,9 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 from hypothesis import HealthCheck, given, seed, settings
@@ -98,7 +100,13 @@ def main() -> int:
     start = time.perf_counter()
     for worker in workers:
         worker.start()
-    found = [results.get() for _ in workers]
+    found: list[Any] = []
+    while len(found) < len(workers):
+        with suppress(Empty):
+            found.append(results.get(timeout=1))
+        if dead := [worker for worker in workers if worker.exitcode not in (None, 0)]:
+            print(f"a process has died with {dead[0].exitcode} (below 0: of that signal); its last round is above")
+            return 1
     for worker in workers:
         worker.join()
     return report(found, time.perf_counter() - start)

@@ -141,7 +141,7 @@ def make_bases(everything: bool) -> dict[str, Base]:
                     "Isomap",
                     "LocallyLinearEmbedding",
                 ):
-                    models |= dict.fromkeys([name], next(fit_small(kind)))
+                    models |= {name: fit_small(kind)}
         return {name: _take_apart(*found) for name, found in models.items()}
 
 

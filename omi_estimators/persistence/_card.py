@@ -210,7 +210,7 @@ def write_card(
         evaluated_on=evaluated_on or "Not recorded.",
         n_records=_or_unknown(training.n_records),
         n_patients=_or_unknown(training.n_patients),
-        classes=", ".join(shares) if shares else _classes_of(model),
+        classes=", ".join(shares) if shares else name_classes(model),
         prevalence=", ".join(f"{name}: {share:.4g}" for name, share in shares.items()) if shares else _UNKNOWN,
         analyses="\n".join(f"- {name}: {value}" for name, value in metrics.items()) if metrics else "Not recorded.",
         dropped=f"- Not saved, and gone when the model is fitted again: {', '.join(dropped)}.\n" if dropped else "",
@@ -225,7 +225,7 @@ def _or_unknown(count: int | None) -> str:
     return _UNKNOWN if count is None else str(count)
 
 
-def _classes_of(model: Any) -> str:
+def name_classes(model: Any) -> str:
     """Return the classes of a fitted classifier in words."""
     classes = getattr(model, "classes_", None)
     return _UNKNOWN if classes is None else ", ".join(map(str, classes))

@@ -11,6 +11,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -114,8 +115,9 @@ def name_type(kind: type) -> str | None:
     modules = [f"sklearn.{module}" for module in _SCIKIT_LEARN]
     public = [f"{module}.{kind.__name__}" for module in modules if kind.__module__.startswith(module)]
     for name in (*ours, *private, *public[:1]):
-        if name in REFUSED or find_type(name) is kind:
-            return name
+        with suppress(ModelFileError):
+            if name in REFUSED or find_type(name) is kind:
+                return name
     return None
 
 

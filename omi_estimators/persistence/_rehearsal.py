@@ -69,7 +69,7 @@ def _ask_with_any(part: Any) -> None:
 
 
 def _repeat(example: Any) -> Any:
-    """Return several records like one, as a wrong shape may pass for a single one; of ECGs one, as they take a while."""
+    """Return several records like one, as a wrong shape may pass for a single one; of ECGs one, as they take long."""
     if np.ndim(example) == 3:
         return example
     if hasattr(example, "iloc"):
@@ -105,7 +105,7 @@ def _is_fitted(model: Any) -> bool:
 
 
 def make_example(part: Any, fill: float) -> Any:
-    """Return one record such as a fitted part takes, or None if that cannot be told; `fill` where any number will do."""
+    """Return a record such as a fitted part takes, None if that cannot be told; `fill` where any number will do."""
     found, kind = vars(part), type(part).__name__
     if isinstance(part, Pipeline):
         steps = [step for _, step in part.steps if step not in (None, "passthrough")]

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 import omi_estimators
-from omi_estimators.persistence._card import find_training, write_card
+from omi_estimators.persistence._card import find_training, name_classes, write_card
 from omi_estimators.persistence._container import (
     ARRAYS,
     CARD,
@@ -183,6 +183,9 @@ def _read_model(tree: bytes, data: bytes, trusted: frozenset[str]) -> Any:
     for part in iterate_parts(model):
         check_followed(part)
     rehearse(model)
+    # What a card says of it.
+    find_training(model, None, None)
+    name_classes(model)
     return model
 
 
