@@ -62,7 +62,9 @@ def describe(name: str, kind: type) -> str:
     if different:
         return f"DIFFERENT: {', '.join(different)}"
     inside = {name_type(type(part)) for part in iterate_parts(model)}
-    return "only with `trusted=`; the same answers, bit for bit" if inside & UNCHECKED else "the same answers, bit for bit"
+    return (
+        "only with `trusted=`; the same answers, bit for bit" if inside & UNCHECKED else "the same answers, bit for bit"
+    )
 
 
 def find_differences(model: Any, X: Any) -> list[str]:

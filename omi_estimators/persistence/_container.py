@@ -188,8 +188,8 @@ def _read_manifest(data: bytes, name: str) -> dict[str, Any]:
             "install the omi_estimators that wrote it, or a later one."
         )
     versions = manifest.get("versions")
-    known = isinstance(versions, dict) and len(versions) <= _MOST_VERSIONS
-    if not known or not all(map(_is_version, [*versions, *versions.values()])):
+    texts = [*versions, *versions.values()] if isinstance(versions, dict) else [None]
+    if len(texts) > 2 * _MOST_VERSIONS or not all(map(_is_version, texts)):
         raise ModelFileError(f"{name}: its manifest names no versions.")
     if not isinstance(manifest.get("members"), dict):
         raise ModelFileError(f"{name}: its manifest lists no members.")

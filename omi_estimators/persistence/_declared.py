@@ -84,7 +84,7 @@ _FITTED = re.compile(r"[A-Za-z]\w*_", re.ASCII)
 NOT_SAVED = ("_skl_callbacks", "_metadata_request")
 
 
-def find_type(name: Any) -> type:
+def find_type(name: Any) -> Any:
     """Return the class that a public name stands for; raise a ModelFileError for a name that is not declared."""
     module, _, last = name.rpartition(".") if isinstance(name, str) else ("", "", "")
     if last in _OURS.get(module, ()):
@@ -92,7 +92,7 @@ def find_type(name: Any) -> type:
     if name in PRIVATE_TYPES:
         return find_private_type(name)
     if module.removeprefix("sklearn.") in _SCIKIT_LEARN and module[:8] == "sklearn." and name not in REFUSED:
-        found = getattr(importlib.import_module(module), last, None)
+        found: Any = getattr(importlib.import_module(module), last, None)
         if _is_part(found) and found.__name__ == last and found.__module__.startswith(module):
             return found
     raise ModelFileError(f"it holds types that load does not trust: {name!r}")
@@ -148,7 +148,7 @@ def is_fitted_attribute(kind: type, name: str) -> bool:
 
 
 @functools.cache
-def parameter_names(kind: type) -> list[str]:
+def parameter_names(kind: Any) -> list[str]:
     """Return the names of what a class is made of: the parameters of its constructor."""
     found = inspect.signature(kind).parameters.values()
     return [each.name for each in found if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]

@@ -116,8 +116,13 @@ def check_followed(part: Any) -> None:
         isinstance(n_features, int | np.integer) and 0 < n_features <= _MOST_FEATURES
     ):
         raise ModelFileError(f"its {type(part).__name__} is for {n_features!r} features")
-    forests = (ensemble.RandomForestClassifier, ensemble.RandomForestRegressor, ensemble.ExtraTreesClassifier)
-    forests += (ensemble.ExtraTreesRegressor, ensemble.RandomTreesEmbedding)
+    if "classes_" in found:
+        for classes in part.classes_ if isinstance(part.classes_, list) else [part.classes_]:
+            # Some find the column of a class by its name, and write to it unchecked.
+            if classes.ndim != 1 or len(set(classes.tolist())) != len(classes):
+                raise ModelFileError(f"its {type(part).__name__} has classes that are none, or twice the same")
+    forests = ensemble.RandomForestClassifier | ensemble.RandomForestRegressor | ensemble.ExtraTreesClassifier
+    forests |= ensemble.ExtraTreesRegressor | ensemble.RandomTreesEmbedding
     if "tree_" in found:
         _check_tree_of(part, part, n_features)
     elif isinstance(part, forests) and "estimators_" in found:

@@ -37,9 +37,7 @@ from omi_estimators.persistence._followed import MOST_WORKERS, make_tree, make_t
 # Folders of the machine at hand. joblib's holds pickles.
 FOLDERS = ("memory", "checkpoint_dir")
 _SPARSE = {
-    f"{form}_{kind}": getattr(sparse, f"{form}_{kind}")
-    for form in ("csr", "csc", "coo")
-    for kind in ("matrix", "array")
+    f"{form}_{kind}": getattr(sparse, f"{form}_{kind}") for form in ("csr", "csc") for kind in ("matrix", "array")
 }
 _NUMBERS = "biuf"
 _OUTPUTS = ("default", "pandas", "polars")
@@ -92,7 +90,9 @@ class Writer:
         if id(array) in self._keys:
             return self._keys[id(array)]
         if array.dtype.names:
-            node = {"columns": {name: self._write_array(array[name], where) for name in array.dtype.names}}
+            node: dict[str, Any] = {
+                "columns": {name: self._write_array(array[name], where) for name in array.dtype.names}
+            }
         elif array.dtype.kind in "OU":
             node = {"items": self.write(array.ravel().tolist(), where), "shape": list(array.shape)}
             node |= {"dtype": array.dtype.str}
@@ -124,7 +124,7 @@ class Writer:
             reason = f"; {REFUSED[name]}" if name else ""
             raise TypeError(f"load would not trust {home} ({where}){reason}")
         if name == "sklearn.tree.Tree":
-            params, state = tree_columns(part), {}
+            params, state = tree_columns(part), dict[str, Any]()
         else:
             params, state = self._take_apart(part)
         node = {"type": name, "params": {key: self.write(item, f"{where}.{key}") for key, item in params.items()}}
@@ -137,7 +137,7 @@ class Writer:
 
     def _take_apart(self, part: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what an object is made of, and what it has learned."""
-        kind = type(part)
+        kind: Any = type(part)
         params = {name: self._choose(part, name, getattr(part, name)) for name in parameter_names(kind)}
         if not isinstance(part, BaseEstimator):
             return params, {}

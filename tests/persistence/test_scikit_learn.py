@@ -14,7 +14,13 @@ from omi_estimators.persistence._declared import REFUSED, UNCHECKED, find_type, 
 KINDS = all_scikit_learn()
 # Of each family of state: the normal run tries these.
 SOME = (
-    *("CalibratedClassifierCV", "ColumnTransformer", "CountVectorizer", "GradientBoostingClassifier", "IsotonicRegression"),
+    *(
+        "CalibratedClassifierCV",
+        "ColumnTransformer",
+        "CountVectorizer",
+        "GradientBoostingClassifier",
+        "IsotonicRegression",
+    ),
     *("HistGradientBoostingClassifier", "IsolationForest", "IterativeImputer", "KMeans", "LinearSVC", "MLPClassifier"),
     *("OneHotEncoder", "PCA", "PoissonRegressor", "RandomForestClassifier", "SVC", "SelectKBest", "SplineTransformer"),
     *("StackingClassifier", "TargetEncoder", "TunedThresholdClassifierCV", "VotingClassifier"),
