@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import resource
 import sys
 import time
@@ -20,6 +21,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, seed, settings
 from malformed import TARGETS, Tally, try_input
+from malformed_models import EVERYTHING
 
 # Between rounds hypothesis forgets, and memory is looked at. A process may need the first ones to load and fit
 # everything.
@@ -92,6 +94,7 @@ def main() -> int:
         parser.error(f"no target's name begins with {args.target!r}; there are {', '.join(TARGETS)}")
     n_rounds = -(-args.inputs // sum(TARGETS[name].share for name in targets))
     numbers = [args.seed * 1_000_000 + number for number in range(n_rounds)]
+    os.environ[EVERYTHING] = "1"
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
     workers = [

@@ -1,4 +1,4 @@
-"""Every public estimator of scikit-learn is saved and answers bit for bit, or is refused for a reason that is stated."""
+"""Every public estimator of scikit-learn is saved and answers bit for bit, or is refused for a stated reason."""
 
 from __future__ import annotations
 
