@@ -12,10 +12,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
 
+from omi_estimators._compat import PRIVATE_TYPES
 from omi_estimators.persistence._container import ModelFileError
 from omi_estimators.persistence._declared import UNCHECKED, is_network, iterate_parts, name_type
 
 _ASKED = ("predict_proba", "decision_function", "predict", "predict_tier", "transform", "score_samples")
+_OF_ECGS = ("predict_proba", "predict_tier", "transform")
 _INNER = ("estimators_", "estimator_", "calibrated_classifiers_", "regressor_", "estimator")
 _MOST_VALUES = 10**7
 _BATCH = 32
@@ -46,10 +48,20 @@ def rehearse(model: Any) -> None:
             # A network has been held to its own parameters, and asking it takes long the first time.
             if id(part) in asked or is_network(part) or not _is_fitted(part) or _is_trusted(inner):
                 continue
-            if make_example(part, 0) is not None:
+            if make_example(part, 0) is None:
+                _check_untold(part, inner)
+            else:
                 _ask_with_any(part)
                 asked |= {id(each) for each in inner}
         estimator_html_repr(model)
+
+
+def _check_untold(part: Any, inner: list[Any]) -> None:
+    """Raise a ModelFileError if nobody can tell what an estimator of scikit-learn takes that always says so."""
+    ours = any(type(each).__module__.startswith("omi_estimators.") for each in inner)
+    name = name_type(type(part))
+    if not ours and name not in PRIVATE_TYPES and any(hasattr(part, method) for method in _ASKED):
+        raise ModelFileError(f"its {type(part).__name__} does not say what records it takes")
 
 
 def _is_trusted(parts: list[Any]) -> bool:
@@ -62,8 +74,8 @@ def _ask_with_any(part: Any) -> None:
     for fill in _FILLS:
         try:
             return _ask(part, _repeat(make_example(part, fill)))
-        # Some know no category 0.5, others no 0. Errors are of any kind, and the last of them is raised.
-        except Exception:
+        # Some know no category 0.5, others no 0.
+        except ValueError:
             if fill == _FILLS[-1]:
                 raise
 
@@ -81,7 +93,7 @@ def _ask(model: Any, example: Any) -> None:
     """Raise an error of any kind if a model has no answer, or probabilities of other classes than its own."""
     asked = [name for name in _ASKED if hasattr(model, name)]
     # ECGs take a while.
-    for name in asked[:1] if np.ndim(example) == 3 else asked:
+    for name in [name for name in asked if name in _OF_ECGS] if np.ndim(example) == 3 else asked:
         answer = getattr(model, name)(example)
         if name == "predict_proba":
             _check_answer(model, answer, len(example))
@@ -138,7 +150,10 @@ def make_example(part: Any, fill: float) -> Any:
 _OF_THEIR_KIND: dict[str, Any] = {
     "ColumnTransformer": lambda part, fill: _make_columns(part, fill),
     "CountVectorizer": lambda part, fill: [" ".join(part.vocabulary_)],
+    "DummyClassifier": lambda part, fill: np.full((1, 1), fill),
+    "DummyRegressor": lambda part, fill: np.full((1, 1), fill),
     "DictVectorizer": lambda part, fill: [dict.fromkeys(part.feature_names_, 1.0)],
+    "FeatureHasher": lambda part, fill: [{"a": fill}] if part.input_type == "dict" else [[("a", fill)]],
     "HashingVectorizer": lambda part, fill: ["a word"],
     "IsotonicRegression": lambda part, fill: np.full(1, fill),
     "LabelBinarizer": lambda part, fill: part.classes_,
