@@ -116,6 +116,9 @@ def check_followed(part: Any) -> None:
         isinstance(n_features, int | np.integer) and 0 < n_features <= _MOST_FEATURES
     ):
         raise ModelFileError(f"its {type(part).__name__} is for {n_features!r} features")
+    if isinstance(found.get("coef_"), np.ndarray) and isinstance(found.get("classes_"), np.ndarray):
+        if len(part.coef_) != (1 if len(part.classes_) == 2 else len(part.classes_)):
+            raise ModelFileError(f"its {type(part).__name__} has other classes than rows of coefficients")
     if "classes_" in found:
         for classes in part.classes_ if isinstance(part.classes_, list) else [part.classes_]:
             # Some find the column of a class by its name, and write to it unchecked.

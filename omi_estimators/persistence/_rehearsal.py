@@ -134,7 +134,9 @@ def make_example(part: Any, fill: float) -> Any:
     if kind in _OF_THEIR_KIND:
         return _OF_THEIR_KIND[kind](part, fill)
     if "categories_" in found:
-        return np.array([[values[0] for values in part.categories_]], dtype=object)
+        # Each category once at least.
+        n_records = max(map(len, part.categories_))
+        return np.stack([np.resize(np.asarray(each, dtype=object), n_records) for each in part.categories_], axis=1)
     inner: Any = [found[name] for name in _INNER if name in found]
     while isinstance(inner, list | tuple | np.ndarray) and len(inner):
         inner = inner[0]
@@ -170,7 +172,7 @@ def _make_columns(part: Any, fill: float) -> Any:
     for name, transformer, _ in part.transformers_:
         places = part._transformer_to_input_indices[name]
         example = None if isinstance(transformer, str) else make_example(transformer, fill)
-        if example is not None and np.shape(example) == (1, len(places)):
+        if example is not None and np.shape(example)[1:] == (len(places),):
             for place, value in zip(places, np.asarray(example, dtype=object)[0], strict=True):
                 columns[place] = value
     if "feature_names_in_" not in vars(part):
