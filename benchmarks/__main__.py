@@ -40,6 +40,7 @@ OTHERS = (
     "drift",
     "simulator",
     "inspection",
+    "model_files",
 )
 SLOW = ("ptbxl_whole", "prior_correction", "recipe", "faults", "fit_simulator", "transfer")
 

@@ -94,7 +94,7 @@ def _make_regression(sampling_rate: float, memory: Any) -> Any:
         [
             ("filter", ECGFilter(sampling_rate=sampling_rate)),
             ("beat", MedianBeat(sampling_rate=sampling_rate, memory=memory)),
-            ("flatten", FunctionTransformer(_flatten)),
+            ("flatten", FunctionTransformer(flatten)),
             ("scale", StandardScaler()),
             # A share of variance rather than a number, so that any number of records will do.
             ("components", PCA(n_components=0.9)),
@@ -103,5 +103,6 @@ def _make_regression(sampling_rate: float, memory: Any) -> Any:
     )
 
 
-def _flatten(beats: Any) -> Any:
+def flatten(beats: Any) -> Any:
+    """Return beats of shape (n_records, n_leads, n_samples) as rows of shape (n_records, n_leads * n_samples)."""
     return beats.reshape(len(beats), -1)

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import resource
 import sys
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 from hypothesis import HealthCheck, given, seed, settings
 from malformed import TARGETS, Tally, try_input
+from malformed_models import EVERYTHING
 
 # Between rounds hypothesis forgets, and memory is looked at. A process may need the first ones to load and fit
 # everything.
@@ -90,6 +94,7 @@ def main() -> int:
         parser.error(f"no target's name begins with {args.target!r}; there are {', '.join(TARGETS)}")
     n_rounds = -(-args.inputs // sum(TARGETS[name].share for name in targets))
     numbers = [args.seed * 1_000_000 + number for number in range(n_rounds)]
+    os.environ[EVERYTHING] = "1"
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
     workers = [
@@ -98,7 +103,13 @@ def main() -> int:
     start = time.perf_counter()
     for worker in workers:
         worker.start()
-    found = [results.get() for _ in workers]
+    found: list[Any] = []
+    while len(found) < len(workers):
+        with suppress(Empty):
+            found.append(results.get(timeout=1))
+        if dead := [worker for worker in workers if worker.exitcode not in (None, 0)]:
+            print(f"a process has died with {dead[0].exitcode} (below 0: of that signal); its last round is above")
+            return 1
     for worker in workers:
         worker.join()
     return report(found, time.perf_counter() - start)

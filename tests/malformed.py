@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 from malformed_files import KINDS, read_spoilt, spoilt_files
+from malformed_models import load_and_use, with_bases
 from sklearn.ensemble import RandomForestClassifier
 from strategies import malformed_records, not_records, training_sets
 
@@ -199,6 +200,7 @@ TARGETS: dict[str, Target] = {
     "predict_proba of the net's pipeline": Target(_raw_records(), _predict("net pipeline"), 40),
     "predict_proba of the forest's pipeline": Target(_raw_records(), _predict("forest pipeline"), 30),
     "load": Target(_spoilt_models(), _load, 60, (ModelFileError,)),
+    "model_files": Target(st.integers(0, 2**40).map(with_bases), load_and_use, 200, (ModelFileError,)),
     **{f"read_ecg, {kind}": Target(spoilt_files(kind), read_spoilt(kind), 20, (ECGFileError,)) for kind in KINDS},
 }
 

@@ -56,6 +56,8 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
     n_leads_in_: int
     n_samples_in_: int
 
+    # Fitted, and saved with a model.
+    _fitted_private = ("_drawn", "_mass")
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **dict.fromkeys(("width", "kernel_size", "stem_kernel_size", "max_epochs", "n_iter_no_change"), _at_least(1)),
         **dict.fromkeys(("dropout", "time_shift", "amplitude_scale", "lead_dropout"), _SHARE),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from omi_estimators._text import clean_text
 from omi_estimators.cli._tools import (
     SOME_FAILED,
     add_file_options,
@@ -63,7 +64,7 @@ def _convert(args: argparse.Namespace) -> int:
             except (OSError, ValueError) as error:
                 text = f"not converted: {' '.join(str(error).split())}"
                 n_failed += 1
-            tqdm.write(f"{str(path).ljust(width)}  {text}", file=sys.stdout)
+            tqdm.write(f"{clean_text(path).ljust(width)}  {clean_text(text)}", file=sys.stdout)
     except (ImportError, OSError, ValueError) as error:
         return refuse(error)
     if n_failed:

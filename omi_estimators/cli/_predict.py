@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from omi_estimators._text import clean_cell, clean_text
 from omi_estimators.cli._tools import (
     SOME_FAILED,
     add_file_options,
@@ -212,15 +213,15 @@ def _warnings(quality: Any, row: Any) -> Iterator[str]:
 
 def _format(line: dict[str, Any], width: int) -> str:
     """Return the line as it is printed."""
-    name = line["file"].ljust(width)
+    name = clean_text(line["file"]).ljust(width)
     if line["error"]:
-        return f"{name}  not judged: {line['error']}"
+        return f"{name}  not judged: {clean_text(line['error'])}"
     text = f"{name}  {line['probability']}  {line['tier']:8}"
-    return f"{text}  {line['warnings']}".rstrip()
+    return f"{text}  {clean_text(line['warnings'])}".rstrip()
 
 
 def _write_csv(path: Path, lines: Sequence[dict[str, Any]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, _COLUMNS)
         writer.writeheader()
-        writer.writerows(lines)
+        writer.writerows({column: clean_cell(cell) for column, cell in line.items()} for line in lines)

@@ -10,6 +10,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from omi_estimators._text import clean_text
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -26,7 +28,7 @@ _BESIDE_HEADERS = {".dat", ".atr", ".xws"}
 
 def say(text: str) -> None:
     """Print to stderr: what is not the result."""
-    print(text, file=sys.stderr)
+    print("\n".join(clean_text(line, 10_000) for line in text.split("\n")), file=sys.stderr)
 
 
 def refuse(error: Exception) -> int:

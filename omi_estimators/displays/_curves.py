@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from omi_estimators._text import clean_label
 from omi_estimators._validation import check_labels, check_scores
 from omi_estimators.displays.style import GREY, Display, Names, NamesDisplay, count, finish_axes, plot_curve
 from omi_estimators.metrics import (
@@ -107,7 +108,7 @@ class _AreaDisplay(Display):
         display
             Itself.
         """
-        label = f"{self._title if self.name is None else self.name}: {self._area}"
+        label = f"{self._title if self.name is None else clean_label(self.name)}: {self._area}"
         plot_curve(self, ax, plot_band, {"label": label} | line_params)
         if plot_chance:
             self.ax_.plot([0, 1], self._chance, color=GREY, linewidth=0.8, zorder=1)
@@ -355,7 +356,7 @@ class ReliabilityDisplay(NamesDisplay):
         ReliabilityDisplay
             Itself.
         """
-        title = "" if self.name is None else f"{self.name}\n"
+        title = "" if self.name is None else f"{clean_label(self.name)}\n"
         slope = "no slope" if np.isnan(self.line.slope) else f"slope {self.line.slope:.2f}"
         label = f"{title}{slope}, intercept {self.line.intercept:+.2f}"
         marker = {"marker": "o"} if len(self.curve.x) == 1 else {}
@@ -499,7 +500,7 @@ class DecisionCurveDisplay(Display):
         DecisionCurveDisplay
             Itself.
         """
-        plot_curve(self, ax, plot_band, {"label": self.name or "model"} | line_params)
+        plot_curve(self, ax, plot_band, {"label": clean_label(self.name or "model")} | line_params)
         if plot_reference:
             x = np.linspace(0, 0.99, 200)
             everybody = self.prevalence - (1 - self.prevalence) * x / (1 - x)

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from omi_estimators._text import clean_label
 from omi_estimators._validation import check_labels, check_scores
 from omi_estimators.displays.style import COLOURS, GREY, GRID, Names, NamesDisplay, count, finish_axes, get_axes
 from omi_estimators.metrics import NOT_JUDGED, TIERS, TierCount, count_tiers
@@ -117,7 +118,7 @@ class ProbabilityDisplay(NamesDisplay):
         )
         for prob, name, style in zip((self.negative, self.positive), self.target_names, styles, strict=True):
             share = np.full(len(prob), 1 / len(prob))
-            self.ax_.hist(prob, bins=bins, weights=share, label=f"{name} (n = {len(prob)})", **style)
+            self.ax_.hist(prob, bins=bins, weights=share, label=f"{clean_label(name)} (n = {len(prob)})", **style)
         title = self.counts if self.name is None else self.name
         finish_axes(
             self.ax_,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from omi_estimators._text import clean_label
 from omi_estimators._validation import check_codes, check_labels
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def finish_axes(ax: Axes, title: str, **settings: Any) -> None:
     >>> ax.get_title(), ax.get_xlabel()
     ('60 records', 'Time (s)')
     """
-    ax.set(**settings)
-    ax.set_title(title, fontsize=9, color="#333333")
+    ax.set(**{name: clean_label(value) if isinstance(value, str) else value for name, value in settings.items()})
+    ax.set_title(clean_label(title), fontsize=9, color="#333333")
     ax.grid(color=GRID, linewidth=0.6)
     ax.set_axisbelow(True)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from omi_estimators._text import clean_label
 from omi_estimators.displays import (
     COLOURS,
     DASHES,
@@ -407,7 +408,7 @@ class ComparisonResult:
         for number, name in enumerate(names):
             axes = figure.add_subplot(n_rows, n_columns, number + 1)
             draw(name, number, axes)
-            axes.set_title(name, fontsize=10)
+            axes.set_title(clean_label(name), fontsize=10)
             if number % n_columns:
                 axes.set_ylabel("")
         self._add_caption(figure, caption, width * n_columns)

@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     submod_attrs={
         "_container": ["ModelFileError", "read_card"],
         "_onnx": ["export_onnx"],
-        "_plain": ["iterate_parts"],
+        "_declared": ["iterate_parts"],
         "_save": ["ModelVersionWarning", "load", "load_profile", "save"],
     },
 )

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from omi_estimators._validation import check_groups
 from omi_estimators.persistence._container import decode_card, sha256
-from omi_estimators.persistence._plain import iterate_parts
+from omi_estimators.persistence._declared import iterate_parts
 
 _UNKNOWN = "not recorded"
 
@@ -213,7 +213,7 @@ def write_card(
         evaluated_on=evaluated_on or "Not recorded.",
         n_records=_or_unknown(training.n_records),
         n_patients=_or_unknown(training.n_patients),
-        classes=", ".join(shares) if shares else _classes_of(model),
+        classes=", ".join(shares) if shares else name_classes(model),
         prevalence=", ".join(f"{name}: {share:.4g}" for name, share in shares.items()) if shares else _UNKNOWN,
         recalibrations=_describe_recalibrations(parts),
         analyses="\n".join(f"- {name}: {value}" for name, value in metrics.items()) if metrics else "Not recorded.",
@@ -245,10 +245,10 @@ def _or_unknown(number: float | None, digits: str = "") -> str:
     return _UNKNOWN if number is None else format(number, digits)
 
 
-def _classes_of(model: Any) -> str:
+def name_classes(model: Any) -> str:
     """Return the classes of a fitted classifier in words."""
     classes = getattr(model, "classes_", None)
-    return _UNKNOWN if classes is None else ", ".join(map(str, classes.tolist()))
+    return _UNKNOWN if classes is None else ", ".join(map(str, classes))
 
 
 def _describe_input(parts: list[Any]) -> str:

@@ -9,20 +9,22 @@ import hashlib
 import io
 import json
 import os
-import re
 import stat
 import struct
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-FORMAT = "omi_estimators model"
-FORMAT_VERSION = 1
+from omi_estimators._text import clean_text, is_plain_text
 
-CARD, MODEL, MANIFEST = "card.md", "model.skops", "manifest.json"
+FORMAT = "omi_estimators model"
+FORMAT_VERSION = 2
+
+CARD, MODEL, ARRAYS, MANIFEST = "card.md", "model.json", "arrays.safetensors", "manifest.json"
+_MEMBERS = frozenset({CARD, MODEL, ARRAYS, MANIFEST})
 # What the model was trained on, where `save` was given it.
-PROFILE = "profile.skops"
-_NETWORK = re.compile(r"networks/(0|[1-9][0-9]{0,3})\.safetensors")
+PROFILE, PROFILE_ARRAYS = "profile.json", "profile.safetensors"
+_OPTIONAL = frozenset({PROFILE, PROFILE_ARRAYS})
 
 # Written as the zip's comment, which is the end of the file, so that it can cover every byte before it.
 _SEAL = b"sha256:"
@@ -31,7 +33,7 @@ _SEAL_SIZE = len(_SEAL) + 64
 # More than any model here needs, and still read into memory at once.
 _MOST_BYTES = 8 * 2**30
 _MOST_CARD_BYTES = 2**20
-_MOST_LETTERS = 1000
+_MOST_VERSIONS = 30
 _MOST_VERSION_LETTERS = 100
 
 _ENCRYPTED = 0x1
@@ -48,13 +50,7 @@ class ModelFileError(ValueError):
 
     def __init__(self, message: str):
         # Names come from the file, and what a terminal would obey is no name.
-        plain = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in message)
-        super().__init__(plain if len(plain) <= _MOST_LETTERS else f"{plain[:_MOST_LETTERS]}…")
-
-
-def network_member(index: int) -> str:
-    """Return the name of the member that holds the weights of a network."""
-    return f"networks/{index}.safetensors"
+        super().__init__(clean_text(message))
 
 
 def pack(members: dict[str, bytes], facts: dict[str, Any]) -> bytes:
@@ -157,8 +153,13 @@ def _check_seal(data: bytes, name: str) -> None:
 
 def _check_members(infos: list[ZipInfo], n_bytes: int, name: str) -> None:
     """Raise a ModelFileError for members that `pack` does not write; before any is read."""
+    if any(info.filename == "model.skops" for info in infos):
+        raise ModelFileError(
+            f"{name} is of format version 1, which this omi_estimators does not read. Load it with the omi_estimators "
+            "that wrote it (the card names it), keep the model with joblib, and save it again with this one."
+        )
     for info in infos:
-        if info.filename not in (CARD, MODEL, MANIFEST, PROFILE) and not _NETWORK.fullmatch(info.filename):
+        if info.filename not in _MEMBERS | _OPTIONAL:
             raise ModelFileError(f"{name} has a member that no model file has: {info.filename!r}.")
         if info.compress_type != ZIP_STORED or info.flag_bits & _ENCRYPTED or info.compress_size != info.file_size:
             raise ModelFileError(
@@ -167,7 +168,7 @@ def _check_members(infos: list[ZipInfo], n_bytes: int, name: str) -> None:
     names = [info.filename for info in infos]
     if len(set(names)) < len(names):
         raise ModelFileError(f"{name} has two members of one name.")
-    missing = {CARD, MODEL, MANIFEST} - set(names)
+    missing = _MEMBERS - set(names)
     if missing:
         raise ModelFileError(f"{name} is no model file: it has no {', '.join(sorted(missing))}.")
     # Members that lie over each other are how a small zip without compression becomes large.
@@ -190,7 +191,8 @@ def _read_manifest(data: bytes, name: str) -> dict[str, Any]:
             "install the omi_estimators that wrote it, or a later one."
         )
     versions = manifest.get("versions")
-    if not isinstance(versions, dict) or not all(map(_is_version, versions.values())):
+    texts = [*versions, *versions.values()] if isinstance(versions, dict) else [None]
+    if len(texts) > 2 * _MOST_VERSIONS or not all(map(_is_version, texts)):
         raise ModelFileError(f"{name}: its manifest names no versions.")
     if not isinstance(manifest.get("members"), dict):
         raise ModelFileError(f"{name}: its manifest lists no members.")
@@ -293,6 +295,6 @@ def decode_card(data: bytes, name: str) -> str:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise ModelFileError(f"{name} has a card that is no UTF-8 text: {error}.") from error
-    if len(data) > _MOST_CARD_BYTES or not all(letter.isprintable() or letter == "\n" for letter in text):
+    if len(data) > _MOST_CARD_BYTES or "\t" in text or not is_plain_text(text):
         raise ModelFileError(f"{name} has a card of more than {_MOST_CARD_BYTES} bytes, or with control characters.")
     return text

@@ -4,50 +4,44 @@ from __future__ import annotations
 
 from typing import Any
 
-import safetensors
-import safetensors.torch
+import numpy as np
 import torch
-from torch import Tensor
 
 from omi_estimators import classifiers
-from omi_estimators.persistence._container import ModelFileError, network_member
+from omi_estimators.persistence._container import ModelFileError
+
+_DEVICES = ("cpu", "cuda", "mps", "xpu")
+_MOST_SAMPLES = 10**6
 
 
-def pack_network(classifier: Any, index: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return the facts and the weights of a trained classifier's network.
+def take_apart(classifier: Any) -> dict[str, Any]:
+    """Return the weights of a trained classifier's network and the history of training without its single batches.
 
     Parameters
     ----------
     classifier : NetClassifier
         Fitted.
-    index : int
-        Which network of the model it is.
 
     Returns
     -------
-    facts : dict
-        The member that holds the weights, and the history of training without its single batches.
-    weights : dict of str to Tensor
-        On the CPU.
+    dict
+        Of plain values and arrays.
 
     Raises
     ------
     TypeError
         If the network is another than the classifier's parameters describe.
     """
-    state = classifier.net_.module_.state_dict()
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    if _describe(weights) != _describe(_blank_network(classifier).state_dict()):
+    weights = {name: tensor.detach().cpu().numpy() for name, tensor in classifier.net_.module_.state_dict().items()}
+    if _describe(weights) != _describe_network(classifier):
         raise TypeError(
             f"{type(classifier).__name__} cannot be saved: its network is not the one that its parameters describe, so "
             f"load could not rebuild it (net_params={classifier.net_params!r}). Change the network by width, blocks, "
             "kernel_size, stem_kernel_size and dropout only."
         )
-    history = [
-        {key: _plain(value) for key, value in epoch.items() if _plain(value) is not None}
-        for epoch in classifier.net_.history
-    ]
-    return {"weights": network_member(index), "history": history}, weights
+    epochs = [{key: _plain(value) for key, value in epoch.items()} for epoch in classifier.net_.history]
+    history = [{key: value for key, value in epoch.items() if value is not None} for epoch in epochs]
+    return {"weights": weights, "history": history}
 
 
 def _plain(value: Any) -> bool | int | float | str | None:
@@ -56,72 +50,70 @@ def _plain(value: Any) -> bool | int | float | str | None:
     return value if isinstance(value, bool | int | float | str) else None
 
 
-def _blank_network(classifier: Any) -> torch.nn.Module:
-    """Return the network that a classifier's parameters describe, of the right shapes, without memory for weights."""
+def _describe(weights: dict[str, Any]) -> dict[str, Any]:
+    """Return shape and type of each array by name."""
+    return {name: (array.shape, str(array.dtype)) for name, array in weights.items()}
+
+
+def _describe_network(classifier: Any) -> dict[str, Any]:
+    """Return shape and type of the weights that a classifier's parameters describe, without memory for them."""
     with torch.device("meta"):
-        return classifiers.build_network(classifier)
+        state = classifiers.build_network(classifier).state_dict()
+    return {name: (tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")) for name, tensor in state.items()}
 
 
-def _describe(weights: Any) -> dict[str, tuple[Any, ...]]:
-    """Return shape and type of each tensor by name."""
-    return {name: (*tensor.shape, tensor.dtype) for name, tensor in weights.items()}
-
-
-def dump_weights(weights: dict[str, Tensor]) -> bytes:
-    """Return weights in the safetensors format."""
-    return safetensors.torch.save(weights)
-
-
-def restore_network(classifier: Any, members: dict[str, bytes], name: str) -> None:
+def restore(classifier: Any, facts: Any) -> None:
     """Rebuild, in place, the network of a loaded classifier.
 
     Parameters
     ----------
     classifier : NetClassifier
-        With `net_` as `pack_network` gave its facts.
-    members : dict of str to bytes
-        Weights by member name.
-    name : str
-        What to call the file in errors.
+        With all other attributes, its parameters valid one by one.
+    facts : dict
+        As `take_apart` gave them.
 
     Raises
     ------
     ModelFileError
         If facts, weights and parameters do not fit together.
     """
+    kind = type(classifier).__name__
     try:
-        facts = classifier.net_
-        weights = safetensors.torch.load(members[facts["weights"]])
-        _check_parameters(classifier, len(weights))
-        if _describe(weights) != _describe(_blank_network(classifier).state_dict()):
+        _check_parameters(classifier)
+        weights, history = facts["weights"], facts["history"]
+        # Checked before the network is built, which takes as long as there are blocks.
+        blocks = classifier.blocks
+        if not all(type(count) is int and count > 0 for count in blocks) or sum(blocks) > len(weights):
+            raise ValueError(f"there are weights of fewer blocks than {blocks!r}")
+        if _describe(weights) != _describe_network(classifier):
             raise ValueError("the weights are not those of the network that the parameters describe")
-        history = _check_history(facts["history"])
-    # Facts and parameters are whatever the file says, and their errors of many kinds; each means that it is no model.
+        if not all(np.isfinite(array).all() for array in weights.values()):
+            raise ValueError("a weight is not finite")
+        if not all(_plain(value) is not None for epoch in history for value in epoch.values()):
+            raise ValueError("the history of training is no list of epochs")
+    # Facts are whatever the file says, and their errors of many kinds; each means that it is no model.
     except Exception as error:
         raise ModelFileError(
-            f"{name} cannot be loaded: the network of its {type(classifier).__name__} cannot be rebuilt "
-            f"({type(error).__name__}: {str(error).rstrip('.')})."
+            f"the network of its {kind} cannot be rebuilt ({type(error).__name__}: {str(error).rstrip('.')})"
         ) from error
-    classifiers.restore_network(classifier, weights, history)
+    tensors = {name: torch.from_numpy(array.copy()) for name, array in weights.items()}
+    classifiers.restore_network(classifier, tensors, [{"batches": [], **epoch} for epoch in history])
 
 
-def _check_parameters(classifier: Any, n_tensors: int) -> None:
-    """Raise a ValueError for parameters that `save` does not write, or that describe more than the weights hold."""
-    classifier._validate_params()
-    for parameter in ("callbacks", "net_params"):
-        if getattr(classifier, parameter) is not None:
-            raise ValueError(f"{parameter} is not None")
-    # Checked before the network is built, which takes as long as there are blocks.
-    blocks = classifier.blocks
-    if not all(type(count) is int and count > 0 for count in blocks) or sum(blocks) > n_tensors:
-        raise ValueError(f"there are weights of fewer blocks than {blocks!r}")
-
-
-def _check_history(history: Any) -> list[dict[str, Any]]:
-    """Return the epochs of training as skorch keeps them; raise a ValueError for what is no list of facts."""
-    plain = isinstance(history, list) and all(
-        isinstance(epoch, dict) and all(_plain(value) is not None for value in epoch.values()) for epoch in history
-    )
-    if not plain:
-        raise ValueError("the history of training is no list of epochs")
-    return [{"batches": [], **epoch} for epoch in history]
+def _check_parameters(classifier: Any) -> None:
+    """Raise a ValueError for parameters and shares that `save` does not write."""
+    given = {name: getattr(classifier, name) for name in ("callbacks", "net_params")}
+    if any(value is not None for value in given.values()) or not isinstance(classifier.optimizer, str):
+        raise ValueError(f"callbacks, net_params or optimizer are of the caller's own: {given}")
+    device = classifier.device
+    if device != "auto" and torch.device(device).type not in _DEVICES:
+        raise ValueError(f"device is {device!r}, none of auto, {', '.join(_DEVICES)}")
+    n_classes = len(classifier.classes_)
+    for name in ("class_prior_", "training_prior_", "_mass", "_drawn"):
+        shares = getattr(classifier, name)
+        total = 1 if name.endswith("prior_") else shares.sum()
+        if shares.shape != (n_classes,) or not (shares >= 0).all() or not np.isclose(shares.sum(), total):
+            raise ValueError(f"{name} is no share for each of {n_classes} classes")
+    sizes = [getattr(classifier, name) for name in ("n_leads_in_", "n_samples_in_", "n_records_", "n_iter_")]
+    if not all(type(size) is int and size > 0 for size in sizes) or sizes[0] * sizes[1] > _MOST_SAMPLES:
+        raise ValueError(f"leads, samples, records and epochs are {sizes}")

@@ -24,7 +24,7 @@ import omi_estimators
 from omi_estimators.classifiers import inference_network, shift_prior
 from omi_estimators.leads import LEADS
 from omi_estimators.persistence._container import write_bytes
-from omi_estimators.persistence._plain import is_network
+from omi_estimators.persistence._declared import is_network
 from omi_estimators.preprocessing import LeadScaler
 
 # How far a probability of the file may be from the model's.

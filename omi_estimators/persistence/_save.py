@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+import safetensors.numpy
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 import omi_estimators
-from omi_estimators.persistence._card import find_training, write_card
+from omi_estimators.persistence._card import find_training, name_classes, write_card
 from omi_estimators.persistence._container import (
+    ARRAYS,
     CARD,
     MODEL,
     PROFILE,
+    PROFILE_ARRAYS,
     ModelFileError,
     decode_card,
-    network_member,
     pack,
     read_bytes,
     unpack,
     write_bytes,
 )
-from omi_estimators.persistence._plain import FOLDERS, is_network, iterate_parts, plain_copy
-from omi_estimators.persistence._skops import dump_plain, load_plain
-from omi_estimators.persistence._trees import check_forests
+from omi_estimators.persistence._declared import UNCHECKED, is_network, iterate_parts
+from omi_estimators.persistence._followed import check_followed
+from omi_estimators.persistence._nodes import Reader, Writer
+from omi_estimators.persistence._rehearsal import rehearse
 
 if TYPE_CHECKING:
     from omi_estimators.typicality import ECGProfile
 
-_ALWAYS = ("numpy", "scipy", "scikit-learn", "skops")
-_FOR_NETWORKS = ("safetensors", "skorch", "torch")
+_ALWAYS = ("numpy", "scipy", "scikit-learn")
+_FOR_NETWORKS = ("skorch", "torch")
 _FOR_FEATURES = ("neurokit2",)
 
 
@@ -94,16 +98,21 @@ class ModelVersionWarning(UserWarning):
     """A model was saved with other versions of the packages it needs than those here."""
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: str | os.PathLike[str], *, trusted: Collection[str] = ()) -> Any:
     """Load a model that `save` wrote.
 
-    Nothing in a file is run: it is checked against a list of types, each by its name, before anything is made of it.
-    A file from somebody else may still hold a model that answers wrongly.
+    Nothing in a file is run: what it may hold is declared, type by type, and everything else is refused. Parameters
+    are checked by each class's own constraints, numbers that compiled code follows are checked whole, and the model
+    answers once about a made-up record. A file from somebody else may still hold a model that answers wrongly.
 
     Parameters
     ----------
     path : path-like
         The file.
+    trusted : collection of str, default=()
+        Public names of estimators whose numbers compiled code follows and nobody can check whole: support vector
+        machines of libsvm and neighbours in k-d trees, such as "sklearn.svm.SVC". A file with one of them opens only
+        if it is named here; name it only if you know who made the file, since it may end the process or worse.
 
     Returns
     -------
@@ -116,8 +125,10 @@ def load(path: str | os.PathLike[str]) -> Any:
     FileNotFoundError
         If there is no such file.
     ModelFileError
-        If the file is none that `save` wrote, is damaged, of a later format, or holds a type that is not trusted,
-        which the message then names.
+        If the file is none that `save` wrote, is damaged, of another format, or holds what is not declared, which the
+        message then names.
+    ValueError
+        If `trusted` names what need not be, or cannot be, trusted.
 
     Warns
     -----
@@ -142,6 +153,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     ...     load(path)
     LeadScaler(by='record')
     """
+    unknown = sorted(set(trusted) - UNCHECKED)
+    if unknown or isinstance(trusted, str):
+        raise ValueError(f"trusted may name {', '.join(sorted(UNCHECKED))}; got {trusted!r}.")
     name = str(path)
     manifest, members = unpack(read_bytes(path), name)
     decode_card(members.pop(CARD), name)
@@ -153,23 +167,13 @@ def load(path: str | os.PathLike[str]) -> Any:
             ModelVersionWarning,
             stacklevel=2,
         )
-    members.pop(PROFILE, None)
-    model = load_plain(members.pop(MODEL), name)
     try:
-        classifiers = _check_parts(model)
-        wanted = [classifier.net_["weights"] for classifier in classifiers]
-        if set(wanted) != set(members):
-            raise ModelFileError(f"it has weights {sorted(members)}, and its networks ask for {sorted(wanted)}")
-    # Attributes are whatever the file says, and their errors of many kinds; each means that the file is no model.
+        return _read_model(members[MODEL], members[ARRAYS], frozenset(trusted))
+    # A crafted file may contradict itself anywhere inside json, numpy, torch and scikit-learn, in as many kinds of
+    # errors; each means that the file is no model.
     except Exception as error:
         reason = str(error) if isinstance(error, ModelFileError) else f"{type(error).__name__}: {error}"
         raise ModelFileError(f"{name} cannot be loaded: {reason.rstrip('.')}.") from error
-    if classifiers:
-        from omi_estimators.persistence._networks import restore_network
-
-        for classifier in classifiers:
-            restore_network(classifier, members, name)
-    return model
 
 
 def load_profile(path: str | os.PathLike[str]) -> ECGProfile | None:
@@ -217,32 +221,31 @@ def load_profile(path: str | os.PathLike[str]) -> ECGProfile | None:
     members = unpack(read_bytes(path), name)[1]
     if PROFILE not in members:
         return None
-    profile = load_plain(members[PROFILE], name)
     try:
-        _check_parts(profile)
+        profile: ECGProfile = _read_model(members[PROFILE], members[PROFILE_ARRAYS], frozenset())
         check_profile(profile)
     # As in `load`.
     except Exception as error:
         raise ModelFileError(f"the profile in {name} cannot be loaded: {str(error).rstrip('.')}.") from error
-    found: ECGProfile = profile
-    return found
+    return profile
 
 
-def _check_parts(model: Any) -> list[Any]:
-    """Return the trained networks of a model; raise a ModelFileError for what `save` never writes."""
+def _read_model(tree: bytes, data: bytes, trusted: frozenset[str]) -> Any:
+    """Return a model that has answered once; raise an error of any kind for what is none."""
+    arrays = safetensors.numpy.load(data)
+    reader = Reader(arrays, trusted)
+    model = reader.read(json.loads(tree))
     if not isinstance(model, BaseEstimator):
         raise ModelFileError(f"it holds no estimator but a {type(model).__name__}")
-    parts = list(iterate_parts(model))
-    for part in parts:
-        found, kind = vars(part), type(part)
-        folders = [f"{name}={found[name]!r}" for name in FOLDERS if found.get(name) is not None]
-        if folders:
-            raise ModelFileError(f"its {kind.__name__} names a folder, {folders[0]}")
-        hidden = [name for name in found if callable(getattr(kind, name, None))]
-        if hidden:
-            raise ModelFileError(f"its {kind.__name__} has an attribute in the place of its method {hidden[0]}")
-    check_forests(parts)
-    return [part for part in parts if is_network(part) and "net_" in vars(part)]
+    if reader.used != set(arrays):
+        raise ModelFileError("it holds arrays that nothing in it asks for")
+    for part in iterate_parts(model):
+        check_followed(part)
+    rehearse(model)
+    # What a card says of it.
+    find_training(model, None, None)
+    name_classes(model)
+    return model
 
 
 def save(
@@ -258,14 +261,14 @@ def save(
 ) -> None:
     """Save a model to a file that holds no code, and that says what it is.
 
-    The file is a zip of the model (skops), weights of networks (safetensors), and a card in plain text. It is
-    written aside and renamed, so that a crash leaves what was there before.
+    The file is a zip of the model (JSON), its numbers (safetensors), and a card in plain text. It is loaded from memory
+    first, then written aside and renamed, so that a crash leaves what was there before.
 
     Parameters
     ----------
     model : estimator
-        An estimator of this package, or a pipeline, fusion, vote or calibration of scikit-learn's around such.
-        What is fitted stays fitted.
+        An estimator of this package or of scikit-learn's, or any that is made of such: pipelines, fusions, votes,
+        calibration. What is fitted stays fitted.
     path : path-like
         Where to; a file that is there is replaced. Any suffix.
     y : array-like of shape (n_records,), optional
@@ -286,7 +289,7 @@ def save(
     ------
     TypeError
         If `model` is no estimator, `profile` no `ECGProfile`, or something in them is not what `load` trusts; the
-        message names it.
+        message names it, or says what went wrong when the file was loaded from memory.
     ValueError
         If `y` and `groups` do not fit the model, or a text has control characters.
     OSError
@@ -330,21 +333,17 @@ def save(
     if not isinstance(model, BaseEstimator) or isinstance(model, type):
         raise TypeError(f"save needs an estimator, fitted or not; got {model!r}.")
     training = find_training(model, y, groups)
-    plain, networks, dropped = plain_copy(model)
-    members = {MODEL: dump_plain(plain)}
-    if networks:
-        from omi_estimators.persistence._networks import dump_weights
-
-        members |= {network_member(index): dump_weights(weights) for index, weights in enumerate(networks)}
+    members, plain, left_out = _make_members(model, MODEL, ARRAYS)
+    dropped = sorted(left_out)
     if profile is not None:
         from omi_estimators.typicality import check_profile
 
         check_profile(profile)
-        members[PROFILE] = dump_plain(plain_copy(profile)[0])
+        members |= _make_members(profile, PROFILE, PROFILE_ARRAYS)[0]
     versions = versions_of(iterate_parts(plain))
     card = write_card(
         plain,
-        n_weights=sum(tensor.numel() for weights in networks for tensor in weights.values()),
+        n_weights=_count_weights(plain),
         training=training,
         versions=versions,
         members=members,
@@ -360,3 +359,26 @@ def save(
             UserWarning,
             stacklevel=2,
         )
+
+
+def _make_members(estimator: BaseEstimator, tree_name: str, arrays_name: str) -> tuple[dict[str, bytes], Any, set[str]]:
+    """Return the members that hold an estimator, what is loaded from them, and what they leave out."""
+    writer = Writer()
+    try:
+        tree = json.dumps(writer.write(estimator, "model")).encode()
+        arrays = safetensors.numpy.save(writer.arrays)
+        with warnings.catch_warnings():
+            # Of a device that is not here, which is for whoever loads it.
+            warnings.simplefilter("ignore")
+            plain = _read_model(tree, arrays, UNCHECKED)
+    # What cannot be loaded, for whatever reason, is not saved.
+    except Exception as error:
+        reason = str(error) if isinstance(error, ModelFileError | TypeError) else f"{type(error).__name__}: {error}"
+        raise TypeError(f"{type(estimator).__name__} cannot be saved: {reason.rstrip('.')}.") from error
+    return {tree_name: tree, arrays_name: arrays}, plain, writer.left_out
+
+
+def _count_weights(model: Any) -> int:
+    """Return the number of weights of the trained networks in a model."""
+    trained = [part.net_.module_ for part in iterate_parts(model) if is_network(part) and "net_" in vars(part)]
+    return sum(tensor.numel() for module in trained for tensor in module.state_dict().values())

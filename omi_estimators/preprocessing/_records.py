@@ -483,6 +483,8 @@ class RecordTransformer(DocumentedMixin, TransformerMixin, BaseEstimator):
     """
 
     # Of parameters that several have; each has some of them.
+    # Fitted, and saved with a model.
+    _fitted_private = ("_n_leads",)
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012
         "sampling_rate": [Interval(Real, 0, None, closed="neither")],
         "n_jobs": [Integral, None],

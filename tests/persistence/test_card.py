@@ -118,14 +118,14 @@ def test_metrics_are_shown_with_their_data(write):
 def test_hashes_are_those_of_the_weights(write, path):
     card = write("vote")
     members = unpack(read_bytes(path), "model")[1]
-    assert len(members) == 4
+    assert len(members) == 3
     for name, content in members.items():
         assert (f"- {name}: {sha256(content)}\n" in card) == (name != CARD)
 
 
 def test_versions_are_named(write):
     card = write("net")
-    for package in ("python", "omi_estimators", "numpy", "scikit-learn", "skops", "torch", "skorch", "safetensors"):
+    for package in ("python", "omi_estimators", "numpy", "scikit-learn", "torch", "skorch"):
         assert f"{package} " in card
     assert "torch" not in write("forest")
 

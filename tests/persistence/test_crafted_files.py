@@ -5,7 +5,7 @@ The hash at a file's end is no secret, so all attacks come with the right one.
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import io
 import json
 import os
@@ -22,15 +22,27 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 import joblib
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
-from skops.io import dumps
+from malformed_models import load_and_use
+from sklearn.cluster import KMeans
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    IsolationForest,
+)
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from sklearn.utils import estimator_html_repr
 
 from omi_estimators import load, save
 from omi_estimators.cli import main
 from omi_estimators.persistence import ModelFileError, read_card
-from omi_estimators.persistence._container import CARD, MANIFEST, MODEL, pack, seal, unpack
+from omi_estimators.persistence._container import ARRAYS, CARD, MANIFEST, MODEL, pack, seal, unpack
 
-NETWORK = "networks/0.safetensors"
 TESTS = int(os.environ.get("OMI_ESTIMATORS_EFFORT", "1"))
 
 # Says that it was imported, or called.
@@ -81,8 +93,20 @@ def files(cases, tmp_path_factory) -> dict[str, bytes]:
     """Return good model files."""
     path = tmp_path_factory.mktemp("good") / "model.omi"
     found = {}
-    for name in ("net of beats", "forest", "beat", "regression"):
-        save(cases[name].model, path)
+    X, y = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3
+    kinds = {
+        "boosting": GradientBoostingClassifier(n_estimators=2, random_state=0),
+        "bins": HistGradientBoostingClassifier(max_iter=2, min_samples_leaf=2, categorical_features=[3]),
+        "isolation": IsolationForest(n_estimators=3, max_features=2, random_state=0),
+        "trees": ExtraTreesClassifier(3, max_depth=3, random_state=0),
+        "means": KMeans(3, n_init=1, random_state=0),
+        "logistic": make_pipeline(StandardScaler(), LogisticRegression()),
+        "machine": SVC(),
+    }
+    X[:, 3] = y
+    models = {name: cases[name].model for name in ("net of beats", "forest", "beat", "regression", "tiers")}
+    for name, model in (models | {name: kind.fit(X, y) for name, kind in kinds.items()}).items():
+        save(model, path)
         found[name] = path.read_bytes()
     return found
 
@@ -95,73 +119,49 @@ def _split(data: bytes) -> tuple[dict[str, str], dict[str, bytes]]:
 def _remake(data: bytes, **changed: bytes | None) -> bytes:
     """Return a model file with other members and the right hashes."""
     versions, members = _split(data)
-    names = {"model": MODEL, "card": CARD, "network": NETWORK}
+    names = {"model": MODEL, "card": CARD, "arrays": ARRAYS}
     members |= {names.get(name, name): content for name, content in changed.items()}
     return pack({name: content for name, content in members.items() if content is not None}, {"versions": versions})
 
 
-def _read_skops(data: bytes) -> tuple[Any, dict[str, bytes]]:
-    with ZipFile(io.BytesIO(_split(data)[1][MODEL])) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    schema = json.loads(parts.pop("schema.json"))
-    # Each object written out wherever it stands, so that one mention of it can be changed alone.
-    firsts = {node["__id__"]: node for node in _nodes(schema) if node["__loader__"] != "CachedNode"}
-    while references := [node for node in _nodes(schema) if node["__loader__"] == "CachedNode"]:
-        for node in references:
-            node.update(copy.deepcopy(firsts[node["__id__"]]))
-    for node in _nodes(schema):
-        node["__id__"] = random.getrandbits(60)
-    return schema, parts
+def _change(data: bytes, change: Callable[[Any, dict[str, np.ndarray]], Any]) -> bytes:
+    """Return a model file whose tree and arrays went through a function, which may return another tree."""
+    members = _split(data)[1]
+    tree, arrays = json.loads(members[MODEL]), safetensors.numpy.load(members[ARRAYS])
+    changed = change(tree, arrays)
+    tree = tree if changed is None else changed
+    arrays = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
+    return _remake(data, model=json.dumps(tree).encode(), arrays=safetensors.numpy.save(arrays))
 
 
-def _write_skops(schema: Any, arrays: dict[str, bytes], **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    with ZipFile(buffer, "w", **options) as archive:
-        for name, content in arrays.items():
-            archive.writestr(name, content)
-        archive.writestr("schema.json", schema if isinstance(schema, bytes | str) else json.dumps(schema))
-    return buffer.getvalue()
-
-
-def _change(data: bytes, change: Callable[[Any, dict[str, bytes]], Any]) -> bytes:
-    """Return a model file whose skops part went through a function."""
-    schema, arrays = _read_skops(data)
-    change(schema, arrays)
-    return _remake(data, model=_write_skops(schema, arrays))
-
-
-def _nodes(schema: Any) -> list[dict[str, Any]]:
-    """Return all nodes of a schema, parents first."""
-    found, stack = [], [schema]
+def _find(tree: Any, kind: str) -> dict[str, Any]:
+    """Return the first part of a type, by the last word of its name."""
+    stack = [tree]
     while stack:
-        value = stack.pop()
-        if isinstance(value, dict):
-            found += [value] if "__loader__" in value else []
-            stack += value.values()
-        elif isinstance(value, list):
-            stack += value
-    return found
+        found = stack.pop(0)
+        if isinstance(found, dict):
+            if str(found.get("type", "")).rpartition(".")[2] == kind:
+                return found
+            stack += found.values()
+        elif isinstance(found, list):
+            stack += found
+    raise LookupError(kind)
 
 
-def _attribute(schema: Any, kind: str, name: str, value: Any) -> None:
-    """Set an attribute of an object to a node, or to a number or word."""
-    node = value if isinstance(value, dict) else _json(value)
-    attributes = next(found for found in _nodes(schema) if found["__class__"] == kind)["content"]
-    if name not in attributes["content"]:
-        attributes["key_types"]["content"].append(_node("str", "builtins", "TypeNode"))
-    attributes["content"][name] = node
+def _attribute(tree: Any, kind: str, name: str, value: Any) -> None:
+    """Set a parameter or an attribute of a part."""
+    part = _find(tree, kind)
+    part["params" if name in part["params"] else "state"][name] = value
 
 
-def _node(name: str, module: str, loader: str, **content: Any) -> dict[str, Any]:
-    return {"__class__": name, "__module__": module, "__loader__": loader, "__id__": random.getrandbits(60), **content}
+def _with(data: bytes, kind: str, **attributes: Any) -> bytes:
+    """Return a model file with other parameters or attributes of a part."""
 
+    def change(tree, arrays):
+        for name, value in attributes.items():
+            _attribute(tree, kind, name, value)
 
-def _json(value: Any) -> dict[str, Any]:
-    return _node("str", "builtins", "JsonNode", content=json.dumps(value), is_json=True)
-
-
-def _tuple(*values: Any) -> dict[str, Any]:
-    return _node("tuple", "builtins", "TupleNode", content=[_json(value) for value in values])
+    return _change(data, change)
 
 
 def _zip(members: dict[str, bytes], **options: Any) -> bytes:
@@ -203,131 +203,222 @@ def test_a_renamed_checkpoint_of_torch_is_refused(place):
     _refuse(seal(Path("model.omi").read_bytes()), "no model file|damaged|a member that no model file has")
 
 
-@pytest.mark.parametrize("member", ["model", "network", "card"])
+@pytest.mark.parametrize("member", ["model", "arrays", "card"])
 def test_a_pickle_in_the_place_of_a_member_is_refused(place, files, member):
     _refuse(_remake(files["net of beats"], **{member: pickle.dumps(Pickled())}), "cannot be loaded|UTF-8|card")
 
 
-def test_a_pickle_in_the_place_of_an_array_is_refused(place, files):
-    objects = io.BytesIO()
-    np.save(objects, np.array([Pickled()], dtype=object), allow_pickle=True)
-    for content in (pickle.dumps(Pickled()), objects.getvalue()):
-
-        def change(schema, arrays, content=content):
-            arrays |= dict.fromkeys(arrays, content)
-
-        _refuse(_change(files["regression"], change), "is no array|holds objects")
-
-
 # Types.
 
-_CANARY_CALL = {"func": _node("sing", "omi_canary", "FunctionNode"), "args": _tuple(1), "kwds": _tuple()}
 FOREIGN = {
-    "a function of the system": _node("system", "os", "FunctionNode"),
-    "a function of the system by its other name": _node("system", "posix", "FunctionNode"),
-    "a function that imports": _node("sing", "omi_canary", "FunctionNode"),
-    "a type that imports": _node("sing", "omi_canary", "TypeNode"),
-    "eval": _node("eval", "builtins", "TypeNode"),
-    "an object": _node("sing", "omi_canary", "ObjectNode", content=None),
-    "a constructor": _node("sing", "omi_canary", "ConstructorFromReduceNode", content=_tuple("x")),
-    "a list of another type": _node("sing", "omi_canary", "ListNode", content=[]),
-    "a tuple of another type": _node("sing", "omi_canary", "TupleNode", content=[]),
-    "an array of another type": _node("sing", "omi_canary", "NdArrayNode", type="numpy", file="0.npy"),
-    "a partial": _node("partial", "functools", "PartialNode", content=_CANARY_CALL | {"namespace": _json(None)}),
-    "a method": _node("str", "builtins", "MethodNode", content={"func": "format", "obj": _json("{}")}),
-    "an operator": _node("methodcaller", "operator", "OperatorFuncNode", attrs=_tuple("system")),
-    "a loss": _node("sing", "omi_canary", "LossNode", __reduce__={"args": _tuple()}, content=_tuple()),
-    "bytes": _node("bytes", "builtins", "BytesNode", file="schema.json"),
-    "a set": _node("set", "builtins", "SetNode", content=[]),
-    "a slice": _node("slice", "builtins", "SliceNode", content={"start": 0, "stop": 1, "step": 1}),
-    "a generator": _node("Generator", "numpy.random", "RandomGeneratorNode", content={}),
-    "an estimator that skops trusts": _node("SVC", "sklearn.svm._classes", "ObjectNode", content=None),
-    "a function that skops trusts": _node("log", "numpy", "FunctionNode"),
-    "a trusted name as another kind": _node("ECGFilter", "omi_estimators.preprocessing._ecg_filter", "TypeNode"),
-    "a word of another type": _node("sing", "omi_canary", "JsonNode", content="1", is_json=True),
-    "another kind of node": _node("str", "builtins", "NoSuchNode"),
-    "a name with control characters": _node("\x1b[2Jx", "omi_canary", "ObjectNode", content=None),
+    "a function of the system": {"function": "os.system"},
+    "a function of the system by its other name": {"function": "posix.system"},
+    "a function that imports": {"function": "omi_canary.sing"},
+    "a type that imports": {"type": "omi_canary.sing", "params": {}},
+    "eval": {"function": "builtins.eval"},
+    "an object": {"type": "omi_canary.sing", "params": {}, "state": {"x_": 1}},
+    "an object of a library": {"type": "subprocess.Popen", "params": {"args": "ls"}},
+    "a function of a library": {"function": "numpy.load"},
+    "a method": {"function": "builtins.str.format"},
+    "a base": {"type": "sklearn.base.BaseEstimator", "params": {}},
+    "a private name of ours": {"type": "omi_estimators.preprocessing._beat.MedianBeat", "params": {}},
+    "a private name of scikit-learn": {"type": "sklearn.linear_model._logistic.LogisticRegression", "params": {}},
+    "a module": {"type": "sklearn.pipeline.np", "params": {}},
+    "a function of scikit-learn as a type": {"type": "sklearn.datasets.load_files", "params": {}},
+    "a search": {"type": "sklearn.model_selection.GridSearchCV", "params": {}},
+    "a name that is none": {"type": 3, "params": {}},
+    "a name with control characters": {"type": "\x1b[2Jx", "params": {}},
 }
 
 
 @pytest.mark.parametrize("what", FOREIGN)
-@pytest.mark.parametrize("where", ["attribute", "model", "key", "array item"])
+@pytest.mark.parametrize("where", ["attribute", "parameter", "model", "key", "array item"])
 def test_a_foreign_type_is_refused_by_name(place, files, what, where):
     node = FOREIGN[what]
 
-    def change(schema, arrays):
-        if where == "attribute":
-            _attribute(schema, "MedianBeat", "sampling_rate", node)
-        elif where == "model":
-            schema.update(node)
-        elif where == "key":
-            schema["content"]["key_types"]["content"][0] = node
-        else:
-            items = {"type": "json", "content": [node], "shape": _tuple(1)}
-            _attribute(schema, "MedianBeat", "sampling_rate", _node("ndarray", "numpy", "NdArrayNode", **items))
+    def change(tree, arrays):
+        items = {"items": [node], "shape": [1], "dtype": "|O"}
+        value = {"key": {"dict": [[node, 1]]}, "array item": items}.get(where, node)
+        if where == "model":
+            return value
+        _attribute(tree, "MedianBeat", "n_samples_in_" if where == "attribute" else "sampling_rate", value)
 
-    name = node["__class__"].replace("\x1b[", r"\\x1b\[")
+    name = str(node.get("type", node.get("function"))).replace("\x1b[", r"\\x1b\[")
     _refuse(_change(files["beat"], change), f"types that load does not trust: .*{name}")
 
 
-def test_a_skops_file_of_another_estimator_is_refused_by_name(place, files):
-    from sklearn.neighbors import KNeighborsClassifier
+@pytest.mark.parametrize("kind", ["unknown", "__class__", "object", "array2", "\x1b[2J"])
+def test_other_kinds_of_values_are_refused(place, files, kind):
+    _refuse(_with(files["beat"], "MedianBeat", sampling_rate={kind: 1}), "kind of value")
 
-    _refuse(_remake(files["beat"], model=dumps(KNeighborsClassifier())), r"neighbors\._classification\.KNeighbors")
+
+@pytest.mark.parametrize(
+    "value", [{"array": "99"}, {"array": "../canary"}, {"array": ["0"]}, {}, {"float": "x"}, 2**70]
+)
+def test_values_that_are_none_are_refused(place, files, value):
+    _refuse(_with(files["beat"], "MedianBeat", n_samples_in_=value), "cannot be loaded")
 
 
-@pytest.mark.parametrize("protocol", [0, 1, 3, -1, True, "2", None, 2.5])
-def test_other_protocols_of_skops_are_refused(place, files, protocol):
-    _refuse(_change(files["beat"], lambda schema, arrays: schema.update(protocol=protocol)), "protocol is")
+@pytest.mark.parametrize("dtype", ["O8", "V8", "<M8", "f8,f8", "(2**40,)f8", "U99999999", "c16", 3, None])
+def test_other_types_of_numbers_are_refused(place, files, dtype):
+    for value in ({"dtype": dtype}, {"items": ["a"], "shape": [1], "dtype": dtype}):
+        _refuse(_with(files["logistic"], "LogisticRegression", coef_=value), "cannot be loaded")
+
+
+def test_what_compiled_code_follows_unchecked_opens_only_by_name(place, files):
+    _refuse(files["machine"], r"holds sklearn\.svm\.SVC, .*load it with trusted=\['sklearn\.svm\.SVC'\]")
+    assert type(load("model.omi", trusted=["sklearn.svm.SVC"])) is SVC
+    with pytest.raises(ModelFileError, match=r"sklearn\.svm\.SVC"):
+        load("model.omi", trusted=["sklearn.svm.SVR"])
+    for wrong in (["os.system"], "sklearn.svm.SVC", ["sklearn.svm.SVC", "sklearn.tree.Tree"]):
+        with pytest.raises(ValueError, match="trusted may name"):
+            load("model.omi", trusted=wrong)
 
 
 def test_what_is_no_estimator_is_refused(place, files):
-    for thing in (3, "model", [1, 2], {"a": 1}):
-        _refuse(_remake(files["beat"], model=dumps(thing)), "holds no estimator")
+    for thing in (3, "model", [1, 2], {"dict": [["a", 1]]}, {"float": "nan"}):
+        _refuse(_change(files["beat"], lambda tree, arrays, thing=thing: thing), "holds no estimator|asks for")
 
 
-def test_references_that_lead_nowhere_or_to_themselves_are_refused(place, files):
-    def nowhere(schema, arrays):
-        _attribute(schema, "MedianBeat", "n_jobs", _node("", "", "CachedNode"))
+@pytest.mark.parametrize("number", [0, 5, -1, "0", None, True])
+def test_references_that_lead_nowhere_are_refused(place, files, number):
+    _refuse(_with(files["beat"], "MedianBeat", n_samples_in_={"same": number}), "does not hold")
 
-    def itself(schema, arrays):
-        _attribute(schema, "MedianBeat", "n_jobs", _node("", "", "CachedNode") | {"__id__": schema["__id__"]})
 
-    def twice(schema, arrays):
-        _attribute(schema, "MedianBeat", "n_jobs", _json(1) | {"__id__": schema["__id__"]})
+def test_an_array_that_nothing_asks_for_is_refused(place, files):
+    def change(tree, arrays):
+        arrays["more"] = np.zeros(3)
 
-    for change, match in ((nowhere, "does not hold"), (itself, "Recursion"), (twice, "one id")):
-        _refuse(_change(files["beat"], change), match)
+    _refuse(_change(files["beat"], change), "arrays that nothing in it asks for")
+
+
+# Attributes.
 
 
 def test_a_cache_full_of_pickles_is_not_opened(place, files):
-    def change(schema, arrays):
-        _attribute(schema, "MedianBeat", "memory", "cache")
-
-    _refuse(_change(files["beat"], change), "names a folder, memory='cache'")
+    _refuse(_with(files["beat"], "MedianBeat", memory="cache"), "names a folder, memory='cache'")
 
 
 def test_a_cache_hidden_in_an_array_is_found(place, files):
-    def change(schema, arrays):
-        _attribute(schema, "MedianBeat", "memory", "cache")
-        inner = {key: schema.pop(key) for key in list(schema) if key not in ("protocol", "_skops_version")}
-        outer = _node("ndarray", "numpy", "NdArrayNode", type="json", content=[inner], shape=_tuple(1))
-        keys = _node("list", "builtins", "ListNode", content=[_node("str", "builtins", "TypeNode")])
-        content = _node("dict", "builtins", "DictNode", key_types=keys, content={"hidden": outer})
-        schema.update(
-            _node("LeadScaler", "omi_estimators.preprocessing._scale", "ObjectNode", content=content), protocol=2
-        )
+    def change(tree, arrays):
+        tree["params"]["memory"] = "cache"
+        items = {"items": [tree], "shape": [1], "dtype": "|O"}
+        return {"type": "omi_estimators.LeadScaler", "params": {"by": "lead"}, "state": {"hidden_": items}}
 
     _refuse(_change(files["beat"], change), "names a folder")
 
 
-def test_an_attribute_cannot_take_the_place_of_a_method(place, files):
-    function = _node("log_odds", "omi_estimators.fusion", "FunctionNode")
+HIDING = [
+    *(
+        "__doc_link_template",
+        "_doc_link_template",
+        "_doc_link_module",
+        "_parameter_constraints",
+        "__class__",
+        "__dict__",
+    ),
+    *("transform", "fit", "predict_proba", "get_params", "_repr_html_", "_validate_params", "__sklearn_tags__"),
+    *(
+        "_estimator_type",
+        "_metadata_request",
+        "_skl_callbacks",
+        "_in_fit",
+        "_html_repr",
+        "feature_importances_",
+        "x",
+        "x-_",
+    ),
+]
 
-    def change(schema, arrays):
-        _attribute(schema, "MedianBeat", "transform", function)
 
-    _refuse(_change(files["beat"], change), "in the place of its method transform")
+@pytest.mark.parametrize("name", HIDING)
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        *(("beat", "MedianBeat"), ("net of beats", "ECGSmartNetClassifier"), ("trees", "ExtraTreesClassifier")),
+        *(
+            ("trees", "ExtraTreeClassifier"),
+            ("logistic", "Pipeline"),
+            ("logistic", "StandardScaler"),
+            ("bins", "BinMapper"),
+        ),
+        *(("bins", "HistGradientBoostingClassifier"), ("tiers", "RiskTierClassifier"), ("boosting", "DummyClassifier")),
+    ],
+)
+def test_attributes_that_no_fit_leaves_are_refused(place, files, file, kind, name):
+    def change(tree, arrays):
+        _find(tree, kind).setdefault("state", {})[name] = "<script>alert(1)</script>"
+
+    if name == "feature_importances_" and "Tree" not in kind:
+        # Not of such a class, so that it hides nothing.
+        _try(_change(files[file], change))
+    else:
+        _refuse(_change(files[file], change), "none of its fitted ones")
+
+
+@pytest.mark.parametrize("attribute", ["C", "fit_intercept", "solver", "n_jobs", "max_iter"])
+@pytest.mark.parametrize("value", ["x", {"function": "numpy.log"}, [], {"dict": []}, -3])
+def test_parameters_are_checked_by_the_constraints_of_their_class(place, files, attribute, value):
+    if (attribute, value) == ("n_jobs", -3):
+        return
+    _refuse(_with(files["logistic"], "LogisticRegression", **{attribute: value}), "cannot be loaded")
+
+
+def test_parameters_that_are_missing_or_none_are_refused(place, files):
+    def drop(tree, arrays):
+        del _find(tree, "LogisticRegression")["params"]["C"]
+
+    _refuse(_change(files["logistic"], drop), "other parameters")
+
+    def add(tree, arrays):
+        _find(tree, "LogisticRegression")["params"]["more"] = 1
+
+    _refuse(_change(files["logistic"], add), "other parameters")
+
+
+@pytest.mark.parametrize(
+    ("file", "kind", "attribute"),
+    [
+        *(("logistic", "LogisticRegression", name) for name in ("coef_", "intercept_", "classes_", "n_features_in_")),
+        *(("logistic", "StandardScaler", name) for name in ("mean_", "scale_")),
+        *(
+            ("net of beats", "ECGSmartNetClassifier", name)
+            for name in ("class_prior_", "classes_", "_mass", "n_leads_in_")
+        ),
+        *(
+            ("trees", "ExtraTreesClassifier", name)
+            for name in ("estimators_", "classes_", "n_classes_", "n_features_in_")
+        ),
+        *(
+            ("boosting", "GradientBoostingClassifier", name)
+            for name in ("estimators_", "init_", "n_trees_per_iteration_")
+        ),
+        *(
+            ("bins", "HistGradientBoostingClassifier", name)
+            for name in ("_predictors", "_bin_mapper", "_baseline_prediction")
+        ),
+        *(("means", "KMeans", name) for name in ("cluster_centers_", "_n_threads", "n_features_in_")),
+        *(("tiers", "RiskTierClassifier", name) for name in ("thresholds_", "estimator_", "classes_")),
+    ],
+)
+@pytest.mark.parametrize("value", [None, "many", [], 2**62, {"float": "nan"}, {"dict": []}])
+def test_values_of_the_wrong_kind_are_refused(place, files, file, kind, attribute, value):
+    _refuse(_with(files[file], kind, **{attribute: value}), "cannot be loaded")
+
+
+def test_text_of_a_file_is_no_script_in_a_notebook_and_steers_no_terminal(place, files):
+    script = "<script>alert(1)</script>"
+
+    def change(tree, arrays):
+        tree["params"]["steps"][0]["tuple"][0] = script
+        _attribute(tree, "LogisticRegression", "n_jobs", None)
+
+    model = _try(_change(files["logistic"], change))
+    assert script in repr(model)
+    assert script not in estimator_html_repr(model)
+    for letter in ("\x1b", "\x07", "\u202e", "\x9b", "\r"):
+        _refuse(_with(files["logistic"], "LogisticRegression", solver=letter), "control characters")
+        _refuse(_with(files["tiers"], "RiskTierClassifier", classes_=letter), "control characters")
 
 
 # Networks.
@@ -357,26 +448,50 @@ WRONG_WEIGHTS = {
 
 @pytest.mark.parametrize("what", WRONG_WEIGHTS)
 def test_weights_with_a_wrong_header_are_refused(place, files, what):
-    _refuse(_remake(files["net of beats"], network=WRONG_WEIGHTS[what]), "ECGSmartNetClassifier cannot be rebuilt")
+    _refuse(_remake(files["net of beats"], arrays=WRONG_WEIGHTS[what]), "cannot be loaded")
 
 
 def test_weights_of_another_shape_or_type_are_refused(place, files):
-    from safetensors.torch import load as read
-    from safetensors.torch import save as write
+    def weights(tree):
+        return dict(_find(tree, "ECGSmartNetClassifier")["state"]["net_"]["dict"])["weights"]["dict"]
 
-    weights = read(_split(files["net of beats"])[1][NETWORK])
-    name = next(name for name, tensor in weights.items() if tensor.ndim > 1)
-    for tensor in (weights[name].double(), weights[name][..., :0], weights[name].unsqueeze(0)):
-        _refuse(_remake(files["net of beats"], network=write(weights | {name: tensor.contiguous()})), "not those of")
-    del weights[name]
-    _refuse(_remake(files["net of beats"], network=write(weights)), "not those of")
+    for new in (
+        lambda a: a.astype("f8"),
+        lambda a: a[..., :0],
+        lambda a: a[np.newaxis],
+        lambda a: a.T,
+        lambda a: a * np.nan,
+    ):
+
+        def change(tree, arrays, new=new):
+            key = next(node["array"] for _, node in weights(tree) if arrays[node["array"]].ndim > 1)
+            arrays[key] = new(arrays[key])
+
+        _refuse(_change(files["net of beats"], change), "not those of|not finite")
+
+    def swap(tree, arrays):
+        pairs = weights(tree)
+        pairs[0][1], pairs[-1][1] = pairs[-1][1], pairs[0][1]
+
+    def drop(tree, arrays):
+        del arrays[weights(tree).pop()[1]["array"]]
+
+    for change in (swap, drop):
+        _refuse(_change(files["net of beats"], change), "not those of")
 
 
-def test_weights_that_are_missing_or_left_over_are_refused(place, files):
-    _refuse(_remake(files["net of beats"], network=None), "ask for")
-    more = {"networks/1.safetensors": _split(files["net of beats"])[1][NETWORK]}
-    _refuse(_remake(files["net of beats"], **more), "ask for")
-    _refuse(_remake(files["beat"], **more), "ask for")
+def test_a_network_without_its_weights_is_refused(place, files):
+    def change(tree, arrays):
+        del _find(tree, "ECGSmartNetClassifier")["state"]["net_"]
+        arrays_used = {"classes_", "class_prior_"}
+        assert arrays_used <= set(_find(tree, "ECGSmartNetClassifier")["state"])
+
+    _refuse(_change(files["net of beats"], change), "cannot be rebuilt")
+
+
+@pytest.mark.parametrize("device", ["meta", "hpu", "xla", "cuda:x", "\x00", 3, "disk"])
+def test_devices_that_are_none_are_refused(place, files, device):
+    _refuse(_with(files["net of beats"], "ECGSmartNetClassifier", device=device), "cannot be loaded")
 
 
 @pytest.mark.parametrize(
@@ -396,37 +511,53 @@ def test_weights_that_are_missing_or_left_over_are_refused(place, files):
         ("device", 3),
         ("classes_", 3),
         ("net_", 3),
-        ("net_", {"weights": "../../canary", "history": []}),
-        ("net_", {"weights": [], "history": []}),
-        ("net_", {"weights": NETWORK, "history": [{"epoch": {}}]}),
-        ("net_", {"weights": NETWORK, "history": 5}),
+        ("net_", None),
+        ("net_", {"dict": [["weights", "../../canary"], ["history", []]]}),
+        ("net_", {"dict": [["weights", {"dict": []}], ["history", []]]}),
+        ("n_threads", 2**31),
+        ("n_threads", "many"),
+        ("optimizer", {"function": "numpy.log"}),
+        ("class_prior_", None),
+        ("training_prior_", [0.5, 0.5]),
+        ("n_samples_in_", 10**12),
     ],
 )
 def test_networks_that_contradict_their_weights_are_refused(place, files, attribute, value):
-    def change(schema, arrays):
-        _attribute(schema, "ECGSmartNetClassifier", attribute, value)
-
-    _refuse(_change(files["net of beats"], change), "cannot be loaded")
+    _refuse(_with(files["net of beats"], "ECGSmartNetClassifier", **{attribute: value}), "cannot be loaded")
 
 
-# Trees.
+@pytest.mark.parametrize("history", [5, [{"dict": [["epoch", {"dict": []}]]}], [[]]])
+def test_a_history_that_is_none_is_refused(place, files, history):
+    def change(tree, arrays):
+        pairs = _find(tree, "ECGSmartNetClassifier")["state"]["net_"]["dict"]
+        pairs[:] = [[key, history if key == "history" else value] for key, value in pairs]
+
+    _refuse(_change(files["net of beats"], change), "cannot be rebuilt")
 
 
-def _change_trees(data: bytes, change: Callable[[np.ndarray], None]) -> bytes:
-    """Return a model file whose trees went through a function."""
-
-    def change_all(schema, arrays):
-        for name, content in arrays.items():
-            array = np.load(io.BytesIO(content))
-            if array.dtype.names:
-                change(array)
-                buffer = io.BytesIO()
-                np.save(buffer, array)
-                arrays[name] = buffer.getvalue()
-
-    return _change(data, change_all)
+# Trees, and other numbers that compiled code follows.
 
 
+def _change_column(data: bytes, kind: str, column: str, change: Callable[[np.ndarray], Any]) -> bytes:
+    """Return a model file in which a column of the first tree went through a function."""
+
+    def change_it(tree, arrays):
+        key = _find(tree, kind)["params"]["nodes"]["columns"][column]["array"]
+        # Columns of equal content are one array for nobody.
+        new = change(arrays[key])
+        arrays[key] = arrays[key] if new is None else new
+
+    return _change(data, change_it)
+
+
+def _set(place: int, value: Any) -> Callable[[np.ndarray], None]:
+    def change(column):
+        column[place] = value
+
+    return change
+
+
+@pytest.mark.parametrize("file", ["forest", "trees", "boosting", "isolation"])
 @pytest.mark.parametrize(
     ("column", "value", "match"),
     [
@@ -436,38 +567,131 @@ def _change_trees(data: bytes, change: Callable[[np.ndarray], None]) -> bytes:
         ("right_child", -1, "does not have"),
         ("left_child", 0, "does not have"),
         ("right_child", 1, "twice"),
+        ("left_child", -1, "leaf with a child"),
         ("feature", 10**6, "none of its"),
         ("feature", -2, "none of its"),
+        ("threshold", np.nan, "no number"),
     ],
 )
-def test_trees_that_lead_out_of_their_memory_are_refused(place, files, column, value, match):
-    def change(nodes):
-        nodes[column][0] = value
-
-    _refuse(_change_trees(files["forest"], change), match)
+def test_trees_that_lead_out_of_their_memory_are_refused(place, files, file, column, value, match):
+    _refuse(_change_column(files[file], "Tree", column, _set(0, value)), f"{match}|twice")
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "match"),
+    ("column", "value"),
     [
-        ("node_count", 10**9, "another number of nodes"),
-        ("node_count", "many", "number of a decision tree"),
-        ("max_depth", 0, "deeper than it claims"),
+        *(("left", 10**6), ("right", 10**6), ("left", 0), ("right", 1), ("feature_idx", 4), ("feature_idx", -1)),
+        *(("feature_idx", 2**40), ("is_leaf", 1)),
     ],
 )
-def test_trees_that_are_larger_than_they_claim_are_refused(place, files, key, value, match):
-    def change(schema, arrays):
-        tree = next(node for node in _nodes(schema) if node["__loader__"] == "TreeNode")
-        tree["content"]["content"][key] = _json(value)
-
-    _refuse(_change(files["forest"], change), match)
+def test_boosted_trees_that_lead_out_of_their_memory_are_refused(place, files, column, value):
+    _refuse(_change_column(files["bins"], "TreePredictor", column, _set(0, value)), "boosting|tree")
 
 
-def test_trees_for_more_features_than_their_forest_are_refused(place, files):
-    def change(schema, arrays):
-        _attribute(schema, "RandomForestClassifier", "n_features_in_", 2)
+def test_categories_that_lead_out_of_their_memory_are_refused(place, files):
+    def node(tree, arrays):
+        columns = _find(tree, "TreePredictor")["params"]["nodes"]["columns"]
+        arrays[columns["is_categorical"]["array"]][:] = 1
+        arrays[columns["bitset_idx"]["array"]][:] = 10**6
 
-    _refuse(_change(files["forest"], change), "another number of features")
+    _refuse(_change(files["bins"], node), "set of categories that it does not have|number for a category")
+    for value in (256.0, -1.0, 0.5, np.nan, 1e300):
+
+        def category(tree, arrays, value=value):
+            bins = _find(tree, "BinMapper")["state"]
+            by_set = int(np.flatnonzero(arrays[bins["is_categorical_"]["array"]])[0])
+            arrays[bins["bin_thresholds_"][by_set]["array"]][0] = value
+
+        _refuse(_change(files["bins"], category), "category that no set holds")
+
+
+@pytest.mark.parametrize("kind", [("forest", "Tree"), ("bins", "TreePredictor")])
+def test_columns_in_another_order_are_the_same_tree(place, files, kind):
+    file, part = kind
+
+    def shuffle(tree, arrays):
+        nodes = _find(tree, part)["params"]["nodes"]
+        nodes["columns"] = dict(reversed(nodes["columns"].items()))
+
+    before, after = _try(files[file]), _try(_change(files[file], shuffle))
+    last = [model[-1] if hasattr(model, "steps") else model for model in (before, after)]
+    X = np.random.default_rng(0).uniform(size=(5, last[0].n_features_in_))
+    X[:, -1] = 1
+    assert last[0].predict_proba(X).tobytes() == last[1].predict_proba(X).tobytes()
+
+
+@pytest.mark.parametrize("change", ["drop", "add", "exchange", "short", "two axes", "text", "float"])
+def test_columns_that_are_none_are_refused(place, files, change):
+    def spoil(tree, arrays):
+        columns = _find(tree, "Tree")["params"]["nodes"]["columns"]
+        key = columns["feature"]["array"]
+        if change == "drop":
+            del columns["feature"], arrays[key]
+        elif change == "add":
+            columns["more"] = columns["feature"]
+        elif change == "exchange":
+            columns["feature"], columns["threshold"] = columns["threshold"], columns["feature"]
+        elif change == "text":
+            columns["feature"] = "0"
+            del arrays[key]
+        else:
+            new = {"short": lambda a: a[1:], "two axes": lambda a: a[np.newaxis], "float": lambda a: a.astype("f8")}
+            arrays[key] = new[change](arrays[key])
+
+    _refuse(_change(files["forest"], spoil), "cannot be loaded")
+
+
+def test_what_is_counted_of_a_tree_is_counted_anew(place, files):
+    assert "max_depth" not in _find(json.loads(_split(files["trees"])[1][MODEL]), "Tree")["params"]
+
+    def add(tree, arrays):
+        _find(tree, "Tree")["params"]["max_depth"] = 2**62
+
+    _refuse(_change(files["trees"], add), "cannot be loaded")
+    tree = _try(files["trees"]).estimators_[0].tree_
+    path, _ = tree.decision_path(np.zeros((1, 4), np.float32)), tree.max_depth
+    assert path.sum() <= tree.max_depth + 1
+
+
+@pytest.mark.parametrize("n_classes", [[3, 3], [2], [0], [-1], [10**9]])
+def test_trees_of_other_classes_are_refused(place, files, n_classes):
+    def change(tree, arrays):
+        key = _find(tree, "Tree")["params"]["n_classes"]["array"]
+        arrays[key] = np.array(n_classes, dtype=np.int64)
+
+    _refuse(_change(files["trees"], change), "outputs|do not fit its nodes")
+
+
+@pytest.mark.parametrize("file", ["forest", "trees", "boosting", "isolation"])
+def test_trees_for_more_features_than_their_forest_are_refused(place, files, file):
+    kinds = {"forest": "RandomForestClassifier", "trees": "ExtraTreesClassifier"}
+    kinds |= {"boosting": "GradientBoostingClassifier", "isolation": "IsolationForest"}
+    for n_features in (1, 10**9, 0, -1, "4", True):
+        _refuse(_with(files[file], kinds[file], n_features_in_=n_features), "cannot be loaded")
+    _refuse(_with(files[file], "Tree", n_features=10**6), "another number of features|other features")
+
+
+def test_boosting_that_begins_with_other_classes_is_refused(place, files):
+    def change(tree, arrays):
+        init = _find(tree, "DummyClassifier")["state"]
+        arrays[init["class_prior_"]["array"]] = np.array([0.5, 0.5])
+        arrays[init["classes_"]["array"]] = np.array([0, 1])
+        init["n_classes_"] = 2
+
+    _refuse(_change(files["boosting"], change), "begins with another number|cannot be loaded")
+
+
+@pytest.mark.parametrize("n_threads", [0, -5, 257, 2**31, 2**62])
+def test_more_threads_than_there_are_anywhere_are_refused(place, files, n_threads):
+    _refuse(_with(files["means"], "KMeans", _n_threads=n_threads), "_n_threads")
+
+
+def test_centres_of_other_lengths_than_records_are_refused(place, files):
+    def change(tree, arrays):
+        key = _find(tree, "KMeans")["state"]["cluster_centers_"]["array"]
+        arrays[key] = arrays[key][:, :1]
+
+    _refuse(_change(files["means"], change), "does not fit 4 features")
 
 
 # Zips.
@@ -481,38 +705,19 @@ def test_names_that_lead_elsewhere_are_refused(place, files, name):
     versions, members = _split(files["net of beats"])
     _refuse(pack(members | {name: b"x"}, {"versions": versions}), "a member that no model file has")
 
-    def change(schema, arrays):
-        arrays[name] = next(iter(arrays.values()))
-
-    _refuse(_change(files["regression"], change), "has a member that none has")
-
-
-def test_an_array_is_read_from_the_file_only(place, files):
-    for name in ("../../modules/omi_canary.py", "/etc/passwd", "schema.json", "999.npy"):
-
-        def change(schema, arrays, name=name):
-            node = _node("ndarray", "numpy", "NdArrayNode", type="numpy", file=name)
-            _attribute(schema, "PCA", "mean_", node)
-
-        _refuse(_change(files["regression"], change), "cannot be loaded")
-
 
 def test_a_zip_bomb_is_refused_without_being_unpacked(place, files):
     bomb = bytes(2**24)
     _, members = _split(files["net of beats"])
-    for name in (MODEL, NETWORK, CARD, MANIFEST):
+    for name in (MODEL, ARRAYS, CARD, MANIFEST):
         _refuse(_zip(members | {MANIFEST: b"{}", name: bomb}, compression=ZIP_DEFLATED), "compressed or encrypted")
-    schema, arrays = _read_skops(files["regression"])
-    inner = _write_skops(schema, dict.fromkeys(arrays, bomb), compression=ZIP_DEFLATED)
-    assert len(inner) < 2**20
-    _refuse(_remake(files["regression"], model=inner), "compressed member")
 
 
 def test_members_over_each_other_are_refused(place, files):
     """One long member, listed many times, is a bomb without compression."""
     buffer = io.BytesIO()
     with ZipFile(buffer, "w", ZIP_STORED) as archive:
-        for name in (CARD, MODEL, MANIFEST, NETWORK):
+        for name in (CARD, MODEL, MANIFEST, ARRAYS):
             archive.writestr(ZipInfo(name), bytes(1000))
         for info in archive.infolist():
             info.header_offset = 0
@@ -542,21 +747,17 @@ def test_a_member_twice_is_refused(place, files):
     _refuse(seal(buffer.getvalue()[:-71]), "two members of one name")
 
 
-def test_an_array_larger_than_it_is_is_refused(place, files):
-    header = "{'descr': '<f8', 'fortran_order': False, 'shape': (%s,), }"
-    for shape in ("10**12", "1000000000000", "-1", "__import__('os').system('echo > canary')"):
-        text = (header % shape).encode()
-        content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + bytes(8)
-
-        def change(schema, arrays, content=content):
-            arrays |= dict.fromkeys(arrays, content)
-
-        _refuse(_change(files["regression"], change), "cannot be loaded")
+@pytest.mark.parametrize(
+    "tree", [b"", b"[]", b"{}", b"{" * 200_000, b"[" * 200_000, b'{"type": 2}', b"\xff\xfe", b"NaN"]
+)
+def test_a_tree_that_is_none_is_refused(place, files, tree):
+    _refuse(_remake(files["beat"], model=tree), "cannot be loaded")
 
 
-@pytest.mark.parametrize("schema", [b"", b"[]", b"{}", b"{" * 200_000, b"[" * 200_000, b'{"protocol": 2}', b"\xff\xfe"])
-def test_a_schema_that_is_none_is_refused(place, files, schema):
-    _refuse(_remake(files["beat"], model=_write_skops(schema, {})), "cannot be loaded")
+def test_a_file_of_the_first_format_says_what_to_do(place, files):
+    _, members = _split(files["beat"])
+    old = {CARD: members[CARD], "model.skops": b"", MANIFEST: b"{}"}
+    _refuse(_zip(old), "format version 1.*Load it with the omi_estimators that wrote it.*save it again")
 
 
 # Manifest and card.
@@ -566,11 +767,14 @@ def test_a_schema_that_is_none_is_refused(place, files, schema):
     ("changed", "match"),
     [
         ({"format": "another"}, "does not say format"),
-        ({"format_version": 2}, r"format version 2.*reads version 1; install"),
+        ({"format_version": 3}, r"format version 3.*reads version 2; install"),
         ({"format_version": None}, "format version None"),
         ({"versions": None}, "names no versions"),
         ({"versions": {"numpy": 3}}, "names no versions"),
         ({"versions": {"numpy": "1\x1b[2J"}}, "names no versions"),
+        ({"versions": {"\x1b[2J": "1"}}, "names no versions"),
+        ({"versions": {"x" * 5_000_000: "1"}}, "names no versions"),
+        ({"versions": {str(number): "1" for number in range(1000)}}, "names no versions"),
         ({"members": None}, "lists no members"),
         ({"members": {}}, "not those that its manifest lists"),
     ],
@@ -641,26 +845,10 @@ def test_any_flipped_byte_under_the_right_hashes_gives_a_model_or_a_clear_error(
         _load_or_refuse(_remake(files[name], **{member: bytes(content)}))
 
 
-@pytest.mark.parametrize("name", ["net of beats", "forest", "regression", "beat"])
-def test_any_exchanged_node_gives_a_model_or_a_clear_error(place, files, name):
-    rng = random.Random(1)
-    values = [None, True, -1, 10**30, "x", "", [], {}, {"a": []}, 1.5, "../canary", "omi_canary", "sing"]
-    for _ in range(12 * TESTS):
-
-        def change(schema, arrays):
-            nodes = _nodes(schema)
-            node = rng.choice(nodes)
-            key = rng.choice(list(node))
-            node[key] = rng.choice(nodes).get(key) if rng.random() < 0.3 else rng.choice(values)
-
-        _load_or_refuse(_change_or_skip(files[name], change))
-
-
-def _change_or_skip(data: bytes, change: Callable[[Any, dict[str, bytes]], Any]) -> bytes:
-    try:
-        return _change(data, change)
-    except ValueError:  # a node inside itself, which JSON cannot say
-        return data
+@pytest.mark.parametrize("number", range(150 * TESTS))
+def test_any_changed_attribute_gives_a_model_that_answers_or_a_clear_error(place, number):
+    with contextlib.suppress(ModelFileError):
+        load_and_use(number)
 
 
 def _load_or_refuse(data: bytes) -> None:
