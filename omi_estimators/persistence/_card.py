@@ -139,7 +139,7 @@ def _find_kept(model: Any, classes: Any) -> Training:
     # A recalibrated model has counts of its own, which are not those of the training.
     if type(model).__name__ in ("RecalibratedClassifier", "FrozenEstimator"):
         return _find_kept(found.get("estimator_", found["estimator"]), classes)
-    if "n_records_" in found:
+    if "class_prior_" in found and "n_records_" in found:
         return Training(found["n_records_"], found["n_patients_"], _name_shares(classes, model.class_prior_))
     if type(model).__name__ in ("Pipeline", "ECGPipeline") and found["steps"]:
         last = found["steps"][-1][1]
