@@ -197,6 +197,11 @@ def read_records(
     return X, labels.assign(**{name: read[column].to_numpy() for name, column in found.items()})
 
 
+def knows_patients(table: pd.DataFrame) -> bool:
+    """Return whether the table, or every file, names the patient."""
+    return "patient" in table or bool(table["file_patient"].notna().all())
+
+
 def find_patients(table: pd.DataFrame) -> NDArray[np.object_]:
     """Return who each record is of: from the table, else from the files, else each its own, with a word of warning."""
     import numpy as np

@@ -15,6 +15,7 @@ from omi_estimators.cli._tools import (
     check_jobs_and_seed,
     check_writable,
     find_patients,
+    knows_patients,
     load_model,
     positive,
     read_labels,
@@ -77,7 +78,7 @@ def add_parser(commands: Any) -> None:
 def _validate(args: argparse.Namespace) -> int:
     """Run ``omi-estimators validate``: everything that input can spoil first, then the long work."""
     from omi_estimators.evaluation import validate_model
-    from omi_estimators.persistence import load_profile
+    from omi_estimators.persistence import find_known_patients, load_profile
 
     try:
         check_jobs_and_seed(args)
@@ -97,6 +98,12 @@ def _validate(args: argparse.Namespace) -> int:
         read = (table["error"] == "").to_numpy()
         seen = table[read]
         X, y, groups = X if read.all() else X[read], seen["label"].to_numpy(), find_patients(seen)
+        known = find_known_patients(args.model, groups)
+        if known and knows_patients(seen):
+            raise ValueError(
+                f"{args.model.name} was trained on {len(known)} patients of this cohort, such as {known[0]!r}; leave "
+                "their records out, as figures would be too good."
+            )
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             result = validate_model(

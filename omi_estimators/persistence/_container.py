@@ -24,7 +24,8 @@ CARD, MODEL, ARRAYS, MANIFEST = "card.md", "model.json", "arrays.safetensors", "
 _MEMBERS = frozenset({CARD, MODEL, ARRAYS, MANIFEST})
 # What the model was trained on, where `save` was given it.
 PROFILE, PROFILE_ARRAYS = "profile.json", "profile.safetensors"
-_OPTIONAL = frozenset({PROFILE, PROFILE_ARRAYS})
+PATIENTS = "patients.json"
+_OPTIONAL = frozenset({PROFILE, PROFILE_ARRAYS, PATIENTS})
 
 # Written as the zip's comment, which is the end of the file, so that it can cover every byte before it.
 _SEAL = b"sha256:"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
+import secrets
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import safetensors.numpy
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
@@ -20,6 +23,7 @@ from omi_estimators.persistence._container import (
     ARRAYS,
     CARD,
     MODEL,
+    PATIENTS,
     PROFILE,
     PROFILE_ARRAYS,
     ModelFileError,
@@ -258,6 +262,7 @@ def save(
     evaluated_on: str | None = None,
     notes: str | None = None,
     profile: ECGProfile | None = None,
+    remember_patients: bool = False,
 ) -> None:
     """Save a model to a file that holds no code, and that says what it is.
 
@@ -284,6 +289,9 @@ def save(
         More words for the card.
     profile : ECGProfile, optional
         Of the records that the model was fitted on; `load_profile` reads it.
+    remember_patients : bool, default=False
+        Whether to keep salted hashes of `groups`, so that `find_known_patients` tells who was trained on. They hide no
+        id from somebody who can guess it: a patient number of few digits is found by trying all.
 
     Raises
     ------
@@ -291,7 +299,8 @@ def save(
         If `model` is no estimator, `profile` no `ECGProfile`, or something in them is not what `load` trusts; the
         message names it, or says what went wrong when the file was loaded from memory.
     ValueError
-        If `y` and `groups` do not fit the model, or a text has control characters.
+        If `y` and `groups` do not fit the model, a text has control characters, or patients are to be remembered and
+        `groups` is None.
     OSError
         If the file cannot be written.
 
@@ -340,6 +349,12 @@ def save(
 
         check_profile(profile)
         members |= _make_members(profile, PROFILE, PROFILE_ARRAYS)[0]
+    if remember_patients:
+        if groups is None:
+            raise ValueError(
+                "remember_patients needs groups, the patients of the records that the model was fitted on."
+            )
+        members[PATIENTS] = json.dumps(_hash_patients(groups, secrets.token_hex(16))).encode()
     versions = versions_of(iterate_parts(plain))
     card = write_card(
         plain,
@@ -359,6 +374,63 @@ def save(
             UserWarning,
             stacklevel=2,
         )
+
+
+# Each guess at an id is to cost something, and a cohort of thousands little.
+_ROUNDS = 500
+
+
+def _hash_patients(groups: ArrayLike, salt: str) -> dict[str, Any]:
+    """Return a salt and with it the hash of each patient's id as text, sorted, so that no order tells anything."""
+    ids = {str(patient) for patient in np.asarray(groups).tolist()}
+    hashes = (hashlib.pbkdf2_hmac("sha256", each.encode(), bytes.fromhex(salt), _ROUNDS).hex() for each in ids)
+    return {"salt": salt, "hashes": sorted(hashes)}
+
+
+def find_known_patients(path: str | os.PathLike[str], groups: ArrayLike) -> list[Any] | None:
+    """Return which patients a saved model was trained on, where its file remembers them.
+
+    Parameters
+    ----------
+    path : path-like
+        A file that `save` wrote.
+    groups : array-like of shape (n_records,)
+        Patients to look for; a number and the same number as text are one patient.
+
+    Returns
+    -------
+    list or None
+        Those of `groups` that the model was trained on; None if the file was saved without ``remember_patients=True``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ModelFileError
+        If it is no model file, or a damaged one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from omi_estimators import LeadScaler, save
+    >>> from omi_estimators.persistence import find_known_patients
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "scaler.omi"
+    ...     save(LeadScaler(by="record"), path, groups=["p1", "p2"], remember_patients=True)
+    ...     find_known_patients(path, ["p2", "p3"])
+    ['p2']
+    """
+    members = unpack(read_bytes(path), str(path))[1]
+    if PATIENTS not in members:
+        return None
+    try:
+        kept = json.loads(members[PATIENTS])
+        known = set(kept["hashes"])
+        patients = list(dict.fromkeys(np.asarray(groups).tolist()))
+        return [each for each in patients if _hash_patients([each], kept["salt"])["hashes"][0] in known]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ModelFileError(f"the patients in {path} cannot be read: {error}.") from error
 
 
 def _make_members(estimator: BaseEstimator, tree_name: str, arrays_name: str) -> tuple[dict[str, bytes], Any, set[str]]:

@@ -14,8 +14,8 @@ import pytest
 from omi_estimators import ECGSmartNetClassifier, LeadScaler, load, save
 from omi_estimators.cli import main
 from omi_estimators.metrics import Interval
-from omi_estimators.persistence import read_card
-from omi_estimators.persistence._container import CARD, read_bytes, sha256, unpack
+from omi_estimators.persistence import ModelFileError, find_known_patients, read_card
+from omi_estimators.persistence._container import CARD, pack, read_bytes, sha256, unpack
 
 # Of Mitchell et al., table 1.
 HEADINGS = [
@@ -193,3 +193,29 @@ def test_a_card_says_what_the_model_is_after_loading_and_saving_again(write, pat
 def test_a_transformer_has_a_card_too(path):
     save(LeadScaler(), path)
     assert "LeadScaler()" in read_card(path)
+
+
+def test_patients_are_remembered_on_request_only_and_by_no_name(tmp_path):
+    path = tmp_path / "model.omi"
+    save(LeadScaler(), path, groups=["anna", "bea", "bea"])
+    assert find_known_patients(path, ["anna"]) is None
+    save(LeadScaler(), path, groups=["anna", "bea", 7], remember_patients=True)
+    assert find_known_patients(path, ["carl", "bea", "bea", "7"]) == ["bea", "7"]
+    assert b"anna" not in path.read_bytes()
+    first = path.read_bytes()
+    save(LeadScaler(), path, groups=["anna", "bea", 7], remember_patients=True)
+    assert path.read_bytes() != first
+    with pytest.raises(ValueError, match="remember_patients needs groups"):
+        save(LeadScaler(), path, remember_patients=True)
+
+
+@pytest.mark.parametrize(
+    "content", [b"[]", b"{}", b'{"salt": 3, "hashes": []}', b'{"salt": "x", "hashes": [[]]}', b"{"]
+)
+def test_patients_that_cannot_be_read_are_an_error(tmp_path, content):
+    path = tmp_path / "model.omi"
+    save(LeadScaler(), path, groups=["anna"], remember_patients=True)
+    manifest, members = unpack(read_bytes(path), "model")
+    path.write_bytes(pack(members | {"patients.json": content}, {"versions": manifest["versions"]}))
+    with pytest.raises(ModelFileError, match="patients in"):
+        find_known_patients(path, ["anna"])
