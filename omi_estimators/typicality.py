@@ -374,12 +374,15 @@ def strongest_drift(drift: pd.DataFrame) -> list[str]:
     >>> import pandas as pd
     >>> from omi_estimators.typicality import strongest_drift
     >>> columns = {"statistic": [0.4, 0.9], "p_value": [0.01, 0.0], "drifted": True, "meaning": ["less", "much less"]}
-    >>> strongest_drift(pd.DataFrame(columns, index=["power_40_62Hz", "power_62_105Hz"]))
-    ['much less']
+    >>> drift = pd.DataFrame(columns, index=["power_40_62Hz", "power_62_105Hz"])
+    >>> strongest_drift(drift), strongest_drift(drift[:0])
+    (['much less'], [])
     """
     found = drift[drift["drifted"]].sort_values(["p_value", "statistic"], ascending=[True, False], kind="stable")
-    kinds = found.index.to_series().str.partition("_")[0]
-    return found["meaning"][~kinds.duplicated()].tolist()
+    surest: dict[str, str] = {}
+    for name, meaning in found["meaning"].items():
+        surest.setdefault(str(name).partition("_")[0], meaning)
+    return list(surest.values())
 
 
 class ECGProfile(RecordTransformer):
