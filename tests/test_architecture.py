@@ -24,6 +24,7 @@ ALLOWED = {
         "evaluation",
         "datasets",
         "features",
+        "inspection",
         "leads",
         "metrics",
         "persistence",
@@ -53,10 +54,11 @@ ALLOWED = {
     "_compat": set(),
     "_documentation": set(),
     "_store": set(),
+    "_text": set(),
     "_validation": set(),
 }
 # Everybody may import these.
-SHARED = {"__init__", "_compat", "_store", "_validation"}
+SHARED = {"__init__", "_compat", "_store", "_text", "_validation"}
 # Libraries whose private names only `_compat` may import, and operators of torch that have no public name.
 WATCHED = {"joblib", "skops", "skorch", "sklearn", "torch", "wfdb"}
 UNSURE = {"joblib.func_inspect", "sklearn.callback"}
