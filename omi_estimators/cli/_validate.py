@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from omi_estimators.cli._tools import (
     SOME_FAILED,
     add_file_options,
+    add_jobs_option,
     check_jobs_and_seed,
     check_writable,
     find_patients,
@@ -69,7 +70,7 @@ def add_parser(commands: Any) -> None:
     add_file_options(validate)
     add("--resamples", metavar="N", type=positive, default=2000, help="of the bootstrap (default: 2000)")
     add("--seed", metavar="N", type=int, default=0, help="of the bootstrap (default: 0)")
-    add("--jobs", metavar="N", type=int, default=1, help="processes that read; -1 means all cores (default: 1)")
+    add_jobs_option(validate)
 
 
 def _validate(args: argparse.Namespace) -> int:

@@ -312,8 +312,12 @@ def _knows_records(estimator: Any) -> bool:
     )
 
 
+# Of records to learn from; where fewer can be judged, something is wrong with all of them.
+_LEAST_USABLE = 0.1
+
+
 def check_usable(usable: Usable) -> None:
-    """Raise a ValueError if no record of a batch that is to be learned from can be judged.
+    """Raise a ValueError if none, or fewer than a tenth, of the records that are to be learned from can be judged.
 
     Parameters
     ----------
@@ -323,17 +327,18 @@ def check_usable(usable: Usable) -> None:
     Raises
     ------
     ValueError
-        If there is none.
+        If there are so few: then rate, unit or file are not what they were taken for.
 
     Examples
     --------
     >>> from omi_estimators.preprocessing import Usable, check_usable
     >>> check_usable(Usable.from_reasons(["", "noise"]))
     """
-    if not usable.mask.any():
+    n_usable = int(usable.mask.sum())
+    if n_usable <= _LEAST_USABLE * len(usable.mask):
         raise ValueError(
-            f"None of the {len(usable.mask)} records can be judged, so there is nothing to learn from; the first: "
-            f"{usable.reasons[0]}. Check sampling_rate, unit (millivolts), and how the records were read."
+            f"{f'Only {n_usable}' if n_usable else 'None'} of the {len(usable.mask)} records can be judged, so there "
+            f"is nothing to learn from; the first: {usable.reasons[~usable.mask][0]}. Check sampling_rate, unit (millivolts), and how the records were read."
         )
 
 
