@@ -186,7 +186,7 @@ class Pages:
         return render(figure)
 
     def _show_look(self, look: Any) -> Section:
-        figure = new_figure(6.4, 3)
+        figure = new_figure(5, 3)
         display = AblationDisplay(look).plot(figure.add_subplot())
         display.ax_.set_title("")
         figure.axes[-1].set_ylabel(f"fall of the log-odds of {self.positive}".replace("$", r"\$"), fontsize=8)

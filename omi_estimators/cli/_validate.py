@@ -75,12 +75,13 @@ def add_parser(commands: Any) -> None:
 
 def _validate(args: argparse.Namespace) -> int:
     """Run ``omi-estimators validate``: everything that input can spoil first, then the long work."""
+    from omi_estimators._validation import how_to_install
     from omi_estimators.evaluation import validate_model
 
     try:
         check_jobs_and_seed(args)
         if importlib.util.find_spec("matplotlib") is None:
-            raise ImportError("The report needs matplotlib; install it with: pip install omi-estimators[plot]")
+            raise ImportError(f"The report needs matplotlib; install it with: {how_to_install('plot')}")
         check_writable(args.out, "report", "--out")
         labels = read_labels(args.labels, args.data, args.subgroup)
         notes: list[str] = []

@@ -17,6 +17,7 @@ import pandas as pd
 import sklearn
 
 import omi_estimators
+from omi_estimators._validation import how_to_install
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -197,7 +198,7 @@ def new_figure(width: float, height: float) -> Figure:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("Pictures need matplotlib; install it with: pip install omi-estimators[plot]") from error
+        raise ImportError(f"Pictures need matplotlib; install it with: {how_to_install('plot')}") from error
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure

@@ -290,7 +290,7 @@ class AblationDisplay:
         image = self.ax_.imshow(change, cmap="PuOr_r", vmin=-limit, vmax=limit, aspect="auto")
         for (row, column), value in np.ndenumerate(change):
             colour = "#ffffff" if abs(value) > 0.7 * limit else "#000000"
-            self.ax_.text(column, row, f"{value:+.2f}", ha="center", va="center", fontsize=7, color=colour)
+            self.ax_.text(column, row, f"{round(value, 2) + 0.0:+.2f}", ha="center", va="center", fontsize=7, color=colour)
         self.ax_.set(
             xticks=range(len(self.ablation.segments)),
             xticklabels=self.ablation.segments,
@@ -300,7 +300,8 @@ class AblationDisplay:
         self.ax_.tick_params(length=0)
         self.ax_.spines[:].set_visible(False)
         n_records = len(self.ablation.log_odds[... if self.rows is None else np.asarray(self.rows)])
-        title = f"{n_records} records" if self.name is None else f"{self.name}, {n_records} records"
+        counted = f"{n_records} record{'' if n_records == 1 else 's'}"
+        title = counted if self.name is None else f"{self.name}, {counted}"
         self.ax_.set_title(title, fontsize=9, color="#333333")
         self.figure_.colorbar(image, ax=self.ax_, label=f"Fall of the log-odds of class {self.ablation.target}")
         return self

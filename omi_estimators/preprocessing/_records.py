@@ -19,7 +19,7 @@ from tqdm import tqdm
 from omi_estimators._compat import HasMethods, Interval, StrOptions, delayed, num_samples, run_parallel
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators._store import CheckedMemory
-from omi_estimators.leads import check_ecg, check_records_axis
+from omi_estimators.leads import check_ecg, check_records_axis, convert_records
 from omi_estimators.preprocessing._resample import cut_stretches, fill_gaps, recorded_span
 
 # A lead that moves by less than this (mV, peak to peak) in most stretches of 2 s shows no heart: a fifth of a small
@@ -226,6 +226,7 @@ def measure_steps(
     >>> beats.shape[1:], bool(usable.mask.all())
     ((12, 200), True)
     """
+    X = convert_records(X)
     try:
         usable = Usable.from_reasons([""] * num_samples(X))
     except TypeError as error:
@@ -361,6 +362,7 @@ def validate_ecg(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> NDAr
     With ``reset=True`` (in ``fit``) the number of leads and samples is remembered in
     ``n_features_in_`` and ``n_samples_in_``; with ``reset=False`` a fitted estimator requires the same.
     """
+    X = convert_records(X)
     if not hasattr(X, "shape"):
         X = np.asarray(X)
     if not reset:

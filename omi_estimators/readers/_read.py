@@ -122,7 +122,7 @@ def read_ecg(
     ValueError
         If `start` or `duration` is not a number of seconds.
     ImportError
-        If the library for its format is not installed (`pip install omi-estimators[io]`).
+        If the library for its format is not installed (the extra `io`).
 
     Examples
     --------
