@@ -160,6 +160,7 @@ def _load_template() -> Template:
     )
     environment.filters["base64"] = lambda png: base64.b64encode(png).decode()
     environment.filters["show"] = _show
+    environment.filters["columns_of_words"] = _find_columns_of_words
     return environment.get_template("page.html")
 
 
@@ -168,6 +169,11 @@ def _show(value: Any) -> str:
     if isinstance(value, (float, np.floating)):
         return "not defined" if np.isnan(value) else f"{value:.3f}"
     return str(value)
+
+
+def _find_columns_of_words(table: pd.DataFrame) -> set[int]:
+    """Return the positions of columns that hold sentences, which are set like such."""
+    return {i for row in table.itertuples(index=False) for i, value in enumerate(row) if len(_show(value)) > 36}
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -335,11 +335,12 @@ def _find_files_of_others(files: Iterable[Path]) -> set[Path]:
         if file.suffix == ".hea" and file.is_file():
             found |= _files_in_header(file) & names
     for group in by_stem.values():
-        rest = [file for file in group if file not in found]
-        sure = [file for file in rest if len(rest) > 1 and _is_surely_ecg(file)]
+        if len(group) < 2:
+            continue
+        sure = {file for file in group if _is_surely_ecg(file)}
         # Of signals and annotations whose header was not given, the first stands for the record.
-        kept = sure or (rest[:1] if len(rest) > 1 and _find_wfdb_header(rest[0]) else rest)
-        found |= set(rest) - set(kept)
+        rest = [] if sure else group[:1] if _find_wfdb_header(group[0]) else group
+        found |= set(group) - sure - set(rest)
     return found
 
 
