@@ -139,7 +139,7 @@ def convert_records(X: Any, name: str = "X") -> Any:
         raise ValueError(
             f"{name} must be an array of shape (n_records, n_leads, n_samples); got {type(first).__name__}"
             f"{'' if first is X else 's in a list'}. Give {give}, of the length and the sampling rate that the "
-            f"estimator is for (here {first.sampling_rate:g} Hz), or let load_ecgs(paths, sampling_rate) make the array."
+            f"estimator is for (here {first.sampling_rate:g} Hz), or let load_ecgs(paths, sampling_rate) make it."
         )
     return X
 

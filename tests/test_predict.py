@@ -38,7 +38,10 @@ def model(ecgs, tmp_path_factory) -> Path:
     """Return the file of a small forest with risk tiers, whose classes have names."""
     forest = make_forest_pipeline(250, n_estimators=20, random_state=0)
     out = tmp_path_factory.mktemp("model") / "forest.omi"
-    save(RiskTierClassifier(forest, cv=2, pos_label="OMI", random_state=0).fit(ecgs.X, np.where(ecgs.y, "OMI", "none")), out)
+    save(
+        RiskTierClassifier(forest, cv=2, pos_label="OMI", random_state=0).fit(ecgs.X, np.where(ecgs.y, "OMI", "none")),
+        out,
+    )
     return out
 
 
@@ -97,7 +100,13 @@ def test_what_files_say_is_beside_what_is_found(model, ecgs, tmp_path, capsys):
 @pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
 def test_names_are_cleaned(model, folder, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(folder)
-    names = ["a\nx.npy  P(OMI) = 0.0001  rule-out", f"b{_ESCAPE}[2J.npy", "=cmd.npy", "@c.npy", os.fsdecode(b"d\xff.npy")]
+    names = [
+        "a\nx.npy  P(OMI) = 0.0001  rule-out",
+        f"b{_ESCAPE}[2J.npy",
+        "=cmd.npy",
+        "@c.npy",
+        os.fsdecode(b"d\xff.npy"),
+    ]
     for name in names:
         os.link("0.npy", name)
     os.link("0.npy", "-e.npy")
@@ -131,7 +140,11 @@ def test_a_table_is_replaced_when_the_new_one_is_whole(model, folder, tmp_path, 
 
 def test_each_record_is_measured_once(model, folder, monkeypatch):
     calls = []
-    for module, name in ((measuring, "_measure_window"), (preprocessing, "signal_quality"), (measuring, "signal_quality")):
+    for module, name in (
+        (measuring, "_measure_window"),
+        (preprocessing, "signal_quality"),
+        (measuring, "signal_quality"),
+    ):
         real = getattr(module, name)
         spy = lambda *args, name=name, real=real, **params: (calls.append(name), real(*args, **params))[1]  # noqa: E731
         monkeypatch.setattr(module, name, spy)
@@ -152,7 +165,13 @@ def test_pages(model, folder, ecgs, tmp_path, capsys):
     assert "3 of 5 ECGs could be judged" in index
     page = (pages / "0.html").read_text(encoding="utf-8")
     prob = load(model).predict_proba(ecgs.X[:1])[0, 0]
-    for text in (f"P(OMI) = {prob:.2f}", "no interval", "What the model looked at", "heart rate (1/min)", "has no profile"):
+    for text in (
+        f"P(OMI) = {prob:.2f}",
+        "no interval",
+        "What the model looked at",
+        "heart rate (1/min)",
+        "has no profile",
+    ):
         assert text in page
     assert page.count("<img") == 3
     assert "Not judged: every lead is flat" in (pages / "flat.html").read_text(encoding="utf-8")

@@ -244,11 +244,11 @@ def _judge(run: _Run, files: Sequence[Path]) -> tuple[Any, list[dict[str, Any]]]
     described = run.batch.describe(known, table.iloc[read]) if len(read) else iter(())
     lines = []
     for path, (_, row) in zip(files, table.iterrows(), strict=True):
-        line = dict.fromkeys(_COLUMNS, "") | {"file": str(path), "error": name_flags(row["error"])}
+        line = dict.fromkeys(_COLUMNS, "")
+        line |= {"file": str(path), "positive_class": run.positive, "error": name_flags(row["error"])}
         if not row["error"]:
             quality, (typicality, note) = next(qualities), next(described)
             line |= {
-                "positive_class": run.positive,
                 "quality": f"{quality.quality:.2f}",
                 "typicality": typicality,
                 "warnings": "; ".join([*_warnings(quality, row), *([note] if note else [])]),

@@ -674,12 +674,17 @@ class NeuroKitFeatures(RecordTransformer):
         asked for. A lead at which nobody looks is "II", so that the cache finds what it has. Version 0.1.0 saved
         none of the three.
         """
-        usual = GROUPS
+        usual: tuple[str, ...] = GROUPS
         if self.memory is None and groups is not None and "quality" not in groups:
             usual = tuple(group for group in GROUPS if group != "quality")
         own = tuple(group for group in groups or () if group in NEUROKIT_GROUPS)
         params = {"delineator": "median", "peak_detector": "energy", "lead": "II"} | vars(self)
-        ways = Ways(params["delineator"], params["peak_detector"], params["lead"], (*usual, *own) if own or usual != GROUPS else None)
+        ways = Ways(
+            params["delineator"],
+            params["peak_detector"],
+            params["lead"],
+            (*usual, *own) if own or usual != GROUPS else None,
+        )
         return ways if ways.looks_at_a_lead else ways._replace(lead="II")
 
     def _fitted_groups(self) -> tuple[str, ...] | None:

@@ -339,7 +339,8 @@ def check_usable(usable: Usable) -> None:
     if n_usable <= _LEAST_USABLE * len(usable.mask):
         raise ValueError(
             f"{f'Only {n_usable}' if n_usable else 'None'} of the {len(usable.mask)} records can be judged, so there "
-            f"is nothing to learn from; the first: {usable.reasons[~usable.mask][0]}. Check sampling_rate, unit (millivolts), and how the records were read."
+            f"is nothing to learn from; the first: {usable.reasons[~usable.mask][0]}. Check sampling_rate, unit "
+            "(millivolts), and how the records were read."
         )
 
 

@@ -87,8 +87,8 @@ def load_ecgs(
         `missing_duration` (s filled with NaN), `age` (years), `sex` (0 male, 1 female), `patient_id`,
         `recording_time`, the device's measurements (`device_heart_rate`, …), `derived_leads`, `missing_leads`,
         `limb_leads` (what is odd about them, in words), `statements` of the device or of a reader, `notes` and
-        `error`, which is empty but with ``on_error="keep"``. ``table.attrs["skipped"]`` is the list of (path, reason) of all files that could not be
-        read, ``table.attrs["sampling_rate"]`` the rate of `X`.
+        `error`, which is empty but with ``on_error="keep"``. ``table.attrs["skipped"]`` is the list of (path, reason)
+        of all files that could not be read, ``table.attrs["sampling_rate"]`` the rate of `X`.
 
     Raises
     ------

@@ -283,7 +283,7 @@ def _find_wfdb_header(path: Path) -> Path | None:
 
 
 def find_ecg_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """Return the files that are ECGs of their own: one for each record, however many files it has.
+    r"""Return the files that are ECGs of their own: one for each record, however many files it has.
 
     A WFDB record is its header: signals, annotations of any name, and segments that the header of a longer record names
     belong to it. So does, in every format, a file beside an ECG that has the same name up to the suffix and is
@@ -305,7 +305,7 @@ def find_ecg_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     >>> import pathlib, tempfile
     >>> from omi_estimators.readers import find_ecg_files
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = pathlib.Path(folder, "1.hea").write_text("1 1 500 5000\\n1.dat 16 1000 16 0 0 0 0 II\\n")
+    ...     _ = pathlib.Path(folder, "1.hea").write_text("1 1 500 5000\n1.dat 16 1000 16 0 0 0 0 II\n")
     ...     for name in ("1.dat", "1.atr", "README"):
     ...         pathlib.Path(folder, name).touch()
     ...     [path.name for path in find_ecg_files([folder])]
