@@ -180,6 +180,7 @@ def test_importance_repeats_and_scores_as_asked(table_forest):
     assert first.score < 0
 
 
+@pytest.mark.filterwarnings("ignore:Log-odds out of fold separate the classes")
 def test_importance_takes_what_fit_saves(table_forest):
     forest, table, y = table_forest
     kwargs = {"n_repeats": 2, "random_state": 0}
