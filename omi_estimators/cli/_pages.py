@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
@@ -75,6 +76,7 @@ class Pages:
         self.sampling_rate = sampling_rate
         self.positive = positive
         self.model_name = clean_text(model_name)
+        self._prefix = _find_common_folder(files)
         self._names = iter(name_uniquely(files, taken=["index"]))
         self._rows: list[dict[str, str]] = []
         self._links: dict[str, str] = {}
@@ -85,7 +87,7 @@ class Pages:
         looks = dict(zip(judged, self._look(X[judged]), strict=True)) if judged else {}
         for i, line in enumerate(lines):
             name, shown = next(self._names), {key: clean_text(value) for key, value in line.items()}
-            label = shown["file"]
+            label = clean_text(line["file"].removeprefix(self._prefix))
             if np.isfinite(X[i]).any():
                 self._write_page(self.folder / f"{name}.html", X[i], shown, looks.get(i))
                 self._links[label] = f"{name}.html"
@@ -175,7 +177,7 @@ class Pages:
             if near:
                 findings.append(
                     f"The tier is not sure: the probability lies within the interval of the threshold of "
-                    f"{' and '.join(near)}, so that other training records could have put it into another tier."
+                    f"{' and that of '.join(near)}, so that other training records could have put it into another tier."
                 )
         findings += [line["warnings"]] if line["warnings"] else []
         return Verdict("open", f"P({self.positive}) = {prob:.2f}{tier}", findings)
@@ -226,6 +228,16 @@ class Pages:
             table,
             picture,
         )
+
+
+def _find_common_folder(files: Sequence[Path]) -> str:
+    """Return what the names of all files begin with, a folder; empty where they have none in common."""
+    try:
+        folder = os.path.commonpath([file.parent for file in files])
+    except ValueError:
+        # Of absolute and relative ones.
+        return ""
+    return os.path.join(folder, "") if folder else ""
 
 
 def _tell_typicality(line: dict[str, str]) -> str:

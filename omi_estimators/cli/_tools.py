@@ -232,6 +232,7 @@ def read_records(
     for item in caught:
         say(f"note: {item.message}")
     found = {"file_patient": "patient_id", "file_age": "age", "file_sex": "sex", "error": "error"}
+    read["error"] = read["error"].map(name_flags)
     return X, labels.assign(**{name: read[column].to_numpy() for name, column in found.items()})
 
 
