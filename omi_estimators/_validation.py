@@ -269,3 +269,8 @@ def how_to_install(extra: str) -> str:
         known = []
     needed = [text.partition(";")[0].strip() for text in known if re.search(rf"extra == ['\"]{extra}['\"]", text)]
     return " ".join(["pip install", *(f'"{text}"' for text in needed or [f".[{extra}]"])])
+
+
+def count_noun(number: int, noun: str) -> str:
+    """Return how many there are, such as "1 record" or "2 records"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from omi_estimators._text import clean_text
+from omi_estimators._validation import count_noun
 from omi_estimators.cli._tools import name_uniquely
 from omi_estimators.evaluation import Picture, Section, Verdict, new_figure, render, write_page
 from omi_estimators.features import feature_names, measure_record
@@ -111,8 +112,8 @@ class Pages:
         return write_page(
             self.folder / "index.html",
             [Section("ECGs", table=table, links=self._links)],
-            title=f"{self.model_name} on {_count(len(self._rows), 'ECG')}",
-            counts=f"{n_judged} of {_count(len(self._rows), 'ECG')} could be judged.",
+            title=f"{self.model_name} on {count_noun(len(self._rows), 'ECG')}",
+            counts=f"{n_judged} of {count_noun(len(self._rows), 'ECG')} could be judged.",
         )
 
     def _look(self, X: Any) -> list[Any]:
@@ -251,7 +252,3 @@ def _tell_typicality(line: dict[str, str]) -> str:
 
 def _round(value: float) -> str:
     return "" if np.isnan(value) else f"{value:.0f}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
