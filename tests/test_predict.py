@@ -16,9 +16,9 @@ import pytest
 import omi_estimators
 import omi_estimators.features._neurokit_features as measuring
 from omi_estimators import RiskTierClassifier, load, load_ecgs, make_forest_pipeline, persistence, preprocessing, save
-from omi_estimators.cli import _make_parser, main
+from omi_estimators.cli import _make_parser, _predict, main
 from omi_estimators.cli._predict import _COLUMNS, _DEVICE
-from omi_estimators.cli._tools import BadInput, check_jobs_and_seed, measure_records, name_flags
+from omi_estimators.cli._tools import BadInput, check_jobs_and_seed, load_model, measure_records, name_flags
 from omi_estimators.datasets import make_omi_ecgs
 from omi_estimators.preprocessing import Measured, Usable
 
@@ -139,7 +139,8 @@ def test_a_table_is_replaced_when_the_new_one_is_whole(model, folder, tmp_path, 
 
 
 def test_each_record_is_measured_once(model, folder, monkeypatch):
-    calls = []
+    loaded, calls = load_model(model), []
+    monkeypatch.setattr(_predict, "load_model", lambda path: loaded)
     for module, name in (
         (measuring, "_measure_window"),
         (preprocessing, "signal_quality"),
@@ -190,7 +191,8 @@ class _Profile:
         return pd.DataFrame(rows, columns=["typicality", "typical", "reasons"])
 
     def find_drift(self, measured, *, groups, age, sex):
-        return pd.DataFrame({"drifted": [True], "p_value": [0.01], "meaning": ["QRS wider"]})
+        found = {"statistic": [0.9], "p_value": [0.01], "drifted": [True], "meaning": ["QRS wider"]}
+        return pd.DataFrame(found, index=["qrs_duration"])
 
 
 def test_how_typical_a_record_is(model, folder, tmp_path, monkeypatch, capsys):
