@@ -20,6 +20,7 @@ SPEED = (
     "bootstrap_speed",
     "grid_search",
     "file_speed",
+    "predict_speed",
     "simulator_speed",
     "scaling",
 )

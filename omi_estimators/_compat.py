@@ -252,7 +252,7 @@ def read_wfdb_samples(
     Raises
     ------
     ImportError
-        If `wfdb` is not installed (`pip install omi-estimators[io]`).
+        If `wfdb` is not installed (the extra `io`).
     """
     with naming_package("wfdb", "io", "Reading WFDB records"):
         from wfdb.io._signal import _rd_segment

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, requires
 from typing import Any
 
 import numpy as np
@@ -242,6 +244,33 @@ def naming_package(package: str, extra: str, purpose: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise ImportError(
-            f"{purpose} needs the package {package}, which is not installed; "
-            f"install it with: pip install omi-estimators[{extra}]"
+            f"{purpose} needs the package {package}, which is not installed; install it with: {how_to_install(extra)}"
         ) from error
+
+
+def how_to_install(extra: str) -> str:
+    """Return the command that installs what an extra of this package needs.
+
+    It names the libraries themselves, and so works wherever this package came from: a registry, a clone or a wheel.
+
+    Parameters
+    ----------
+    extra : str
+        Such as "plot".
+
+    Returns
+    -------
+    str
+        For any shell.
+    """
+    try:
+        known = requires("omi-estimators") or []
+    except PackageNotFoundError:
+        known = []
+    needed = [text.partition(";")[0].strip() for text in known if re.search(rf"extra == ['\"]{extra}['\"]", text)]
+    return " ".join(["pip install", *(f'"{text}"' for text in needed or [f".[{extra}]"])])
+
+
+def count_noun(number: int, noun: str) -> str:
+    """Return how many there are, such as "1 record" or "2 records"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -77,7 +77,7 @@ def check_ecg(
     >>> check_ecg([[0.0, 0.1, 0.0]]).shape
     (1, 1, 3)
     """
-    array = np.asarray(X)
+    array = np.asarray(convert_records(X, name))
     if array.dtype.kind not in "fiub":
         try:
             array = array.astype(np.float64)
@@ -107,6 +107,41 @@ def check_ecg(
         )
     _check_finite(array, allow_nan, name)
     return array
+
+
+def convert_records(X: Any, name: str = "X") -> Any:
+    """Return `X` with tensors of torch as arrays; say what to give in place of records that `read_ecg` returns.
+
+    Parameters
+    ----------
+    X : object
+        What was given as records; anything else is returned as it is.
+    name : str, default="X"
+        What to call it in errors.
+
+    Returns
+    -------
+    object
+        The same, or arrays of the same numbers.
+
+    Raises
+    ------
+    ValueError
+        If it is an `ECGRecord`, or a list of such, whose rates and lengths an array has no place for.
+    """
+    if hasattr(X, "detach"):
+        return X.detach().cpu().numpy()
+    first = X[0] if isinstance(X, list | tuple) and X else X
+    if hasattr(first, "detach"):
+        return [convert_records(record, name) for record in X]
+    if hasattr(first, "signal") and hasattr(first, "sampling_rate"):
+        give = "record.signal[np.newaxis]" if first is X else "np.stack([record.signal for record in records])"
+        raise ValueError(
+            f"{name} must be an array of shape (n_records, n_leads, n_samples); got {type(first).__name__}"
+            f"{'' if first is X else 's in a list'}. Give {give}, of the length and the sampling rate that the "
+            f"estimator is for (here {first.sampling_rate:g} Hz), or let load_ecgs(paths, sampling_rate) make it."
+        )
+    return X
 
 
 def _check_finite(array: NDArray[np.floating[Any]], allow_nan: bool, name: str) -> None:

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from omi_estimators._compat import StrOptions, check_method_params, fit_context, num_samples
 from omi_estimators._documentation import DocumentedMixin
+from omi_estimators.leads import convert_records
 from omi_estimators.preprocessing import Judgement, Usable, check_usable, measure_steps, report_unusable
 
 P = ParamSpec("P")
@@ -124,6 +125,7 @@ class ECGPipeline(DocumentedMixin, Pipeline):
         """
         if y is None or hasattr(self.steps[-1][1], "transform"):
             return super().fit(X, y, **params)
+        X = convert_records(X)
         check_consistent_length(X, y)
         self._validate_steps()
         routed = self._check_method_params(method="fit", props=params)

@@ -24,6 +24,7 @@ from sklearn.utils.validation import assert_all_finite, column_or_1d, has_fit_pa
 from omi_estimators._compat import delayed, num_samples, run_parallel, safe_indexing
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators._validation import check_groups, check_weights, find_missing, make_rng
+from omi_estimators.leads import convert_records
 from omi_estimators.preprocessing import Judgement, Usable, judge, report_unusable
 
 __all__ = ["OutOfFold", "make_splits", "predict_out_of_fold"]
@@ -389,7 +390,7 @@ class CrossFittedClassifier(DocumentedMixin, ClassifierMixin):
 def check_records(X: Any, y: ArrayLike, groups: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray | None]:
     """Return labels, their classes, and patients, as arrays; raise a ValueError if they do not fit together."""
     try:
-        n_records = num_samples(X)
+        n_records = num_samples(convert_records(X))
     except TypeError as error:
         raise ValueError(f"X must be an array of records; got {type(X).__name__}.") from error
     labels = np.asarray(y)

@@ -112,7 +112,7 @@ def test_bad_files_are_lines_with_reasons(model, folder, tmp_path, capsys):
     printed = capsys.readouterr()
     empty, good, flat, missing = printed.out.splitlines()
     assert "not judged: empty.xml: it is empty" in empty
-    assert float(good.split()[1]) == pytest.approx(
+    assert float(good.split()[3]) == pytest.approx(
         load(model).predict_proba(np.load(given[1])[np.newaxis])[0, 1], abs=1e-4
     )
     assert "not judged: every lead is flat or missing" in flat
@@ -149,7 +149,8 @@ def test_net_and_calibration(folder, ecgs, tmp_path, capsys):
     for name in ("net", "forest"):
         assert main(["predict", str(tmp_path / name), str(folder / "0.npy"), *_PLAIN]) == 0
         line = capsys.readouterr().out.split()
-        assert 0 < float(line[1]) < 1
+        assert line[1:3] == ["P(positive)", "="]
+        assert 0 < float(line[3]) < 1
 
 
 @pytest.mark.parametrize(

@@ -574,7 +574,7 @@ def test_seeds_differ_between_members_of_one_kind_and_between_kinds():
 
 def test_pictures_without_matplotlib(result, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r"pip install omi-estimators\[plot\]"):
+    with pytest.raises(ImportError, match=r"pip install .matplotlib>="):
         result.plot_roc()
 
 

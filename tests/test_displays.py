@@ -156,7 +156,7 @@ def test_bad_input_is_told(display, sample, ax):
 def test_without_matplotlib(sample, monkeypatch):
     y, prob, _ = sample
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(ImportError, match=r"pip install omi-estimators\[plot\]"):
+    with pytest.raises(ImportError, match=r"pip install .matplotlib>="):
         ProbabilityDisplay.from_predictions(y, prob)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,22 @@ def test_shapes_and_types():
 def test_what_is_wrong_is_said(X, params, message):
     with pytest.raises(ValueError, match=message):
         check_ecg(X, **params)
+
+
+def test_records_that_were_read_are_no_array():
+    record = SimpleNamespace(signal=np.zeros((12, 10)), sampling_rate=250.0)
+    with pytest.raises(ValueError, match=r"got SimpleNamespace\. Give record\.signal\[np\.newaxis\].* 250 Hz"):
+        check_ecg(record)
+    with pytest.raises(ValueError, match=r"SimpleNamespaces in a list\. Give np\.stack\("):
+        check_ecg([record, record])
+
+
+def test_tensors_are_arrays():
+    torch = pytest.importorskip("torch")
+    X = np.random.default_rng(0).normal(size=(2, 12, 10)).astype(np.float32)
+    tensor = torch.tensor(X, requires_grad=True)
+    assert (check_ecg(tensor) == X).all()
+    assert (check_ecg(list(tensor)) == X).all()
 
 
 def test_large_values_do_not_pass_for_infinite():

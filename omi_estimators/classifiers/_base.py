@@ -35,7 +35,7 @@ from omi_estimators.classifiers._training import (
     train,
     uncompiled,
 )
-from omi_estimators.leads import check_records_axis
+from omi_estimators.leads import check_records_axis, convert_records
 
 _SHARE = [Interval(Real, 0, 1, closed="left")]
 
@@ -303,6 +303,7 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
 
         Keywords are for scikit-learn's `validate_data`, such as `y`.
         """
+        X = convert_records(X)
         if not reset and self.n_leads_in_ > 1:
             check_records_axis(np.shape(X), self.n_leads_in_, self.n_samples_in_, type(self).__name__)
         # What is too large for float32 becomes infinite here, and so may the sum in which validate_data looks for that;

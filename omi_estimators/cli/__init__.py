@@ -7,9 +7,12 @@ import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
+import omi_estimators
+from omi_estimators._text import clean_text
 from omi_estimators.cli import _compare, _convert, _fit, _predict, _validate
-from omi_estimators.cli._tools import INTERRUPTED, refuse
+from omi_estimators.cli._tools import INTERRUPTED, BadInput, refuse
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,16 +35,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     >>> main(["compare", "--ptbxl", "there/is/no/such/folder"])
     2
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names of files and of classes may have letters that the terminal has not.
+            stream.reconfigure(errors="backslashreplace")
     args = _make_parser().parse_args(argv)
     try:
         return int(args.run(args))
+    except BadInput as error:
+        return refuse(error)
     except KeyboardInterrupt:
         print(f"\nomi-estimators: interrupted; {args.lost}.", file=sys.stderr)
         return INTERRUPTED
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors repeat nothing that a terminal obeys."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(clean_text(message))
+
+
 def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="omi-estimators", description="Estimators for OMI on the 12-lead ECG.")
+    parser = _Parser(prog="omi-estimators", description="Estimators for OMI on the 12-lead ECG.")
+    parser.add_argument("--version", action="version", version=f"omi-estimators {omi_estimators.__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
     for command in (_compare, _fit, _predict, _validate, _convert):
         command.add_parser(commands)
@@ -59,8 +76,5 @@ def _card(args: argparse.Namespace) -> int:
         text = read_card(args.file)
     except (OSError, ValueError) as error:
         return refuse(error)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Names of classes may be words that the terminal has no letters for.
-        sys.stdout.reconfigure(errors="replace")
     print(text, end="")
     return 0

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,8 @@ from omi_estimators.cli._tools import (
     check_writable,
     expand_files,
     file_options,
+    name_flags,
+    name_uniquely,
     refuse,
     say,
 )
@@ -57,12 +57,12 @@ def _convert(args: argparse.Namespace) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         width = min(60, max(len(str(path)) for path in files))
         n_failed = 0
-        progress = tqdm(files, desc="converting", unit="file", file=sys.stderr, disable=len(files) < 2)
-        for path, name in zip(progress, _name(files), strict=True):
+        progress = tqdm(files, desc="converting", unit="file", file=sys.stderr, disable=len(files) < 2 or None)
+        for path, name in zip(progress, name_uniquely(files), strict=True):
             try:
                 text = str(_convert_one(path, args.out / name, args))
             except (OSError, ValueError) as error:
-                text = f"not converted: {' '.join(str(error).split())}"
+                text = f"not converted: {name_flags(str(error))}"
                 n_failed += 1
             tqdm.write(f"{clean_text(path).ljust(width)}  {clean_text(text)}", file=sys.stdout)
     except (ImportError, OSError, ValueError) as error:
@@ -70,21 +70,6 @@ def _convert(args: argparse.Namespace) -> int:
     if n_failed:
         say(f"{n_failed} of {len(files)} files were not converted.")
     return SOME_FAILED if n_failed else 0
-
-
-def _name(files: Sequence[Path]) -> list[str]:
-    """Return a name for the record of each file that no other has, whatever the case of its letters."""
-    names: list[str] = []
-    used: set[str] = set()
-    for path in files:
-        stem = re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem)
-        name, number = stem, 1
-        while name.lower() in used:
-            number += 1
-            name = f"{stem}_{number}"
-        used.add(name.lower())
-        names.append(name)
-    return names
 
 
 def _convert_one(path: Path, out: Path, args: argparse.Namespace) -> Path:

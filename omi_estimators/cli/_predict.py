@@ -1,35 +1,45 @@
-"""``omi-estimators predict``: from a saved model and ECG files to a line for each file."""
+"""``omi-estimators predict``: from a saved model and ECG files to a line for each ECG."""
 
 from __future__ import annotations
 
 import argparse
 import csv
+import io
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omi_estimators._text import clean_cell, clean_text
 from omi_estimators.cli._tools import (
     SOME_FAILED,
     add_file_options,
+    add_jobs_option,
     check_jobs_and_seed,
     check_writable,
     expand_files,
     file_options,
     load_model,
+    name_flags,
     refuse,
     say,
 )
 
 _CHUNK = 32  # files read and judged at once
-_COLUMNS = ("file", "probability", "tier", "quality", "typicality", "warnings", "error")
+_DEVICE = ("heart_rate", "pr", "p_duration", "qrs", "qt", "qtc", "p_axis", "qrs_axis", "t_axis")
+_COLUMNS = (
+    *("file", "positive_class", "probability", "tier", "quality", "typicality", "warnings", "notes"),
+    *("device_statements", *(f"device_{name}" for name in _DEVICE)),
+    "error",
+)
 
 _DESCRIPTION = """\
-Print, for each ECG file, the probability of the positive class, its risk tier, and what is wrong with the recording.
-Where the model's file tells of the records it was fitted on, a record unlike them is told of, and so is a batch.
-A file that cannot be read or measured is a line with the reason, and the exit status is then 1.
+Print, for each ECG, the probability of the positive class, its risk tier, the quality of the signal, and what is wrong
+with the recording. Of several files that hold one record (a WFDB header, its signals and annotations) there is one
+line. Where the model's file tells of the records it was fitted on, a record unlike them is told of, and so is a batch.
+An ECG that cannot be read or measured is a line with the reason, and the exit status is then 1.
 Research use only; not a medical device."""
 
 
@@ -39,49 +49,121 @@ def add_parser(commands: Any) -> None:
         "predict",
         help="apply a saved model to ECG files",
         description=_DESCRIPTION,
-        epilog="example:\n  omi-estimators predict forest.omi ecgs/*.xml --csv out.csv",
+        epilog="example:\n  omi-estimators predict forest.omi ecgs/*.xml --csv out.csv --report pages",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     predict.set_defaults(run=_predict, lost="what was printed is right, the rest is missing")
     add = predict.add_argument
     add("model", metavar="MODEL", type=Path, help="a file that omi-estimators fit or omi_estimators.save wrote")
     add("files", metavar="FILE", type=Path, nargs="+", help="ECG files of any kind, or folders of such")
-    add("--csv", metavar="FILE", type=Path, help="write the lines to this table too")
+    add("--csv", metavar="FILE", type=Path, help="write the lines to this table too, with more columns")
+    add("--report", metavar="DIR", type=Path, help="write a page for each ECG, and an index of them, into this folder")
+    add("--positive", metavar="NAME", help="what the positive class is, such as OMI (default: as the model calls it)")
     add_file_options(predict)
-    add("--jobs", metavar="N", type=int, default=1, help="processes that read; -1 means all cores (default: 1)")
+    add_jobs_option(predict)
+
+
+class _Run(NamedTuple):
+    """What is the same for all files of a run."""
+
+    model: Any
+    sampling_rate: float
+    n_samples: int
+    positive: str
+    batch: _Batch
+    args: argparse.Namespace
 
 
 def _predict(args: argparse.Namespace) -> int:
     """Run ``omi-estimators predict``."""
     from tqdm import tqdm
 
-    from omi_estimators.persistence import load_profile
-
     try:
-        check_jobs_and_seed(args)
-        if args.csv:
-            check_writable(args.csv.absolute().parent, "table", "--csv")
-        files = expand_files(args.files)
-        model, sampling_rate, n_samples = load_model(args.model)
-        batch = _Batch(load_profile(args.model))
-        lines = []
-        width = min(60, max(len(str(path)) for path in files))
-        with tqdm(total=len(files), desc="predicting", unit="file", file=sys.stderr, disable=len(files) < 2) as bar:
+        files = _check(args)
+        run = _start(args)
+        pages = _start_pages(run, files)
+        lines: list[dict[str, Any]] = []
+        width = min(60, max(len(clean_text(path)) for path in files))
+        progress = {"desc": "predicting", "unit": "file", "file": sys.stderr, "disable": len(files) < 2 or None}
+        with tqdm(total=len(files), **progress) as bar:
             for start in range(0, len(files), _CHUNK):
                 chunk = files[start : start + _CHUNK]
-                for line in _judge(model, batch, chunk, sampling_rate, n_samples, args):
+                X, found = _judge(run, chunk)
+                for line in found:
                     tqdm.write(_format(line, width), file=sys.stdout)
-                    lines.append(line)
+                lines += found
+                if pages:
+                    pages.write(X, found)
                 bar.update(len(chunk))
         if args.csv:
             _write_csv(args.csv, lines)
-        batch.say_drift()
+        if pages:
+            say(f"Report: {pages.write_index()}")
+        run.batch.say_drift()
     except (ImportError, OSError, TypeError, ValueError) as error:
         return refuse(error)
     n_failed = sum(bool(line["error"]) for line in lines)
     if n_failed:
         say(f"{n_failed} of {len(lines)} files have no probability.")
     return SOME_FAILED if n_failed else 0
+
+
+def _check(args: argparse.Namespace) -> list[Path]:
+    """Return the files to read, or raise an error for arguments that cannot be."""
+    check_jobs_and_seed(args)
+    files = expand_files(args.files)
+    if args.csv:
+        check_writable(args.csv.absolute().parent, "table", "--csv")
+        if args.csv.is_dir():
+            raise ValueError(f"--csv must be a file; {args.csv} is a folder.")
+        if args.csv.resolve() in {path.resolve() for path in (args.model, *files)}:
+            raise ValueError(f"--csv would replace {args.csv}, which is to be read; give another name.")
+    if args.report:
+        check_writable(args.report, "report", "--report")
+    return files
+
+
+def _start(args: argparse.Namespace) -> _Run:
+    """Return the model, ready to work in as many processes as was asked for, and what it was fitted on."""
+    from omi_estimators import persistence
+
+    model, sampling_rate, n_samples = load_model(args.model)
+    for part in persistence.iterate_parts(model):
+        if "n_jobs" in vars(part):
+            part.n_jobs = args.jobs
+    positive = args.positive or _name_positive(model, persistence.read_card(args.model))
+    batch = _Batch(persistence.load_profile(args.model))
+    return _Run(model, sampling_rate, n_samples, clean_text(positive, 40), batch, args)
+
+
+def _start_pages(run: _Run, files: Sequence[Path]) -> Any:
+    """Return what writes the pages, None where none are wanted."""
+    if not run.args.report:
+        return None
+    from omi_estimators.cli._pages import Pages
+
+    return Pages(
+        run.args.report,
+        files,
+        run.model,
+        _find_positive(run.model),
+        run.sampling_rate,
+        run.positive,
+        run.args.model.name,
+    )
+
+
+def _find_positive(model: Any) -> Any:
+    return getattr(model, "pos_label_", model.classes_[1])
+
+
+def _name_positive(model: Any, card: str) -> str:
+    """Return what the positive class is called: by the model, else by its card; a mere number is no name."""
+    name = str(_find_positive(model))
+    if name not in ("1", "1.0", "True"):
+        return name
+    told = [line.partition(": ")[2] for line in card.splitlines() if line.startswith("- Positive class: ")]
+    return told[0] if told else "positive"
 
 
 class _Batch:
@@ -133,51 +215,64 @@ class _Batch:
             )
 
 
-def _judge(
-    model: Any, batch: _Batch, files: Sequence[Path], sampling_rate: float, n_samples: int, args: argparse.Namespace
-) -> Iterator[dict[str, Any]]:
-    """Yield the line of each file."""
+def _judge(run: _Run, files: Sequence[Path]) -> tuple[Any, list[dict[str, Any]]]:
+    """Return the records of some files, and the line of each."""
     import numpy as np
 
+    from omi_estimators._compat import delayed, run_parallel
     from omi_estimators.preprocessing import signal_quality
     from omi_estimators.readers import load_ecgs
 
+    # Starting processes takes longer than reading a few files.
+    n_jobs = run.args.jobs if len(files) > 8 else 1
     with warnings.catch_warnings():
         # Each file has its own line.
         warnings.simplefilter("ignore", UserWarning)
         X, table = load_ecgs(
             files,
-            sampling_rate,
-            n_samples / sampling_rate,
-            read_params=file_options(args),
-            n_jobs=args.jobs,
+            run.sampling_rate,
+            run.n_samples / run.sampling_rate,
+            read_params=file_options(run.args),
+            n_jobs=n_jobs,
             on_error="keep",
         )
     read = np.flatnonzero(table["error"].to_numpy() == "")
-    judged = iter(_judge_records(model, X[read], sampling_rate) if len(read) else ())
-    described = batch.describe(X[read], table.iloc[read]) if len(read) else iter(())
-    for position, (path, error) in enumerate(zip(files, table["error"], strict=True)):
-        line = dict.fromkeys(_COLUMNS, "") | {"file": str(path), "error": error}
-        if not error:
-            quality = signal_quality(X[position], sampling_rate)
-            typicality, note = next(described)
-            words = "; ".join([*_warnings(quality, table.iloc[position]), *([note] if note else [])])
+    known = X if len(read) == len(X) else X[read]
+    qualities = run_parallel((delayed(signal_quality)(record, run.sampling_rate) for record in known), n_jobs)
+    judged = _judge_records(run, known) if len(read) else iter(())
+    described = run.batch.describe(known, table.iloc[read]) if len(read) else iter(())
+    lines = []
+    for path, (_, row) in zip(files, table.iterrows(), strict=True):
+        line = dict.fromkeys(_COLUMNS, "")
+        line |= {"file": str(path), "positive_class": run.positive, "error": name_flags(row["error"])}
+        if not row["error"]:
+            quality, (typicality, note) = next(qualities), next(described)
             line |= {
                 "quality": f"{quality.quality:.2f}",
                 "typicality": typicality,
-                "warnings": words,
+                "warnings": "; ".join([*_warnings(quality, row), *([note] if note else [])]),
+                # What is odd about the limb leads is a warning.
+                "notes": row["notes"].replace(row["limb_leads"], "").strip() if row["limb_leads"] else row["notes"],
+                "device_statements": row["statements"],
+                **{f"device_{name}": _to_text(row[f"device_{name}"]) for name in _DEVICE},
                 **next(judged),
             }
-        yield line
+        lines.append(line)
+    return X, lines
 
 
-def _judge_records(model: Any, X: Any, sampling_rate: float) -> Iterator[dict[str, str]]:
+def _to_text(value: float) -> str:
+    return "" if value != value else f"{value:g}"
+
+
+def _judge_records(run: _Run, X: Any) -> Iterator[dict[str, str]]:
     """Yield probability and tier of each record, or why it has none; the model is asked once for all."""
     import numpy as np
 
     from omi_estimators.metrics import assign_tiers
     from omi_estimators.preprocessing import UnusableRecordWarning, judge
 
+    model = run.model
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         # Each record has its reason in its own line.
@@ -185,8 +280,7 @@ def _judge_records(model: Any, X: Any, sampling_rate: float) -> Iterator[dict[st
         prob, usable = judge(model, X)
     for text in dict.fromkeys(str(item.message) for item in caught):
         say(f"note: {text}")
-    positive = getattr(model, "pos_label_", model.classes_[1])
-    prob = prob[:, int(np.flatnonzero(model.classes_ == positive)[0])]
+    prob = prob[:, int(np.flatnonzero(model.classes_ == _find_positive(model))[0])]
     tiers = [""] * len(X)
     if hasattr(model, "thresholds_"):
         cuts = (getattr(model.thresholds_, name).estimate for name in ("rule_out", "max_f1", "rule_in"))
@@ -216,12 +310,23 @@ def _format(line: dict[str, Any], width: int) -> str:
     name = clean_text(line["file"]).ljust(width)
     if line["error"]:
         return f"{name}  not judged: {clean_text(line['error'])}"
-    text = f"{name}  {line['probability']}  {line['tier']:8}"
-    return f"{text}  {clean_text(line['warnings'])}".rstrip()
+    said = [line["warnings"], line["notes"]]
+    said += [f"device: {line['device_statements']}"] if line["device_statements"] else []
+    text = f"{name}  P({line['positive_class']}) = {line['probability']}  {line['tier']:8}  quality {line['quality']}"
+    return f"{text}  {clean_text('; '.join(filter(None, said)), 200)}".rstrip()
 
 
 def _write_csv(path: Path, lines: Sequence[dict[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, _COLUMNS)
-        writer.writeheader()
-        writer.writerows({column: clean_cell(cell) for column, cell in line.items()} for line in lines)
+    """Write the table so that there is either all of it, or what was there before."""
+    from omi_estimators._store import replace_file
+
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, _COLUMNS)
+    writer.writeheader()
+    writer.writerows({column: clean_cell(cell) for column, cell in line.items()} for line in lines)
+    content = text.getvalue().encode()
+    if path.exists() and not path.is_file():
+        # A pipe, or the terminal, is nothing to replace.
+        path.write_bytes(content)
+    else:
+        replace_file(Path(os.path.realpath(path)), content)

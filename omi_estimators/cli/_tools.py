@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import warnings
 from collections.abc import Collection, Sequence
@@ -22,8 +23,17 @@ if TYPE_CHECKING:
 SOME_FAILED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
-# Parts of a WFDB record beside its header.
-_BESIDE_HEADERS = {".dat", ".atr", ".xws"}
+# What arguments of the readers are called on the command line; for the names of leads it has no word.
+_FLAGS = {"sampling_rate": "--file-rate", "unit": "--unit", "leads": "leads, in Python,"}
+_REASONS = {
+    FileNotFoundError: "there is no such file",
+    IsADirectoryError: "it is a folder",
+    PermissionError: "it may not be opened",
+}
+
+
+class BadInput(ValueError):
+    """What the user can mend: the message is all that is shown of it, whichever command meets it."""
 
 
 def say(text: str) -> None:
@@ -31,9 +41,18 @@ def say(text: str) -> None:
     print("\n".join(clean_text(line, 10_000) for line in text.split("\n")), file=sys.stderr)
 
 
+def name_flags(text: str) -> str:
+    """Return words of the library with the arguments of its readers called as on the command line."""
+    return re.sub(rf"\b({'|'.join(_FLAGS)})=(?=(\S?))", lambda m: _FLAGS[m[1]] + " " * (m[2].strip(";,.") != ""), text)
+
+
 def refuse(error: Exception) -> int:
     """Say in one line why input is bad; return the exit status."""
-    say(f"omi-estimators: error: {' '.join(str(error).split())}")
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        reason = _REASONS.get(type(error), error.strerror)
+        text = reason if error.filename is None else f"{error.filename}: {reason}"
+    say(f"omi-estimators: error: {name_flags(' '.join(text.split()))}")
     return BAD_INPUT
 
 
@@ -50,6 +69,11 @@ def check_jobs_and_seed(args: argparse.Namespace) -> None:
         raise ValueError("--jobs must be a number of processes, or -1 for all cores; got 0.")
     if getattr(args, "seed", 0) < 0:
         raise ValueError(f"--seed must be at least 0; got {args.seed}.")
+
+
+def add_jobs_option(parser: argparse.ArgumentParser) -> None:
+    """Add the number of processes, with the one default that all commands have."""
+    parser.add_argument("--jobs", metavar="N", type=int, default=-1, help="processes; -1 means all cores (default: -1)")
 
 
 def add_file_options(parser: argparse.ArgumentParser) -> None:
@@ -74,17 +98,31 @@ def check_writable(path: Path, what: str, option: str) -> None:
 
 
 def expand_files(given: Sequence[Path]) -> list[Path]:
-    """Return the files, those of folders in order; of a WFDB record the header alone."""
-    files: list[Path] = []
-    for path in given:
-        if not path.is_dir():
-            files.append(path)
-            continue
-        inside = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-        files += [f for f in inside if f.suffix not in _BESIDE_HEADERS or not f.with_suffix(".hea").is_file()]
+    """Return the files that are ECGs of their own, those of folders in order; say of how many others are not."""
+    from omi_estimators.readers import find_ecg_files
+
+    files = find_ecg_files(given)
     if not files:
         raise ValueError(f"There are no files in {', '.join(map(str, given))}.")
+    others = len({path for path in given if not path.is_dir()} - set(files))
+    if others:
+        say(f"note: {others} of the files given belong to the record of another one, and have no line of their own.")
     return files
+
+
+def name_uniquely(files: Sequence[Path], taken: Sequence[str] = ()) -> list[str]:
+    """Return a name of letters, digits, _ and - for each file that no other has, whatever the case of its letters."""
+    names: list[str] = []
+    used = set(taken)
+    for path in files:
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem)
+        name, number = stem, 1
+        while name.lower() in used:
+            number += 1
+            name = f"{stem}_{number}"
+        used.add(name.lower())
+        names.append(name)
+    return names
 
 
 _COLUMNS = ("file", "label", "patient")
@@ -187,13 +225,14 @@ def read_records(
             read_params=file_options(args),
             n_jobs=args.jobs,
             on_error="keep",
-            verbose=True,
+            verbose=sys.stderr.isatty(),
         )
     if not (read["error"] == "").any():
         raise ValueError(f"None of the {len(read)} files could be read; the first: {read['error'].iloc[0]}")
     for item in caught:
         say(f"note: {item.message}")
     found = {"file_patient": "patient_id", "file_age": "age", "file_sex": "sex", "error": "error"}
+    read["error"] = read["error"].map(name_flags)
     return X, labels.assign(**{name: read[column].to_numpy() for name, column in found.items()})
 
 
@@ -266,11 +305,16 @@ def measure_records(X: Any, estimators: Collection[str], sampling_rate: float, *
     -------
     Usable
         Which records have beats and features, and why the others have none.
+
+    Raises
+    ------
+    BadInput
+        If almost none has.
     """
     from tqdm import tqdm
 
     from omi_estimators.pipelines import make_forest_pipeline, make_net_pipeline
-    from omi_estimators.preprocessing import Usable, measure_steps
+    from omi_estimators.preprocessing import Usable, check_usable, measure_steps
 
     # The steps that work on one record at a time; the regression's beats are those of the net.
     wanted = set(estimators)
@@ -283,10 +327,14 @@ def measure_records(X: Any, estimators: Collection[str], sampling_rate: float, *
     for what, measure in steps.items():
         fitted = measure.fit(X[:1]).steps
         reasons: list[str] = []
-        with tqdm(total=len(X), desc=f"measuring {what}", unit="record", file=sys.stderr) as bar:
+        with tqdm(total=len(X), desc=f"measuring {what}", unit="record", file=sys.stderr, disable=None) as bar:
             for start in range(0, len(X), _CHUNK):
                 found = measure_steps(fitted, X[start : start + _CHUNK]).usable
                 reasons += found.reasons.tolist()
                 bar.update(len(found.reasons))
         usable &= Usable.from_reasons(reasons)
+    try:
+        check_usable(usable)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
     return usable

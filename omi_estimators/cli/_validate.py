@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from omi_estimators.cli._tools import (
     SOME_FAILED,
     add_file_options,
+    add_jobs_option,
     check_jobs_and_seed,
     check_writable,
     find_patients,
@@ -72,18 +73,19 @@ def add_parser(commands: Any) -> None:
     add_file_options(validate)
     add("--resamples", metavar="N", type=positive, default=2000, help="of the bootstrap (default: 2000)")
     add("--seed", metavar="N", type=int, default=0, help="of the bootstrap (default: 0)")
-    add("--jobs", metavar="N", type=int, default=1, help="processes that read; -1 means all cores (default: 1)")
+    add_jobs_option(validate)
 
 
 def _validate(args: argparse.Namespace) -> int:
     """Run ``omi-estimators validate``: everything that input can spoil first, then the long work."""
+    from omi_estimators._validation import how_to_install
     from omi_estimators.evaluation import validate_model
     from omi_estimators.persistence import find_known_patients, load_profile
 
     try:
         check_jobs_and_seed(args)
         if importlib.util.find_spec("matplotlib") is None:
-            raise ImportError("The report needs matplotlib; install it with: pip install omi-estimators[plot]")
+            raise ImportError(f"The report needs matplotlib; install it with: {how_to_install('plot')}")
         check_writable(args.out, "report", "--out")
         if args.recalibrate is not None:
             check_writable(args.recalibrate.absolute().parent, "model", "--recalibrate")

@@ -133,7 +133,7 @@ def load_ptbxl(
         If an argument is not one of those named, a table lacks columns or has unreadable rows, the
         records are of another rate, or a class has no record.
     ImportError
-        If `wfdb` is not installed (`pip install omi-estimators[io]`).
+        If `wfdb` is not installed (the extra `io`).
 
     See Also
     --------
@@ -473,7 +473,7 @@ def fetch_ptbxl(
     ValueError
         If a file does not have its SHA-256, the list of sums is none, or `sampling_rate` is another.
     ImportError
-        If `pooch` is not installed (`pip install omi-estimators[io]`).
+        If `pooch` is not installed (the extra `io`).
 
     Notes
     -----

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from omi_estimators._text import clean_label
-from omi_estimators._validation import check_codes, check_labels
+from omi_estimators._validation import check_codes, check_labels, how_to_install
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +62,7 @@ def get_axes(ax: Axes | None, size: tuple[float, float] | None = None) -> Axes:
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError("Pictures need matplotlib; install it with: pip install omi-estimators[plot]") from error
+        raise ImportError(f"Pictures need matplotlib; install it with: {how_to_install('plot')}") from error
     return plt.subplots(layout="constrained", figsize=size)[1]
 
 

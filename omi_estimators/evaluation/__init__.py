@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_checklist": ["make_checklist"],
         "_compare": ["compare_estimators"],
         "_recalibrate": ["RecalibratedClassifier", "recalibrate", "recalibration_gain"],
-        "_page": ["Section", "Verdict"],
+        "_page": ["Picture", "Section", "Verdict", "new_figure", "render", "write_page"],
         "_result": ["ComparisonResult"],
         "_validate": ["validate_model"],
         "_validated": ["ValidationResult"],

@@ -17,6 +17,7 @@ import pandas as pd
 import sklearn
 
 import omi_estimators
+from omi_estimators._validation import how_to_install
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -28,7 +29,17 @@ _WIDE = 9.0
 
 
 class Picture(NamedTuple):
-    """A picture as PNG, its caption in words, and whether it is wide."""
+    """A picture as PNG, its caption in words, and whether it is wide.
+
+    Attributes
+    ----------
+    png : bytes
+        The file.
+    caption : str
+        Below it, and in its place where pictures are read aloud.
+    is_wide : bool
+        Whether it is panels side by side, which scroll in a narrow window.
+    """
 
     png: bytes
     caption: str
@@ -53,6 +64,8 @@ class Section:
         Long texts by what is shown before they are unfolded.
     is_closed : bool
         Whether the table is to be unfolded too.
+    links : dict of str to str
+        Where rows of the table lead to, by their labels.
     """
 
     title: str
@@ -61,6 +74,7 @@ class Section:
     picture: Picture | None = None
     details: Mapping[str, str] = field(default_factory=dict)
     is_closed: bool = False
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 class Verdict(NamedTuple):
@@ -91,7 +105,42 @@ def write_page(
     notes: Sequence[str] = (),
     verdict: Verdict | None = None,
 ) -> Path:
-    """Write a page with everything it shows inside, and return where."""
+    """Write a page with everything it shows inside.
+
+    Parameters
+    ----------
+    path : Path
+        The file, in a folder that is there.
+    sections : sequence of Section
+        From the top.
+    title : str
+        Of the page.
+    counts : str
+        What it is about, in a sentence.
+    notes : sequence of str, optional
+        What a reader must know beforehand.
+    verdict : Verdict, optional
+        What a reader should know in a minute.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from omi_estimators.evaluation import Section, write_page
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     page = write_page(pathlib.Path(folder, "p.html"), [Section("A", ["b < c"])], title="T", counts="None.")
+    ...     "b &lt; c" in page.read_text()
+    True
+    """
     versions = {"omi_estimators": omi_estimators.__version__, "scikit-learn": sklearn.__version__}
     made_with = ", ".join(f"{name} {text}" for name, text in (versions | {"Python": platform.python_version()}).items())
     given = {"title": title, "counts": counts, "notes": notes, "verdict": verdict, "made_with": made_with}
@@ -111,6 +160,7 @@ def _load_template() -> Template:
     )
     environment.filters["base64"] = lambda png: base64.b64encode(png).decode()
     environment.filters["show"] = _show
+    environment.filters["columns_of_words"] = _find_columns_of_words
     return environment.get_template("page.html")
 
 
@@ -121,23 +171,66 @@ def _show(value: Any) -> str:
     return str(value)
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure with a canvas of its own, or say how to get matplotlib.
+def _find_columns_of_words(table: pd.DataFrame) -> set[int]:
+    """Return the positions of columns that hold sentences, which are set like such."""
+    return {i for row in table.itertuples(index=False) for i, value in enumerate(row) if len(_show(value)) > 36}
 
-    It is made without pyplot, so that nobody's figures are touched.
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure with a canvas of its own; without pyplot, so that nobody's figures are touched.
+
+    Parameters
+    ----------
+    width, height : float
+        In inches.
+
+    Returns
+    -------
+    matplotlib Figure
+        With constrained layout.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is missing.
+
+    Examples
+    --------
+    >>> from omi_estimators.evaluation import new_figure
+    >>> new_figure(4, 3).get_figwidth()
+    4.0
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("Pictures need matplotlib; install it with: pip install omi-estimators[plot]") from error
+        raise ImportError(f"Pictures need matplotlib; install it with: {how_to_install('plot')}") from error
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def render(figure: Figure) -> Picture:
-    """Return a figure without the caption below it, which becomes text of the page and of the file."""
+    """Return a figure as PNG, without the caption below it, which becomes text of the page and of the file.
+
+    Parameters
+    ----------
+    figure : matplotlib Figure
+        Its ``supxlabel`` is the caption.
+
+    Returns
+    -------
+    Picture
+        Of the figure.
+
+    Examples
+    --------
+    >>> from omi_estimators.evaluation import new_figure, render
+    >>> figure = new_figure(4, 3)
+    >>> _ = figure.supxlabel("Nothing is drawn.")
+    >>> render(figure).caption
+    'Nothing is drawn.'
+    """
     caption = " ".join(figure.get_supxlabel().split())
     figure.supxlabel("")
     buffer = io.BytesIO()

@@ -481,7 +481,7 @@ class ComparisonResult:
         Raises
         ------
         ImportError
-            If matplotlib is not installed (`pip install omi-estimators[plot]`).
+            If matplotlib is not installed (the extra `plot`).
         """
         return write_comparison(Path(path), self, draw_pictures(self), title, notes, n_skipped)
 
@@ -516,7 +516,7 @@ class ComparisonResult:
         Raises
         ------
         ImportError
-            If matplotlib is not installed (`pip install omi-estimators[plot]`).
+            If matplotlib is not installed (the extra `plot`).
         """
         pictures, place = draw_pictures(self), Path(folder)
         write_pictures(pictures, place)

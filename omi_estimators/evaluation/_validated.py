@@ -292,7 +292,7 @@ class ValidationResult:
         ValueError
             If there is no such picture, or there are no tiers.
         ImportError
-            If matplotlib is not installed (`pip install omi-estimators[plot]`).
+            If matplotlib is not installed (the extra `plot`).
         """
         if name not in _PICTURES or (name == "tiers" and self.tiers is None):
             raise ValueError(f"There is no picture {name!r}; there are {', '.join(self._pictures())}.")
@@ -346,7 +346,7 @@ class ValidationResult:
         Raises
         ------
         ImportError
-            If matplotlib is not installed (`pip install omi-estimators[plot]`).
+            If matplotlib is not installed (the extra `plot`).
         """
         return self._write_page(Path(path), self._draw_pictures(), title, notes, sections)
 
@@ -381,7 +381,7 @@ class ValidationResult:
         Raises
         ------
         ImportError
-            If matplotlib is not installed (`pip install omi-estimators[plot]`).
+            If matplotlib is not installed (the extra `plot`).
         """
         pictures, place = self._draw_pictures(), Path(folder)
         write_pictures(pictures, place)

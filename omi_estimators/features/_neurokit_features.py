@@ -266,7 +266,7 @@ def _measure_beats(
             measured |= measure_axes(beat) | measure_vectorcardiogram(beat) | measure_scores(measured, beat)
     measured |= measure_spectrum(filled, sampling_rate)
     measured |= _measure_by_neurokit(signal, average, sampling_rate, ways)
-    return _to_row(measured | _measure_quality(raw, sampling_rate), beat.present, ways.include)
+    return _to_row(measured | _measure_quality(raw, sampling_rate, ways.include), beat.present, ways.include)
 
 
 def _measure_by_neurokit(
@@ -283,9 +283,11 @@ def _measure_by_neurokit(
     return measured
 
 
-def _measure_quality(raw: NDArray[np.floating[Any]], sampling_rate: float) -> dict[str, Any]:
-    """Return the signal quality of a raw record; nothing where the sampling rate is too low to tell noise."""
-    if sampling_rate <= LEAST_QUALITY_RATE:
+def _measure_quality(
+    raw: NDArray[np.floating[Any]], sampling_rate: float, include: tuple[str, ...] | None
+) -> dict[str, Any]:
+    """Return the signal quality of a raw record; nothing where nobody asks, or the rate is too low to tell noise."""
+    if sampling_rate <= LEAST_QUALITY_RATE or "quality" not in (include or GROUPS):
         return {}
     quality = signal_quality(raw, sampling_rate)
     return {name: value for name, value in quality_features(quality).items() if not name.startswith("noise_level")} | {
@@ -668,12 +670,21 @@ class NeuroKitFeatures(RecordTransformer):
     def _get_ways(self, groups: tuple[str, ...] | None) -> Ways:
         """Return how to measure: all usual groups, and those of NeuroKit2's own that are among `groups`.
 
-        A lead at which nobody looks is "II", so that the cache finds what it has. Version 0.1.0 saved
+        Without a cache, which keeps all for whoever asks next, the quality of the signal is measured only where it is
+        asked for. A lead at which nobody looks is "II", so that the cache finds what it has. Version 0.1.0 saved
         none of the three.
         """
+        usual: tuple[str, ...] = GROUPS
+        if self.memory is None and groups is not None and "quality" not in groups:
+            usual = tuple(group for group in GROUPS if group != "quality")
         own = tuple(group for group in groups or () if group in NEUROKIT_GROUPS)
         params = {"delineator": "median", "peak_detector": "energy", "lead": "II"} | vars(self)
-        ways = Ways(params["delineator"], params["peak_detector"], params["lead"], (*GROUPS, *own) if own else None)
+        ways = Ways(
+            params["delineator"],
+            params["peak_detector"],
+            params["lead"],
+            (*usual, *own) if own or usual != GROUPS else None,
+        )
         return ways if ways.looks_at_a_lead else ways._replace(lead="II")
 
     def _fitted_groups(self) -> tuple[str, ...] | None:

@@ -66,7 +66,9 @@ def feature_importance(
     Parameters
     ----------
     pipeline : fitted Pipeline
-        From records to features to a classifier, such as `make_forest_pipeline` returns.
+        From records to features to a classifier, such as `make_forest_pipeline` returns; or what is built around one
+        such pipeline (risk tiers, calibration, recalibration, a search), as ``omi-estimators fit`` saves it. Then the
+        score is that of the pipeline inside.
     X : array-like of shape (n_records, n_leads, n_samples)
         Raw records in millivolts.
     y : array-like of shape (n_records,)
@@ -109,11 +111,7 @@ def feature_importance(
     >>> feature_importance(forest, ecgs.X, ecgs.y, n_repeats=2, random_state=0).drops.shape
     (11, 2)
     """
-    if not hasattr(pipeline, "steps") or len(pipeline.steps) < 2:
-        raise TypeError(
-            f"feature_importance needs a Pipeline of features and a classifier; got {type(pipeline).__name__}. "
-            "ablation_importance takes any classifier of records."
-        )
+    pipeline = _unwrap(pipeline)
     table = np.asarray(pipeline[:-1].transform(X), dtype=np.float64)
     names = [str(name) for name in pipeline[:-1].get_feature_names_out()]
     kinds = _kinds(names, by)
@@ -226,6 +224,27 @@ class FeatureImportanceDisplay:
         self.ax_.grid(visible=False, axis="y")
         self.ax_.grid(color=GRID, axis="x")
         return self
+
+
+def _unwrap(model: Any) -> Any:
+    """Return the fitted pipeline of features and a classifier that a model is, or is built around.
+
+    Of a model of several pipelines, such as a fusion, none answers for the whole.
+    """
+    pipeline = model
+    while not hasattr(pipeline, "steps"):
+        inner = [getattr(pipeline, name, None) for name in ("best_estimator_", "estimator_", "estimators_")]
+        parts = next((part for part in inner if part is not None), None)
+        parts = list(parts) if isinstance(parts, list | tuple) else [parts]
+        if len(parts) != 1 or parts[0] is None:
+            break
+        pipeline = parts[0]
+    if not hasattr(pipeline, "steps") or len(pipeline.steps) < 2:
+        raise TypeError(
+            "feature_importance needs a Pipeline of features and a classifier, or what is built around one; got "
+            f"{type(model).__name__}. ablation_importance takes any classifier of records."
+        )
+    return pipeline
 
 
 def _kinds(names: Sequence[str], by: str | Mapping[str, Sequence[str]]) -> dict[str, list[int]]:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import rankdata
 
+from omi_estimators._validation import how_to_install
 from omi_estimators.displays import get_axes
 from omi_estimators.inspection._paper import INK, name_leads, place_beats, write_name
 
@@ -426,7 +427,7 @@ def _attribute(
         import torch
         from captum import attr
     except ImportError as error:
-        raise ImportError("saliency needs captum; install it with: pip install omi-estimators[inspect]") from error
+        raise ImportError(f"saliency needs captum; install it with: {how_to_install('inspect')}") from error
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
     reference = np.zeros(beats.shape[1:], np.float32) if baseline is None else np.asarray(baseline, np.float32)

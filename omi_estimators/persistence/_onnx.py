@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 import omi_estimators
+from omi_estimators._validation import how_to_install
 from omi_estimators.classifiers import inference_network, shift_prior
 from omi_estimators.leads import LEADS
 from omi_estimators.persistence._container import write_bytes
@@ -65,7 +66,7 @@ def export_onnx(model: Any, path: str | os.PathLike[str], *, int8_beats: ArrayLi
     sklearn.exceptions.NotFittedError
         If `model` is not fitted.
     ImportError
-        If ONNX is not installed: ``pip install omi-estimators[onnx]``.
+        If ONNX is not installed (the extra `onnx`).
     ValueError
         If `int8_beats` have another shape than the beats of `fit`, or values that are not finite.
     RuntimeError
@@ -86,7 +87,7 @@ def export_onnx(model: Any, path: str | os.PathLike[str], *, int8_beats: ArrayLi
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401 - what PyTorch exports with
     except ImportError as error:
-        raise ImportError(f"export_onnx needs {error.name}; pip install omi-estimators[onnx]") from error
+        raise ImportError(f"export_onnx needs {error.name}; install it with: {how_to_install('onnx')}") from error
     network = _BeatToProbability(classifier, scaler).eval()
     probes = _make_probes(classifier)
     exported = _export(network, probes)

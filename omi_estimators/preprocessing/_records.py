@@ -19,7 +19,7 @@ from tqdm import tqdm
 from omi_estimators._compat import HasMethods, Interval, StrOptions, delayed, num_samples, run_parallel
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators._store import CheckedMemory
-from omi_estimators.leads import check_ecg, check_records_axis
+from omi_estimators.leads import check_ecg, check_records_axis, convert_records
 from omi_estimators.preprocessing._resample import cut_stretches, fill_gaps, recorded_span
 
 # A lead that moves by less than this (mV, peak to peak) in most stretches of 2 s shows no heart: a fifth of a small
@@ -226,6 +226,7 @@ def measure_steps(
     >>> beats.shape[1:], bool(usable.mask.all())
     ((12, 200), True)
     """
+    X = convert_records(X)
     try:
         usable = Usable.from_reasons([""] * num_samples(X))
     except TypeError as error:
@@ -312,8 +313,12 @@ def _knows_records(estimator: Any) -> bool:
     )
 
 
+# Of records to learn from; where fewer can be judged, something is wrong with all of them.
+_LEAST_USABLE = 0.1
+
+
 def check_usable(usable: Usable) -> None:
-    """Raise a ValueError if no record of a batch that is to be learned from can be judged.
+    """Raise a ValueError if none, or fewer than a tenth, of the records that are to be learned from can be judged.
 
     Parameters
     ----------
@@ -323,17 +328,19 @@ def check_usable(usable: Usable) -> None:
     Raises
     ------
     ValueError
-        If there is none.
+        If there are so few: then rate, unit or file are not what they were taken for.
 
     Examples
     --------
     >>> from omi_estimators.preprocessing import Usable, check_usable
     >>> check_usable(Usable.from_reasons(["", "noise"]))
     """
-    if not usable.mask.any():
+    n_usable = int(usable.mask.sum())
+    if n_usable <= _LEAST_USABLE * len(usable.mask):
         raise ValueError(
-            f"None of the {len(usable.mask)} records can be judged, so there is nothing to learn from; the first: "
-            f"{usable.reasons[0]}. Check sampling_rate, unit (millivolts), and how the records were read."
+            f"{f'Only {n_usable}' if n_usable else 'None'} of the {len(usable.mask)} records can be judged, so there "
+            f"is nothing to learn from; the first: {usable.reasons[~usable.mask][0]}. Check sampling_rate, unit "
+            "(millivolts), and how the records were read."
         )
 
 
@@ -356,6 +363,7 @@ def validate_ecg(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> NDAr
     With ``reset=True`` (in ``fit``) the number of leads and samples is remembered in
     ``n_features_in_`` and ``n_samples_in_``; with ``reset=False`` a fitted estimator requires the same.
     """
+    X = convert_records(X)
     if not hasattr(X, "shape"):
         X = np.asarray(X)
     if not reset:

@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
         "_ecg_reader": ["ECGReader", "UnreadableFileWarning", "load_ecgs"],
-        "_read": ["FORMATS", "read_ecg"],
+        "_read": ["FORMATS", "find_ecg_files", "read_ecg"],
         "_record": ["ECGFileError", "ECGRecord"],
         "_signals": ["read_wfdb_leads"],
     },

@@ -86,9 +86,9 @@ def load_ecgs(
         Row for row: `path`, `source_format`, `file_sampling_rate` (Hz) and `file_duration` (s) as in the file,
         `missing_duration` (s filled with NaN), `age` (years), `sex` (0 male, 1 female), `patient_id`,
         `recording_time`, the device's measurements (`device_heart_rate`, …), `derived_leads`, `missing_leads`,
-        `limb_leads` (what is odd about them, in words), `notes` and `error`, which is empty but with
-        ``on_error="keep"``. ``table.attrs["skipped"]`` is the list of (path, reason) of all files that could not be
-        read, ``table.attrs["sampling_rate"]`` the rate of `X`.
+        `limb_leads` (what is odd about them, in words), `statements` of the device or of a reader, `notes` and
+        `error`, which is empty but with ``on_error="keep"``. ``table.attrs["skipped"]`` is the list of (path, reason)
+        of all files that could not be read, ``table.attrs["sampling_rate"]`` the rate of `X`.
 
     Raises
     ------
@@ -226,6 +226,7 @@ def _describe_record(record: ECGRecord, missing_duration: float) -> dict[str, An
         "derived_leads": ", ".join(record.derived_leads),
         "missing_leads": ", ".join(record.missing_leads),
         "limb_leads": record.limb_leads,
+        "statements": "; ".join(record.statements),
         "notes": " ".join(record.notes),
         "error": "",
     }

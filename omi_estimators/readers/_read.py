@@ -1,10 +1,12 @@
-"""`read_ecg`: any file of an ECG to one kind of record."""
+"""`read_ecg`: any file of an ECG to one kind of record; `find_ecg_files`: which files are ECGs of their own."""
 
 from __future__ import annotations
 
 import os
+import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,11 @@ _XML_ROOTS = {
     "AnnotatedECG": "hl7",
     "ECG": "mortara",
 }
+# Such a root in the first bytes, whatever its namespace; in UTF-16 too, once its zeros are out.
+_ROOT_TAG = re.compile(rf"<(?:[\w.-]+:)?(?:{'|'.join(_XML_ROOTS)})[\s>]")
+# What lies in folders of ECGs beside them.
+_NO_ECGS = {"dicomdir", "records", "annotators", "license", "license.txt", "readme", "readme.md", "readme.txt"}
+_NO_ECGS |= {"sha256sums.txt", "md5sums.txt", "thumbs.db", "desktop.ini"}
 
 
 def read_ecg(
@@ -115,7 +122,7 @@ def read_ecg(
     ValueError
         If `start` or `duration` is not a number of seconds.
     ImportError
-        If the library for its format is not installed (`pip install omi-estimators[io]`).
+        If the library for its format is not installed (the extra `io`).
 
     Examples
     --------
@@ -273,3 +280,88 @@ def _find_wfdb_header(path: Path) -> Path | None:
         if path.name and candidate != path and candidate.is_file():
             return candidate
     return None
+
+
+def find_ecg_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    r"""Return the files that are ECGs of their own: one for each record, however many files it has.
+
+    A WFDB record is its header: signals, annotations of any name, and segments that the header of a longer record names
+    belong to it. So does, in every format, a file beside an ECG that has the same name up to the suffix and is
+    itself not surely an ECG: a picture, a text, a table. What is of no known format and stands alone stays, and so
+    do two ECGs of one name.
+
+    Parameters
+    ----------
+    paths : iterable of path-like
+        Files, and folders to look through; in folders neither hidden files nor readmes, licences and indices count.
+
+    Returns
+    -------
+    list of Path
+        In the order given, those of a folder in the order of their names, each once.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from omi_estimators.readers import find_ecg_files
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = pathlib.Path(folder, "1.hea").write_text("1 1 500 5000\n1.dat 16 1000 16 0 0 0 0 II\n")
+    ...     for name in ("1.dat", "1.atr", "README"):
+    ...         pathlib.Path(folder, name).touch()
+    ...     [path.name for path in find_ecg_files([folder])]
+    ['1.hea']
+    """
+    files: dict[Path, None] = {}
+    for path in map(Path, paths):
+        files |= dict.fromkeys(_look_through(path) if path.is_dir() else [path])
+    beside = _find_files_of_others(files)
+    return [path for path in files if path not in beside]
+
+
+def _look_through(folder: Path) -> list[Path]:
+    inside = (file for file in folder.rglob("*") if file.name[0] != "." and file.name.lower() not in _NO_ECGS)
+    return sorted(file for file in inside if file.is_file())
+
+
+def _find_files_of_others(files: Iterable[Path]) -> set[Path]:
+    """Return those files that belong to the record of another one."""
+    found: set[Path] = set()
+    by_stem: defaultdict[tuple[Path, str], list[Path]] = defaultdict(list)
+    names = set(files)
+    for file in files:
+        # Of 1.xml.md5 too, and of a record's name without suffix.
+        whole = file.with_suffix("") in names
+        by_stem[file.parent, Path(file.stem).stem if whole else file.stem].append(file)
+        if file.suffix == ".hea" and file.is_file():
+            found |= _files_in_header(file) & names
+    for group in by_stem.values():
+        if len(group) < 2:
+            continue
+        sure = {file for file in group if _is_surely_ecg(file)}
+        # Of signals and annotations whose header was not given, the first stands for the record.
+        rest = [] if sure else group[:1] if _find_wfdb_header(group[0]) else group
+        found |= set(group) - sure - set(rest)
+    return found
+
+
+def _files_in_header(header: Path) -> set[Path]:
+    """Return the files that a WFDB header names: of signals, or the headers of segments."""
+    with header.open("rb") as file:
+        lines, _ = split_wfdb_header(decode_text(file.read(_HEAD)))
+    if not lines:
+        return set()
+    suffix = ".hea" if "/" in lines[0][0] else ""
+    return {header.parent / f"{words[0]}{suffix}" for words in lines[1:]} - {header}
+
+
+def _is_surely_ecg(path: Path) -> bool:
+    """Return whether a file says that it is of a format that is read; texts of numbers say nothing."""
+    if path.suffix == ".hea" or not path.is_file():
+        return path.suffix == ".hea"
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    try:
+        name = _detect_binary_format(head)
+    except ECGFileError:
+        return False
+    return name is not None if name != "xml" else bool(_ROOT_TAG.search(decode_text(head.replace(b"\0", b""))))

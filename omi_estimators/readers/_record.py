@@ -215,7 +215,7 @@ class ECGRecord:
         ValueError
             If the name is none that WFDB allows.
         ImportError
-            If `wfdb` is not installed (`pip install omi-estimators[io]`).
+            If `wfdb` is not installed (the extra `io`).
 
         Examples
         --------

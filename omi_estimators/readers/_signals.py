@@ -149,7 +149,7 @@ def read_wfdb_leads(path: str | os.PathLike[str]) -> tuple[NDArray[np.float64], 
     ECGFileError
         If a file is absent, cut short or damaged, or a signal is not calibrated in a unit of voltage.
     ImportError
-        If `wfdb` is not installed (`pip install omi-estimators[io]`).
+        If `wfdb` is not installed (the extra `io`).
 
     Examples
     --------

@@ -12,9 +12,10 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from omi_estimators import make_forest_pipeline
+from omi_estimators import RiskTierClassifier, make_forest_pipeline
 from omi_estimators.datasets import make_omi_ecgs
 from omi_estimators.features import NeuroKitFeatures
+from omi_estimators.fusion import FusionClassifier
 from omi_estimators.inspection import (
     AblationDisplay,
     FeatureImportanceDisplay,
@@ -177,6 +178,20 @@ def test_importance_repeats_and_scores_as_asked(table_forest):
     first, second = (feature_importance(forest, table[200:], y[200:], **kwargs) for _ in range(2))
     np.testing.assert_array_equal(first.drops, second.drops)
     assert first.score < 0
+
+
+@pytest.mark.filterwarnings("ignore:Log-odds out of fold separate the classes")
+def test_importance_takes_what_fit_saves(table_forest):
+    forest, table, y = table_forest
+    kwargs = {"n_repeats": 2, "random_state": 0}
+    expected = feature_importance(forest, table[200:], y[200:], **kwargs).drops
+    calibrated = FusionClassifier([("forest", forest)], cv=2).fit(table[:200], y[:200])
+    for model in (calibrated, RiskTierClassifier(calibrated, cv=2, random_state=0).fit(table[:200], y[:200])):
+        found = feature_importance(model, table[200:], y[200:], **kwargs)
+        np.testing.assert_array_equal(found.drops, expected)
+    both = FusionClassifier([("a", forest), ("b", forest)], cv=2).fit(table[:200], y[:200])
+    with pytest.raises(TypeError, match=r"got FusionClassifier\. ablation_importance takes any"):
+        feature_importance(both, table[200:], y[200:])
 
 
 def test_errors_of_importance(table_forest):

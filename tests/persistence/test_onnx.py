@@ -117,7 +117,7 @@ def test_a_file_that_answers_otherwise_is_not_written(pipeline, tmp_path, monkey
 
 def test_what_to_install_is_said(pipeline, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ImportError, match=r"pip install omi-estimators\[onnx\]"):
+    with pytest.raises(ImportError, match=r"pip install .onnx>="):
         export_onnx(pipeline[0], tmp_path / "net.onnx")
 
 

@@ -115,6 +115,9 @@ def test_nothing_to_learn_from_is_an_error():
     check_usable(Usable.from_reasons(["noise", ""]))
     with pytest.raises(ValueError, match=r"None of the 2 records can be judged, .* the first: noise"):
         check_usable(Usable.from_reasons(["noise", "flat"]))
+    check_usable(Usable.from_reasons(["", "", *["noise"] * 17]))
+    with pytest.raises(ValueError, match=r"Only 2 of the 20 records can be judged, .* the first: noise"):
+        check_usable(Usable.from_reasons(["", "", *["noise"] * 18]))
 
 
 def test_one_warning_names_the_first_five():
