@@ -108,7 +108,7 @@ def check_followed(part: Any) -> None:
         If it does not fit.
     """
     from sklearn import ensemble
-    from sklearn.preprocessing import OneHotEncoder
+    from sklearn.preprocessing import OneHotEncoder, TargetEncoder
 
     found = vars(part)
     n_features = found.get("n_features_in_")
@@ -117,7 +117,8 @@ def check_followed(part: Any) -> None:
     ):
         raise ModelFileError(f"its {type(part).__name__} is for {n_features!r} features")
     if isinstance(found.get("coef_"), np.ndarray) and isinstance(found.get("classes_"), np.ndarray):
-        if len(part.coef_) != (1 if len(part.classes_) == 2 else len(part.classes_)):
+        n_classes = len(part.classes_)
+        if n_classes < 2 or len(part.coef_) != (1 if n_classes == 2 else n_classes):
             raise ModelFileError(f"its {type(part).__name__} has other classes than rows of coefficients")
     if "classes_" in found:
         for classes in part.classes_ if isinstance(part.classes_, list) else [part.classes_]:
@@ -139,6 +140,11 @@ def check_followed(part: Any) -> None:
         _check_histogram_boosting(part)
     elif isinstance(part, OneHotEncoder) and "categories_" in found:
         _check_columns(part)
+    elif isinstance(part, TargetEncoder) and "categories_" in found:
+        n_each = len(part.classes_) if part.target_type_ == "multiclass" else 1
+        lengths = [len(categories) for categories in part.categories_ for _ in range(n_each)]
+        if [len(encoding) for encoding in part.encodings_] != lengths:
+            raise ModelFileError("a TargetEncoder has other encodings than categories")
     if "vocabulary_" in found and sorted(part.vocabulary_.values()) != list(range(len(part.vocabulary_))):
         raise ModelFileError(f"the words of its {type(part).__name__} have other places than one column each")
     for name in _AS_LONG_AS_A_RECORD:

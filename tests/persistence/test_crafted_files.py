@@ -860,3 +860,19 @@ def _load_or_refuse(data: bytes) -> None:
         except ModelFileError as error:
             refused = str(error)
     assert refused is None or (refused.startswith("model.omi") and refused.isprintable())
+
+
+def test_classes_and_categories_that_do_not_fit_are_refused(tmp_path):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import TargetEncoder
+
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(5, size=(40, 2)).astype(float), np.arange(40) % 2
+    line, encoder = LogisticRegression().fit(X, y), TargetEncoder(random_state=0).fit(X, y)
+    for broken, message in ((line, "classes"), (encoder, "encodings")):
+        if broken is line:
+            line.classes_ = line.classes_[:1]
+        else:
+            encoder.encodings_ = [each[:-1] for each in encoder.encodings_]
+        with pytest.raises(TypeError, match=message):
+            save(broken, tmp_path / "model.omi")
