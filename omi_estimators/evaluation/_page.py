@@ -6,8 +6,12 @@ import base64
 import io
 import json
 import platform
-from collections.abc import Mapping, Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -53,6 +57,8 @@ class Section:
         Long texts by what is shown before they are unfolded.
     is_closed : bool
         Whether the table is to be unfolded too.
+    more_pictures : sequence of Picture
+        Further ones, below the first.
     """
 
     title: str
@@ -61,6 +67,12 @@ class Section:
     picture: Picture | None = None
     details: Mapping[str, str] = field(default_factory=dict)
     is_closed: bool = False
+    more_pictures: Sequence[Picture] = ()
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """All pictures, from the top."""
+        return [*([] if self.picture is None else [self.picture]), *self.more_pictures]
 
 
 class Verdict(NamedTuple):
@@ -94,6 +106,7 @@ def write_page(
     """Write a page with everything it shows inside, and return where."""
     versions = {"omi_estimators": omi_estimators.__version__, "scikit-learn": sklearn.__version__}
     made_with = ", ".join(f"{name} {text}" for name, text in (versions | {"Python": platform.python_version()}).items())
+    made_with = f"{made_with}, on {datetime.now(UTC).date().isoformat()}"
     given = {"title": title, "counts": counts, "notes": notes, "verdict": verdict, "made_with": made_with}
     path.write_text(_load_template().render(sections=sections, **given), encoding="utf-8")
     return path
@@ -117,8 +130,29 @@ def _load_template() -> Template:
 def _show(value: Any) -> str:
     """Return a cell of a table as text."""
     if isinstance(value, (float, np.floating)):
-        return "not defined" if np.isnan(value) else f"{value:.3f}"
+        return "not defined" if np.isnan(value) else f"{float(value):z.3f}"
     return str(value)
+
+
+def count(number: int, noun: str) -> str:
+    """Return how many there are, such as "1 record" or "2 records"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+@contextmanager
+def replacing_files(folder: Path) -> Iterator[Path]:
+    """Give a folder to write to, whose files replace those of `folder` only when all are written.
+
+    Whatever stops the writing, such as a full disk, leaves an earlier report as it was.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=".report-", dir=folder))
+    try:
+        yield beside
+        for file in sorted(beside.iterdir()):
+            file.replace(folder / file.name)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -146,8 +180,7 @@ def render(figure: Figure) -> Picture:
 
 
 def write_pictures(pictures: Mapping[str, Picture], folder: Path) -> None:
-    """Write each picture into a folder, which is made if it does not exist."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write each picture into a folder."""
     for name, picture in pictures.items():
         (folder / f"{name}.png").write_bytes(picture.png)
 
