@@ -245,3 +245,8 @@ def naming_package(package: str, extra: str, purpose: str) -> Iterator[None]:
             f"{purpose} needs the package {package}, which is not installed; "
             f"install it with: pip install omi-estimators[{extra}]"
         ) from error
+
+
+def count_noun(number: int, noun: str) -> str:
+    """Return how many there are, such as "1 record" or "2 records"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

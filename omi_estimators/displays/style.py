@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from omi_estimators._validation import check_codes, check_labels
+from omi_estimators._validation import check_codes, check_labels, count_noun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -128,8 +128,8 @@ def count(y_true: ArrayLike, groups: ArrayLike | None, names: Names) -> str:
     """Return how many records, patients and events a picture rests on."""
     positive = check_labels(y_true)
     units = check_codes(groups, len(positive), name="groups")
-    patients = "" if units is None else f" of {int(units.max()) + 1} patients"
-    return f"{len(positive)} records{patients}, {int(positive.sum())} {names[1]}"
+    patients = "" if units is None else f" of {count_noun(int(units.max()) + 1, 'patient')}"
+    return f"{count_noun(len(positive), 'record')}{patients}, {int(positive.sum())} {names[1]}"
 
 
 def plot_curve(display: Any, ax: Axes | None, band: bool, style: dict[str, Any]) -> None:

@@ -134,11 +134,6 @@ def _show(value: Any) -> str:
     return str(value)
 
 
-def count(number: int, noun: str) -> str:
-    """Return how many there are, such as "1 record" or "2 records"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 @contextmanager
 def replacing_files(folder: Path) -> Iterator[Path]:
     """Give a folder to write to, whose files replace those of `folder` only when all are written.

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from omi_estimators._validation import count_noun
 from omi_estimators.evaluation._checklist import to_section
-from omi_estimators.evaluation._page import Picture, Section, count, render, write_page
+from omi_estimators.evaluation._page import Picture, Section, render, write_page
 from omi_estimators.evaluation._tables import FEW, format_interval
 from omi_estimators.evaluation._verdict import ON_THRESHOLDS, ON_VERDICT
 from omi_estimators.preprocessing import Usable
@@ -85,7 +86,9 @@ def write_comparison(
         to_section(result.checklist(n_skipped=n_skipped)),
         Section("How it was done", [ON_VERDICT, _describe_method(result)], details=result.estimators),
     ]
-    return write_page(path, sections, title=title, counts=_count(result, n_skipped), notes=notes, verdict=result.verdict)
+    return write_page(
+        path, sections, title=title, counts=_count(result, n_skipped), notes=notes, verdict=result.verdict
+    )
 
 
 def _make_threshold_section(result: ComparisonResult) -> list[Section]:
@@ -95,12 +98,12 @@ def _make_threshold_section(result: ComparisonResult) -> list[Section]:
 
 def _count(result: ComparisonResult, n_skipped: int) -> str:
     counts = result.counts
-    patients = f" of {count(counts['n_patients'], 'patient')}" if result.groups is not None else ""
+    patients = f" of {count_noun(counts['n_patients'], 'patient')}" if result.groups is not None else ""
     n_records = len(result.y) // result.n_repeats
     unjudged = Usable.from_reasons(result.reasons[:n_records].tolist())
     untested = int((result.fold[:n_records] < 0).sum())
     sentences = [
-        f"{count(counts['n_records'], 'record')}{patients}; {counts['n_events']} are {result.target_names[1]}, "
+        f"{count_noun(counts['n_records'], 'record')}{patients}; {counts['n_events']} are {result.target_names[1]}, "
         f"{counts['n_records'] - counts['n_events']} {result.target_names[0]}.",
         f"Damaged records skipped: {n_skipped}.",
     ]

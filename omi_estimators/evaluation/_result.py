@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from omi_estimators._validation import count_noun
 from omi_estimators.displays import (
     COLOURS,
     DASHES,
@@ -25,7 +26,7 @@ from omi_estimators.displays import (
     RocBandDisplay,
 )
 from omi_estimators.evaluation._checklist import describe_comparison, make_checklist, write_checklist
-from omi_estimators.evaluation._page import Section, Verdict, count, new_figure, replacing_files, write_json, write_pictures
+from omi_estimators.evaluation._page import Section, Verdict, new_figure, replacing_files, write_json, write_pictures
 from omi_estimators.evaluation._report import draw_pictures, write_comparison
 from omi_estimators.evaluation._tables import format_columns, format_interval
 from omi_estimators.evaluation._verdict import find_verdict, make_threshold_table
@@ -441,9 +442,9 @@ class ComparisonResult:
 
     def _add_caption(self, figure: Figure, text: str, width: float) -> None:
         """Write what a picture shows, and what it rests on, below it."""
-        n_patients = f" of {count(self.counts['n_patients'], 'patient')}" if self.groups is not None else ""
+        n_patients = f" of {count_noun(self.counts['n_patients'], 'patient')}" if self.groups is not None else ""
         words = (
-            f"{text} {count(self.counts['n_records'], 'record')}{n_patients}, {self.counts['n_events']} with "
+            f"{text} {count_noun(self.counts['n_records'], 'record')}{n_patients}, {self.counts['n_events']} with "
             f"{self.target_names[1]}; out-of-fold probabilities of {self.counts['n_folds']}-fold cross-validation"
             f"{' by patient' if self.groups is not None else ''}"
             f"{f', each record once in each of {self.n_repeats} repeats' if self.n_repeats > 1 else ''}."

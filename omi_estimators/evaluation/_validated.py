@@ -24,7 +24,6 @@ from omi_estimators.evaluation._page import (
     Picture,
     Section,
     Verdict,
-    count,
     new_figure,
     render,
     replacing_files,
@@ -393,9 +392,9 @@ class ValidationResult:
         self, path: Path, pictures: dict[str, Picture], title: str, notes: Sequence[str], further: Sequence[Section]
     ) -> Path:
         counts = self.counts
-        patients = f" of {count(counts['n_patients'], 'patient')}" if self.groups is not None else ""
+        patients = f" of {counts['n_patients']} patients" if self.groups is not None else ""
         words = (
-            f"{count(counts['n_records'], 'record')}{patients} judged; {counts['n_events']} are {self.target_names[1]}, "
+            f"{counts['n_records']} records{patients} were judged; {counts['n_events']} are {self.target_names[1]}, "
             f"{counts['n_records'] - counts['n_events']} {self.target_names[0]}. Not read or not judged: "
             f"{counts['n_not_judged']}."
         )
@@ -416,10 +415,10 @@ def _find_verdict(result: ValidationResult) -> Verdict:
     units = "patients" if result.groups is not None else "records"
     size = f"{counts['n_patients_with_events']} {units} with {target} and {counts['n_patients_without']} without"
     collect = f"Collect more patients: {size} are few, and at least {_ENOUGH} of each are advised."
-    lost = f"{n_lost} of {count(n_all, 'record')} could not be read or judged"
+    lost = f"{n_lost} of {n_all} records could not be read or judged"
     steps = [f"Find out why {lost}."] if n_lost / n_all >= 0.05 else []
     first = (
-        f"Only {counts['n_records']} of {count(n_all, 'record')} could be read and judged, and all figures are of these alone. "
+        f"Only {counts['n_records']} of {n_all} records could be read and judged, and all figures are of these alone. "
     )
     first = first if n_lost / n_all >= _MOST_LOST else ""
     if smallest < FEW:

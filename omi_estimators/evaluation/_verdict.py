@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from omi_estimators.evaluation._page import Verdict, count
+from omi_estimators._validation import count_noun
+from omi_estimators.evaluation._page import Verdict
 from omi_estimators.evaluation._tables import FEW, PPV, SENSITIVITY, Tested, classify, format_interval, make_columns
 from omi_estimators.metrics import Interval, tier_thresholds
 
@@ -47,7 +48,7 @@ def find_verdict(result: ComparisonResult) -> Verdict:
     units, is_positive = result.units(), result.y[result.tested] == 1
     numbers = [len(np.unique(units[mask])) for mask in (is_positive, ~is_positive)]
     unit = "record" if result.groups is None else "patient"
-    size = f"{count(numbers[0], unit)} with {positive} and {numbers[1]} without"
+    size = f"{count_noun(numbers[0], unit)} with {positive} and {numbers[1]} without"
     collect = f"Collect more: {size} are few; at least {_ENOUGH} of each are advised to judge a model."
     found = _find_differences(result)
     unsure = {name: difference for name, difference in found.items() if not difference.low > 0}
@@ -117,13 +118,13 @@ def _say_patients(difference: Interval, best: str, rival: str, n_units: int, uni
     wanted = (z + float(ndtri(_POWER))) * error
     if wanted**2 > _MOST_TIMES * difference.estimate**2:
         return (
-            f"{best} and {rival} rank alike as far as can be told, and no study of a likely size would part them: choose "
-            "by calibration, by what they look at, or by what is simpler."
+            f"{best} and {rival} rank alike as far as can be told, and no study of a likely size would part them: "
+            "choose by calibration, by what they look at, or by what is simpler."
         )
     needed = math.ceil(n_units * (wanted / difference.estimate) ** 2)
     return (
-        f"With about {needed} {unit}s like these (here are {n_units}) it could be told whether {best} beats {rival}, if "
-        "the difference is as large as found. Until then either may be chosen."
+        f"With about {needed} {unit}s like these (here are {n_units}) it could be told whether {best} beats {rival}, "
+        "if the difference is as large as found. Until then either may be chosen."
     )
 
 
@@ -150,9 +151,7 @@ def make_threshold_table(result: ComparisonResult) -> pd.DataFrame | None:
     if result.tiers is None or result.decisions is None:
         return None
     best, tested, level = result.best, result.tested, result.confidence_level
-    seen = Tested.of_records(
-        result.probabilities, result.y == 1, result.groups, result.fold, tested, result.n_repeats
-    )
+    seen = Tested.of_records(result.probabilities, result.y == 1, result.groups, result.fold, tested, result.n_repeats)
     with warnings.catch_warnings():
         # A threshold that is not reached stands in the table, and few events are told by the comparison.
         warnings.simplefilter("ignore", UserWarning)
@@ -173,9 +172,7 @@ def make_threshold_table(result: ComparisonResult) -> pd.DataFrame | None:
         ("rule-in", found.rule_in, ("rule-in",)),
     ):
         called = np.isin(tiers, above)
-        worth = classify(
-            seen, called.astype(np.float64), n_resamples=100, confidence_level=level, random_state=0
-        )
+        worth = classify(seen, called.astype(np.float64), n_resamples=100, confidence_level=level, random_state=0)
         figures = pd.Series(make_columns(worth))
         rows[name] = {
             f"threshold [{100 * level:g} % CI]": _show_threshold(threshold),

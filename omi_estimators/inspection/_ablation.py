@@ -13,6 +13,7 @@ from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
+from omi_estimators._validation import count_noun
 from omi_estimators.displays import get_axes
 from omi_estimators.inspection._beats import SEGMENTS, Waves, find_waves
 from omi_estimators.inspection._paper import name_leads
@@ -300,7 +301,8 @@ class AblationDisplay:
         self.ax_.tick_params(length=0)
         self.ax_.spines[:].set_visible(False)
         n_records = len(self.ablation.log_odds[... if self.rows is None else np.asarray(self.rows)])
-        title = f"{n_records} records" if self.name is None else f"{self.name}, {n_records} records"
+        records = count_noun(n_records, "record")
+        title = records if self.name is None else f"{self.name}, {records}"
         self.ax_.set_title(title, fontsize=9, color="#333333")
         self.figure_.colorbar(image, ax=self.ax_, label=f"Fall of the log-odds of class {self.ablation.target}")
         return self
