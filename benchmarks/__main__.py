@@ -37,6 +37,7 @@ OTHERS = (
     "repeats",
     "recalibration",
     "validation",
+    "drift",
     "simulator",
     "inspection",
 )

@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "readers",
         "splits",
         "triage",
+        "typicality",
     ],
     submod_attrs={
         "classifiers": ["ECGSmartNetClassifier", "ResNet18Classifier", "TemporalResNet18Classifier"],

@@ -13,6 +13,7 @@ import pytest
 from omi_estimators import load
 from omi_estimators.cli import main
 from omi_estimators.datasets import make_omi_ecgs
+from omi_estimators.persistence import load_profile
 
 # Few patients are few, and that is said.
 pytestmark = pytest.mark.filterwarnings("ignore::omi_estimators.metrics.FewEventsWarning")
@@ -76,6 +77,21 @@ def test_predict_prints_a_line_for_each_file(model, folder, ecgs, tmp_path, caps
     assert np.allclose([float(row["probability"]) for row in rows], expected, atol=5.1e-5)
     assert [row["tier"] for row in rows] == load(model).predict_tier(ecgs.X).tolist()
     assert all(row["error"] == "" for row in rows)
+    profile = load_profile(model)
+    assert profile.n_patients_ == len(set(ecgs.groups))
+    assert [row["typicality"] for row in rows] == [f"{value:.3f}" for value in profile.typicality(ecgs.X)]
+
+
+def test_records_unlike_those_in_training_are_told_of(model, ecgs, tmp_path, capsys):
+    for i, record in enumerate(ecgs.X[:12]):
+        np.save(tmp_path / f"{i}.npy", 5 * record)
+    assert main(["predict", str(model), str(tmp_path), "--csv", str(tmp_path / "out.csv"), *_PLAIN]) == 0
+    told = capsys.readouterr()
+    assert "as a batch these 12 records differ from the training records: amplitude of" in told.err
+    for i, record in enumerate(ecgs.X[:2]):
+        np.save(tmp_path / f"{i}.npy", record[[11, *range(1, 11), 6]])
+    assert main(["predict", str(model), str(tmp_path / "0.npy"), *_PLAIN]) == 0
+    assert "unlike the training records: " in capsys.readouterr().out
 
 
 def test_limb_leads_that_are_not_what_they_are_called_are_a_warning(model, ecgs, tmp_path, capsys):

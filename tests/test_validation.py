@@ -268,21 +268,29 @@ def test_a_model_for_other_leads_or_another_rate(make_ecg):
 class Profile:
     """Says of a cohort what it is told to."""
 
+    def measure(self, X):
+        return X
+
     def describe(self, X):
         return pd.DataFrame({"typicality": 0.5, "typical": np.arange(len(X)) > 0, "reasons": "hum of 60 Hz"})
 
     def find_drift(self, X, *, groups=None, age=None, sex=None, device=None):
-        return pd.DataFrame({"feature": ["hum"], "drifted": [True], "age": [float(np.mean(age))]}).set_index("feature")
+        row = {"meaning": "more hum of 60 Hz", "training": 1.0, "here": float(np.mean(age)), "p_value": 0.01}
+        return pd.DataFrame([row | {"drifted": True}], index=["hum"])
 
 
 def test_a_profile_is_shown(model, tmp_path):
     X, y, groups = draw(60)
     age = np.full(len(y), 70)
     found = validate_model(model, X, y, groups, subgroups={"age": age}, profile=Profile(), **QUICK)
-    assert found.drift.loc["hum", "age"] == 70
+    assert found.drift.loc["hum", "here"] == 70
     assert found.records["typicality_typical"].sum() == len(y) - 1
     page = found.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
-    assert f"1 of {len(y)} records are not like those" in page
+    sentence = (
+        f"1 of {len(y)} records are unlike those that the model was trained on; the cohorts differ: more hum of 60"
+    )
+    assert sentence in page
+    assert any(sentence in finding for finding in found.verdict.findings)
 
 
 def test_report(result, tmp_path):
@@ -290,7 +298,8 @@ def test_report(result, tmp_path):
     text = page.read_text(encoding="utf-8")
     names = {path.name for path in page.parent.iterdir()}
     pictures = {"reliability", "roc", "precision_recall", "probabilities", "decision_curve", "tiers"}
-    tables = {"table.csv", "promises.csv", "tiers.csv", "subgroups.csv", "records.csv", "result.json", "index.html"}
+    tables = {f"{name}.csv" for name in ("table", "promises", "tiers", "subgroups", "gain", "records", "tripod_ai")}
+    tables |= {"result.json", "index.html", "tripod_ai.md"}
     assert names == tables | {f"{name}.png" for name in pictures}
     # The verdict comes before everything but the title and the counts.
     assert text.index(result.verdict.headline) < text.index("<nav") < text.index("<table")

@@ -74,10 +74,12 @@ def _fit(args: argparse.Namespace) -> int:
         with warnings.catch_warnings(record=True) as caught, tempfile.TemporaryDirectory(prefix="omi-") as cache:
             warnings.simplefilter("always", UserWarning)
             usable = measure_records(X, [args.model], args.sampling_rate, n_jobs=args.jobs, cache=Path(cache))
+            known = {name: table[f"file_{name}"].to_numpy(dtype=float)[usable.mask] for name in ("age", "sex")}
             X, y, groups = _leave_out(X, y, groups, table["file"].to_numpy(), usable)
             n_patients = len(set(groups.tolist()))
             say(f"{len(y)} records of {n_patients} patients, {int(y.sum())} positive; {args.folds} folds by patient.")
             model = _make_model(args, cache).fit(X, y, groups=groups)
+            profile = _fit_profile(args, X, groups, known)
     except (ImportError, OSError, ValueError) as error:
         return refuse(error)
     for text in dict.fromkeys(str(item.message) for item in caught):
@@ -85,7 +87,7 @@ def _fit(args: argparse.Namespace) -> int:
     told = model.usable_
     known = {"groups": groups[told], "folds": model.fold_[told], "random_state": args.seed}
     auroc = bootstrap_interval(y[told], model.out_of_fold_[told], "roc_auc", **known)
-    return _save(args, model, y, groups, auroc)
+    return _save(args, model, y, groups, auroc, profile)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -129,7 +131,18 @@ def _make_model(args: argparse.Namespace, cache: str) -> Any:
     return RiskTierClassifier(model, cv=args.folds, random_state=args.seed)
 
 
-def _save(args: argparse.Namespace, model: Any, y: Any, groups: Any, auroc: Any) -> int:
+def _fit_profile(args: argparse.Namespace, X: Any, groups: Any, known: dict[str, Any]) -> Any:
+    """Return what the records are like, to be kept with the model; None where too few or too coarse to say."""
+    from omi_estimators.typicality import ECGProfile
+
+    try:
+        return ECGProfile(args.sampling_rate, n_jobs=args.jobs).fit(X, groups=groups, **known)
+    except ValueError as error:
+        say(f"note: the model is saved without a profile of its records: {error}")
+        return None
+
+
+def _save(args: argparse.Namespace, model: Any, y: Any, groups: Any, auroc: Any, profile: Any) -> int:
     """Save the model with its card, and print what it is."""
     from omi_estimators.persistence import save
 
@@ -145,6 +158,7 @@ def _save(args: argparse.Namespace, model: Any, y: Any, groups: Any, auroc: Any)
                 metrics={"AUROC": auroc},
                 evaluated_on=f"the training records, out of {args.folds} folds by patient",
                 notes=f"Fitted by omi-estimators fit --model {args.model} on files at {args.sampling_rate} Hz.",
+                profile=profile,
             )
         except (OSError, TypeError, ValueError) as error:
             return refuse(error)

@@ -23,10 +23,11 @@ from omi_estimators.cli._tools import (
 )
 
 _CHUNK = 32  # files read and judged at once
-_COLUMNS = ("file", "probability", "tier", "quality", "warnings", "error")
+_COLUMNS = ("file", "probability", "tier", "quality", "typicality", "warnings", "error")
 
 _DESCRIPTION = """\
 Print, for each ECG file, the probability of the positive class, its risk tier, and what is wrong with the recording.
+Where the model's file tells of the records it was fitted on, a record unlike them is told of, and so is a batch.
 A file that cannot be read or measured is a line with the reason, and the exit status is then 1.
 Research use only; not a medical device."""
 
@@ -53,23 +54,27 @@ def _predict(args: argparse.Namespace) -> int:
     """Run ``omi-estimators predict``."""
     from tqdm import tqdm
 
+    from omi_estimators.persistence import load_profile
+
     try:
         check_jobs_and_seed(args)
         if args.csv:
             check_writable(args.csv.absolute().parent, "table", "--csv")
         files = expand_files(args.files)
         model, sampling_rate, n_samples = load_model(args.model)
+        batch = _Batch(load_profile(args.model))
         lines = []
         width = min(60, max(len(str(path)) for path in files))
         with tqdm(total=len(files), desc="predicting", unit="file", file=sys.stderr, disable=len(files) < 2) as bar:
             for start in range(0, len(files), _CHUNK):
                 chunk = files[start : start + _CHUNK]
-                for line in _judge(model, chunk, sampling_rate, n_samples, args):
+                for line in _judge(model, batch, chunk, sampling_rate, n_samples, args):
                     tqdm.write(_format(line, width), file=sys.stdout)
                     lines.append(line)
                 bar.update(len(chunk))
         if args.csv:
             _write_csv(args.csv, lines)
+        batch.say_drift()
     except (ImportError, OSError, TypeError, ValueError) as error:
         return refuse(error)
     n_failed = sum(bool(line["error"]) for line in lines)
@@ -78,8 +83,56 @@ def _predict(args: argparse.Namespace) -> int:
     return SOME_FAILED if n_failed else 0
 
 
+class _Batch:
+    """The records of all files as the model's profile sees them; of a model without one, nothing."""
+
+    def __init__(self, profile: Any):
+        self.profile = profile
+        self.parts: list[tuple[Any, Any]] = []
+
+    def describe(self, X: Any, table: Any) -> Iterator[tuple[str, str]]:
+        """Yield the typicality of each record, and a note where it is atypical."""
+        if self.profile is None:
+            yield from [("", "")] * len(X)
+            return
+        measured = self.profile.measure(X)
+        self.parts.append((measured, table))
+        for value, is_typical, reasons in self.profile.describe(measured).itertuples(index=False):
+            if value != value:
+                yield "", ""
+            else:
+                yield f"{value:.3f}", "" if is_typical else f"unlike the training records: {reasons}"
+
+    def say_drift(self) -> None:
+        """Say in one line whether the batch differs from the training records."""
+        if not self.parts:
+            return
+        import numpy as np
+        import pandas as pd
+
+        from omi_estimators.preprocessing import Measured, Usable
+
+        values = np.concatenate([measured.values for measured, _ in self.parts])
+        reasons = [reason for measured, _ in self.parts for reason in measured.usable.reasons]
+        table = pd.concat([table for _, table in self.parts])
+        patients = table["patient_id"]
+        drift = self.profile.find_drift(
+            Measured(values, Usable.from_reasons(reasons)),
+            groups=patients.to_numpy(dtype=object) if patients.notna().all() else None,
+            age=table["age"].to_numpy(dtype=float),
+            sex=table["sex"].to_numpy(dtype=float),
+        )
+        found = drift[drift["drifted"]].sort_values("p_value")["meaning"].tolist()
+        if found:
+            more = f", and {len(found) - 3} more" if len(found) > 3 else ""
+            say(
+                f"note: as a batch these {len(values)} records differ from the training records: "
+                f"{'; '.join(found[:3])}{more} (false alarms: {self.profile.false_alarm_rate:.0%} of batches)."
+            )
+
+
 def _judge(
-    model: Any, files: Sequence[Path], sampling_rate: float, n_samples: int, args: argparse.Namespace
+    model: Any, batch: _Batch, files: Sequence[Path], sampling_rate: float, n_samples: int, args: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
     """Yield the line of each file."""
     import numpy as np
@@ -100,12 +153,19 @@ def _judge(
         )
     read = np.flatnonzero(table["error"].to_numpy() == "")
     judged = iter(_judge_records(model, X[read], sampling_rate) if len(read) else ())
+    described = batch.describe(X[read], table.iloc[read]) if len(read) else iter(())
     for position, (path, error) in enumerate(zip(files, table["error"], strict=True)):
         line = dict.fromkeys(_COLUMNS, "") | {"file": str(path), "error": error}
         if not error:
             quality = signal_quality(X[position], sampling_rate)
-            words = "; ".join(_warnings(quality, table.iloc[position]))
-            line |= {"quality": f"{quality.quality:.2f}", "warnings": words, **next(judged)}
+            typicality, note = next(described)
+            words = "; ".join([*_warnings(quality, table.iloc[position]), *([note] if note else [])])
+            line |= {
+                "quality": f"{quality.quality:.2f}",
+                "typicality": typicality,
+                "warnings": words,
+                **next(judged),
+            }
         yield line
 
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Apply a saved model to ECG files with labels, and write a page that says whether it holds there: discrimination,
-calibration, net benefit, and its tiers as promised beside as found, with intervals by patient. Nothing is fitted.
+calibration, net benefit, and its tiers as promised beside as found, with intervals by patient. Nothing is fitted,
+unless --recalibrate asks for a model that is recalibrated on these files; validate that one on others.
 Files that cannot be read or judged are counted by reason, and the exit status is then 1.
 Research use only; not a medical device."""
 
@@ -66,6 +67,7 @@ def add_parser(commands: Any) -> None:
     add("--labels", metavar="CSV", type=Path, required=True, help="table with the columns file, label, patient")
     add("--out", metavar="DIR", type=Path, required=True, help="report folder")
     add("--subgroup", metavar="COLUMN", action="append", default=[], help="column to split by; may be given repeatedly")
+    add("--recalibrate", metavar="FILE", type=Path, help="recalibrate on these files, and save the model here")
     add_file_options(validate)
     add("--resamples", metavar="N", type=positive, default=2000, help="of the bootstrap (default: 2000)")
     add("--seed", metavar="N", type=int, default=0, help="of the bootstrap (default: 0)")
@@ -75,12 +77,17 @@ def add_parser(commands: Any) -> None:
 def _validate(args: argparse.Namespace) -> int:
     """Run ``omi-estimators validate``: everything that input can spoil first, then the long work."""
     from omi_estimators.evaluation import validate_model
+    from omi_estimators.persistence import load_profile
 
     try:
         check_jobs_and_seed(args)
         if importlib.util.find_spec("matplotlib") is None:
             raise ImportError("The report needs matplotlib; install it with: pip install omi-estimators[plot]")
         check_writable(args.out, "report", "--out")
+        if args.recalibrate is not None:
+            check_writable(args.recalibrate.absolute().parent, "model", "--recalibrate")
+            if args.recalibrate.is_dir() or args.recalibrate.absolute() == args.model.absolute():
+                raise ValueError(f"--recalibrate must be a new file; got {args.recalibrate}.")
         labels = read_labels(args.labels, args.data, args.subgroup)
         notes: list[str] = []
         model, sampling_rate, n_samples = load_model(args.model, notes)
@@ -89,15 +96,18 @@ def _validate(args: argparse.Namespace) -> int:
         unread = table[table["error"] != ""].rename(columns={"file": "name", "error": "reason"})
         read = (table["error"] == "").to_numpy()
         seen = table[read]
+        X, y, groups = X if read.all() else X[read], seen["label"].to_numpy(), find_patients(seen)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             result = validate_model(
                 model,
-                X if read.all() else X[read],
-                seen["label"].to_numpy(),
-                find_patients(seen),
+                X,
+                y,
+                groups,
                 subgroups={name: _find_column(seen, name, args.labels.name) for name in args.subgroup},
                 trained_on=trained_on,
+                profile=load_profile(args.model),
+                of_patients={name: seen[f"file_{name}"].to_numpy(dtype=float) for name in ("age", "sex")},
                 sampling_rate=sampling_rate,
                 record_names=seen["file"].tolist(),
                 unread=unread[["name", "label", "reason"]],
@@ -107,11 +117,26 @@ def _validate(args: argparse.Namespace) -> int:
         for text in dict.fromkeys(str(item.message) for item in caught):
             say(f"note: {text}")
         page = result.write_report(args.out, title=f"Does {args.model.name} hold here?", notes=notes)
+        print(result)
+        print(f"\nReport: {page}")
+        if args.recalibrate is not None:
+            _recalibrate(args, model, X, y, groups)
     except (ImportError, OSError, TypeError, ValueError) as error:
         return refuse(error)
-    print(result)
-    print(f"\nReport: {page}")
     return SOME_FAILED if result.counts["n_not_judged"] else 0
+
+
+def _recalibrate(args: argparse.Namespace, model: Any, X: Any, y: Any, groups: Any) -> None:
+    """Save the model as recalibrated on these records, and say what was changed."""
+    from omi_estimators.evaluation import recalibrate
+    from omi_estimators.persistence import save
+
+    with warnings.catch_warnings():
+        # The validation has said which records cannot be judged.
+        warnings.simplefilter("ignore")
+        recalibrated = recalibrate(model, X, y, groups, random_state=args.seed)
+    save(recalibrated, args.recalibrate, notes=f"Recalibrated by omi-estimators validate on {args.labels.name}.")
+    print(f"Recalibrated: {recalibrated.history_[-1]['reason']}.\nModel: {args.recalibrate}")
 
 
 def _find_column(table: pd.DataFrame, name: str, file_name: str) -> Any:

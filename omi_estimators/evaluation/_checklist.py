@@ -21,6 +21,7 @@ from omi_estimators.preprocessing import Usable
 
 if TYPE_CHECKING:
     from omi_estimators.evaluation._result import ComparisonResult
+    from omi_estimators.evaluation._validated import ValidationResult
 
 SOURCE = "Collins G. S. et al., TRIPOD+AI statement, BMJ 2024;385:e078378, doi:10.1136/bmj-2023-078378"
 _READING = (
@@ -310,6 +311,55 @@ def describe_comparison(result: ComparisonResult, n_skipped: int = 0) -> dict[st
         facts["20b"] = "\n".join(
             f"{row.column} {row.level}: {row.n_records} records, {row.n_events} with {positive}"
             for row in levels.itertuples()
+        )
+    return facts
+
+
+def describe_validation(result: ValidationResult) -> dict[str, str]:
+    """Return what a validation knows of the items, by their numbers, as `make_checklist` takes it."""
+    counts, (negative, positive) = result.counts, result.target_names
+    units = "records" if result.groups is None else "patients"
+    size = f"{counts['n_records']} records" + ("" if result.groups is None else f" of {counts['n_patients']} patients")
+    lost = (
+        "; ".join(f"{row.n_records}: {reason}" for reason, row in result.not_judged.iterrows())
+        or "every one was judged"
+    )
+    left_out = f"{counts['n_not_judged']} records could not be read or judged and count in no figure ({lost})."
+    rest = f"{counts['n_records'] - counts['n_events']} {negative}"
+    analysed = f"{left_out} Analysed: {size}, {counts['n_events']} {positive}, {rest}."
+    software = describe_software(None)
+    cohorts = "; ".join(f"{name}: {row.iloc[0]} then, {row.iloc[1]} here" for name, row in result.cohorts.iterrows())
+    figures = [f"{name}: {text}" for name, text in result.summary().iloc[:, 0].items()]
+    promises = [f"{name}: {row['verdict']}" for name, row in result.promises.iterrows()]
+    facts = {
+        "1": f"External validation of a fitted model; outcome: {positive}.",
+        "4": "An existing model was applied to a cohort of its own; nothing was fitted.",
+        "7": left_out,
+        "8a": f"The outcome is {positive}, against {negative}.",
+        "10": f"{size}, {counts['n_patients_with_events']} {units} with {positive}; at least 100 of each class are "
+        "advised (Collins and others 2016, doi:10.1002/sim.6787).",
+        "11": f"{left_out} The validation filled in no value; best and worst cases are in the report.",
+        "12c": result.model,
+        "12e": "AUROC, average precision, calibration slope and intercept, observed over expected events, expected "
+        f"calibration error, Brier score and skill, net benefit, and the tiers. Intervals: bootstrap of {units}, "
+        f"{result.n_resamples} resamples, level {result.confidence_level:.3g}.",
+        "12f": "No model was updated in this validation.",
+        "12g": f"predict_proba of the model as it was saved. {software}",
+        "16": cohorts,
+        "18f": software,
+        "20a": analysed,
+        "20c": cohorts,
+        "21": f"{size}, {counts['n_events']} records with {positive}.",
+        "23a": "\n".join([*figures, *promises]),
+        "24": "No model was updated in this validation.",
+        "27a": left_out,
+        "27b": "For research use only; not a medical device.",
+    }
+    if len(result.subgroups):
+        facts["14"] = f"Figures were found by {', '.join(result.subgroups['column'].unique())}."
+        facts["20b"] = "\n".join(
+            f"{row.column} {row.level}: {row.n_records} records, {row.n_events} with {positive}"
+            for row in result.subgroups.itertuples()
         )
     return facts
 

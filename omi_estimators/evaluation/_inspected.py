@@ -162,7 +162,8 @@ def _show_kinds(result: ComparisonResult, fitted: Any, X: Any, y: NDArray[np.int
     figure.axes[0].set_title("")
     figure.supxlabel(
         f"By how much the AUROC falls when the {count_noun(len(y), 'record')} of the first fold exchange all features "
-        "of a kind (their number in brackets): the mean, and each permutation as a dot. One kind may stand in for another."
+        "of a kind (their number in brackets): the mean, and each permutation as a dot. One kind may "
+        "stand in for another."
     )
     return [Section(f"Kinds of measurement that {result.best} needs", picture=render(figure))]
 

@@ -762,9 +762,6 @@ def recalibration_gain(
     >>> table["slope"].round(2).tolist()
     [0.24, 0.87, 1.03, 1.01, 0.91]
     """
-    unknown = set(methods) - {"auto", *LEAST_EVENTS}
-    if unknown:
-        raise ValueError(f"methods must be among auto, {', '.join(LEAST_EVENTS)}; got {sorted(unknown)[0]!r}.")
     labels, classes, patients = check_records(X, y, groups)
     if len(classes) != 2 or classes.tolist() != model.classes_.tolist():
         raise ValueError(f"y holds the classes {classes.tolist()}, the model knows {model.classes_.tolist()}.")
@@ -772,8 +769,26 @@ def recalibration_gain(
     check_usable(usable)
     report_unusable(usable, on_error="warn", consequence="left out")
     kept = usable.mask
-    positive, prob = labels[kept] == classes[1], prob[kept]
-    units = np.unique((np.arange(len(kept)) if patients is None else patients)[kept], return_inverse=True)[1]
+    units = None if patients is None else patients[kept]
+    given = {"methods": methods, "n_patients": n_patients, "n_repeats": n_repeats, "random_state": random_state}
+    return measure_gain(labels[kept] == classes[1], prob[kept], units, **given)
+
+
+def measure_gain(
+    positive: Mask,
+    prob: Floats,
+    patients: NDArray | None,
+    *,
+    methods: Sequence[str] = ("auto",),
+    n_patients: Sequence[int] | None = None,
+    n_repeats: int = 100,
+    random_state: Any = None,
+) -> pd.DataFrame:
+    """Return what `recalibration_gain` does, of probabilities (n_records, 2) that a model has given."""
+    unknown = set(methods) - {"auto", *LEAST_EVENTS}
+    if unknown:
+        raise ValueError(f"methods must be among auto, {', '.join(LEAST_EVENTS)}; got {sorted(unknown)[0]!r}.")
+    units = np.unique(np.arange(len(positive)) if patients is None else patients, return_inverse=True)[1]
     z, n_units = log_odds(prob, [find_floor(prob)])[:, 0], int(units.max()) + 1
     sizes = [n for n in _SIZES if 4 * n <= 3 * n_units] if n_patients is None else list(n_patients)
     if not sizes or min(sizes) < 1 or 4 * max(sizes) > 3 * n_units:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from omi_estimators._validation import check_groups, check_level, check_scores, find_missing, make_rng
+from omi_estimators.evaluation._recalibrate import measure_gain
 from omi_estimators.evaluation._tables import (
     FEW,
     SUBGROUP_METRICS,
@@ -46,6 +47,8 @@ _WITHOUT_WORST_CASE = "calibration_slope"
 # out once; in larger ones there is too little of both to be worth the time.
 _MOST_LEFT_OUT = 2000
 _OF_PATIENTS = ("age", "sex", "device")
+# Fewer patients leave too few to measure on when 50 of them recalibrate; and how often these are drawn.
+_LEAST_FOR_GAIN, _GAIN_REPEATS = 100, 50
 
 
 def validate_model(
@@ -65,6 +68,7 @@ def validate_model(
     record_names: Sequence[str] | None = None,
     unread: Any = None,
     profile: Any = None,
+    of_patients: Mapping[str, ArrayLike] | None = None,
     n_resamples: int = 2000,
     confidence_level: float = 0.95,
     random_state: Any = None,
@@ -115,8 +119,10 @@ def validate_model(
         Such as names of files, for the table of single records.
     unread : DataFrame or mapping of columns, optional
         Records that could not even be read: `reason`, and where known `label` and `name`.
-    profile : object, optional
-        With ``describe(X)`` and ``find_drift(X, ...)``, which return tables: what kind of ECG the model knows.
+    profile : ECGProfile, optional
+        What kind of ECG the model was trained on (`omi_estimators.typicality.ECGProfile`).
+    of_patients : mapping of str to array-like, optional
+        "age", "sex" and "device" of each record, as the profile had them; those among `subgroups` if None.
     n_resamples : int, default=2000
         Resamples of the bootstrap.
     confidence_level : float, default=0.95
@@ -127,8 +133,8 @@ def validate_model(
     Returns
     -------
     ValidationResult
-        With `verdict`, `figures`, `promises`, `tiers`, `net_benefits`, `subgroups`, `not_judged`, `scenarios`,
-        pictures, `to_html` and `write_report`.
+        With `verdict`, `figures`, `promises`, `tiers`, `net_benefits`, `subgroups`, `not_judged`, `scenarios`, `gain`,
+        pictures, `checklist`, `to_html` and `write_report`.
 
     Raises
     ------
@@ -215,7 +221,7 @@ def validate_model(
         {"label": labels, "probability": np.where(judged, prob, np.nan), "tier": tiers, "reason": reasons},
         index=pd.Index(names_of_records, name="record"),
     )
-    described, drift = _compare_kind(profile, X, patients, columns)
+    described, drift = _compare_kind(profile, X, patients, columns if of_patients is None else of_patients)
     unjudged = pd.DataFrame(
         {
             "reason": [*reasons[~judged], *lost["reason"]],
@@ -235,6 +241,7 @@ def validate_model(
         subgroups=_leave_out_few(by_level),
         not_judged=_count_reasons(unjudged),
         scenarios=_make_scenarios(hits, seen, cuts, unjudged["positive"].to_numpy(dtype=float)),
+        gain=_find_gain(hits, seen, units, rng),
         cohorts=_compare_cohorts(model, known, trained_on, positive_label, hits, units, found),
         typicality=described,
         drift=drift,
@@ -328,7 +335,9 @@ def _find_promises(
 ) -> dict[str, float]:
     """Return the promised shares by name."""
     if given is None:
-        return {name: float(getattr(model, name)) for name in ("sensitivity", "ppv")} if cuts and is_own else {}
+        # A recalibrated model's tiers are those of another.
+        owner = getattr(model, "tiers_", None) or model
+        return {name: float(getattr(owner, name)) for name in ("sensitivity", "ppv")} if cuts and is_own else {}
     if cuts is None:
         raise ValueError("promises are about tiers, and the model has none: give thresholds too.")
     bad = [name for name, value in given.items() if name not in ("sensitivity", "ppv") or not 0 < value <= 1]
@@ -433,6 +442,17 @@ def _make_net_benefits(
     return pd.DataFrame(columns, index=pd.Index(at, name="threshold"))
 
 
+def _find_gain(
+    positive: NDArray[np.bool_], prob: NDArray[np.float64], patients: NDArray | None, rng: Any
+) -> pd.DataFrame | None:
+    """Return what so many patients of this cohort would buy by recalibration; None if it is too small to tell."""
+    n_patients = len(positive) if patients is None else len(np.unique(patients))
+    if n_patients < _LEAST_FOR_GAIN:
+        return None
+    both = np.column_stack([1 - prob, prob])
+    return measure_gain(positive, both, patients, n_repeats=_GAIN_REPEATS, random_state=rng)
+
+
 def _leave_out_few(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table of subgroups without figures that too few records of a class would give."""
     if len(table):
@@ -498,9 +518,15 @@ def _compare_cohorts(
 ) -> pd.DataFrame:
     """Return what the model says of itself beside the records judged here, as text."""
     then: dict[str, Any] = {}
-    if getattr(model, "n_records_", None) is not None:
+    if getattr(model, "history_", None):
+        # Its counts are those of the recalibration.
+        last = model.history_[-1]
+        then["recalibrated"] = (
+            f"{last['date']}, on {last['n_records']} records of {last['n_patients']} patients: {last['method']}"
+        )
+    elif getattr(model, "n_records_", None) is not None:
         then = {"records": model.n_records_, "patients": getattr(model, "n_patients_", None)}
-    if getattr(model, "class_prior_", None) is not None:
+    if "recalibrated" not in then and getattr(model, "class_prior_", None) is not None:
         then["prevalence"] = f"{model.class_prior_[known.tolist().index(positive_label)]:.3f}"
     then |= dict(trained_on or {})
     here = {
@@ -524,4 +550,5 @@ def _compare_kind(
     if profile is None:
         return None, None
     given = {name: columns[name] for name in _OF_PATIENTS if name in columns}
-    return profile.describe(X), profile.find_drift(X, groups=patients, **given)
+    measured = profile.measure(X)
+    return profile.describe(measured), profile.find_drift(measured, groups=patients, **given)

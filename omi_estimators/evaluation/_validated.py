@@ -20,6 +20,7 @@ from omi_estimators.displays import (
     RiskTierDisplay,
     RocBandDisplay,
 )
+from omi_estimators.evaluation._checklist import describe_validation, make_checklist, to_section, write_checklist
 from omi_estimators.evaluation._page import (
     Picture,
     Section,
@@ -125,6 +126,9 @@ class ValidationResult:
         the label is unknown.
     scenarios : DataFrame
         The figures as found, and if the model had judged these records too, all rightly or all wrongly.
+    gain : DataFrame or None
+        What recalibrating on so many patients of this cohort would buy on the others, as from
+        `omi_estimators.evaluation.recalibration_gain`; None below 100 patients.
     cohorts : DataFrame of str
         What the model says of itself, and this cohort.
     typicality, drift : DataFrame or None
@@ -158,6 +162,7 @@ class ValidationResult:
     subgroups: pd.DataFrame = field(repr=False)
     not_judged: pd.DataFrame = field(repr=False)
     scenarios: pd.DataFrame = field(repr=False)
+    gain: pd.DataFrame | None = field(repr=False)
     cohorts: pd.DataFrame = field(repr=False)
     typicality: pd.DataFrame | None = field(repr=False)
     drift: pd.DataFrame | None = field(repr=False)
@@ -235,6 +240,16 @@ class ValidationResult:
         """
         return Interval(*self.figures.loc[name].to_numpy(dtype=float), self.confidence_level, self.method)
 
+    def checklist(self) -> pd.DataFrame:
+        """Return the TRIPOD+AI sheet, filled in where this validation knows the answer.
+
+        Returns
+        -------
+        DataFrame
+            As from `make_checklist`: `item`, `section`, `topic`, `applies`, `answer`, `question`.
+        """
+        return make_checklist(describe_validation(self))
+
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write `figures` as CSV.
 
@@ -253,7 +268,7 @@ class ValidationResult:
         path : path-like
             The file; overwritten if it exists.
         """
-        names = ("figures", "promises", "tiers", "subgroups", "not_judged", "scenarios", "cohorts", "drift")
+        names = ("figures", "promises", "tiers", "subgroups", "not_judged", "scenarios", "gain", "cohorts", "drift")
         settings = ("target_names", "thresholds", "model", "confidence_level", "method", "n_resamples", "n_redrawn")
         content = {name: getattr(self, name) for name in (*names, *settings)}
         nets = {"net_benefits": self.net_benefits.reset_index()}
@@ -360,8 +375,8 @@ class ValidationResult:
         -------
         Path
             The page, `index.html`, which holds its pictures itself. Beside it each picture as PNG, `table.csv` (the
-            figures), `promises.csv`, `tiers.csv` and `subgroups.csv` if any, `records.csv` (a line for each record),
-            and `result.json`.
+            figures), `promises.csv`, `tiers.csv`, `subgroups.csv` and `gain.csv` if any, `records.csv` (a line for each
+            record), `tripod_ai.md` and `.csv`, and `result.json`.
 
         Raises
         ------
@@ -372,10 +387,11 @@ class ValidationResult:
         with replacing_files(Path(folder)) as place:
             write_pictures(pictures, place)
             self.to_csv(place / "table.csv")
-            for name in ("promises", "tiers", "subgroups"):
+            for name in ("promises", "tiers", "subgroups", "gain"):
                 table = getattr(self, name)
                 if table is not None and len(table):
-                    table.to_csv(place / f"{name}.csv", index=name != "subgroups")
+                    table.to_csv(place / f"{name}.csv", index=name in ("promises", "tiers"))
+            write_checklist(self.checklist(), place)
             unread = self.unread.rename(columns={"name": "record"}).set_index("record")
             pd.concat([self.records, unread] if len(unread) else [self.records]).to_csv(place / "records.csv")
             self.to_json(place / "result.json")
@@ -398,7 +414,7 @@ class ValidationResult:
             f"{counts['n_records'] - counts['n_events']} {self.target_names[0]}. Not read or not judged: "
             f"{counts['n_not_judged']}."
         )
-        sections = [*_make_sections(self, pictures), *further, _describe_method(self)]
+        sections = [*_make_sections(self, pictures), *further, to_section(self.checklist()), _describe_method(self)]
         return write_page(path, sections, title=title, counts=words, notes=notes, verdict=self.verdict)
 
 
@@ -433,7 +449,7 @@ def _find_verdict(result: ValidationResult) -> Verdict:
     worse = _find_worse(result)
     verdicts = result.promises["verdict"].tolist()
     findings = [_describe_ranking(result, by_chance), *_describe_calibration(result, shifted, tilted)]
-    findings += [*_describe_promises(result), *worse]
+    findings += [*_describe_promises(result), *worse, *_describe_kind(result)]
     if by_chance and auroc.high <= _NEAR_CHANCE:
         why = f"it tells {target} from {result.target_names[0]} no better than chance"
         steps.append("Check labels, units and leads; if they are right, another model is needed.")
@@ -493,6 +509,18 @@ def _describe_promises(result: ValidationResult) -> list[str]:
     return sentences
 
 
+def _describe_kind(result: ValidationResult) -> list[str]:
+    """Return how many records are unlike those in training, and what differs between the cohorts."""
+    if result.drift is None or result.typicality is None:
+        return []
+    known = result.typicality["typicality"].notna()
+    n_odd, n_known = int((~result.typicality["typical"][known].astype(bool)).sum()), int(known.sum())
+    meanings = result.drift[result.drift["drifted"]].sort_values("p_value")["meaning"].tolist()
+    more = f", and {len(meanings) - 3} more differences" if len(meanings) > 3 else ""
+    cohorts = f"the cohorts differ: {'; '.join(meanings[:3])}{more}" if meanings else "the cohorts do not differ surely"
+    return [f"{n_odd} of {n_known} records are unlike those that the model was trained on; {cohorts}."]
+
+
 def _find_worse(result: ValidationResult) -> list[str]:
     """Return a sentence for each threshold at which treating everybody or nobody is surely better."""
     return [
@@ -517,15 +545,17 @@ def _make_sections(result: ValidationResult, pictures: dict[str, Picture]) -> li
     sections.append(nets)
     if len(result.subgroups):
         sections.append(Section("Subgroups", [_ON_SUBGROUPS], _make_subgroup_table(result)))
+    if result.gain is not None:
+        sections.append(Section("What recalibration here would buy", [_ON_GAIN], _make_gain_table(result.gain)))
     if len(result.not_judged):
         table = result.not_judged.rename(columns=_OF_NOT_JUDGED).rename_axis(None)
         sections.append(Section("Records that could not be read or judged", table=table))
         scenarios = result.scenarios.rename(index=_TITLES).rename_axis(None)
         sections.append(Section("If they had been judged", [_ON_SCENARIOS], scenarios))
-    if result.drift is not None and result.typicality is not None:
-        n_odd = int((~result.typicality["typical"].astype(bool)).sum())
-        text = f"{n_odd} of {len(result.typicality)} records are not like those that the model was trained on."
-        sections.append(Section("Is this the model's kind of ECG?", [text], result.drift))
+    if result.drift is not None:
+        drifted = result.drift[result.drift["drifted"]].sort_values("p_value")
+        table = drifted[["meaning", "training", "here", "p_value"]].rename(columns={"p_value": "p, adjusted"})
+        sections.append(Section("Is this the model's kind of ECG?", [*_describe_kind(result), _ON_KIND], table))
     return [*sections, Section("The model and this cohort", table=result.cohorts)]
 
 
@@ -552,6 +582,15 @@ _ON_NET_BENEFIT = (
 _ON_SUBGROUPS = (
     f"Fewer than {FEW} records of a class give no figure. Among many subgroups some differ by chance; one that differs "
     "says where to look, not why."
+)
+_ON_KIND = (
+    "In the table: what differs between the patients of this cohort and those that the model was trained on. What is "
+    "the same is left out. A difference says where to look, not that the model is wrong."
+)
+_ON_GAIN = (
+    "Recalibrated on so many patients of this cohort drawn by chance, measured on its others, again and again: medians "
+    "with quartiles. Changed: how often closed testing found something to change; below ten patients with events "
+    "nothing is."
 )
 _ON_SCENARIOS = (
     "Best and worst case: the figures had the model judged these records too, all of them as rightly as can be "
@@ -600,6 +639,24 @@ def _make_benefit_table(result: ValidationResult) -> pd.DataFrame:
         }
         for threshold, row in result.net_benefits.iterrows()
     }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _make_gain_table(gain: pd.DataFrame) -> pd.DataFrame:
+    rows = {}
+    for _, row in gain.iterrows():
+        n = int(row["n_patients"])
+        rows[f"{n} patients" if n else "as it is, on all"] = {
+            "of them with events": f"{row['n_events']:.0f}" if n else "",
+            "changed": f"{row['changed']:.0%}" if n else "",
+            **{
+                name.replace("_", " "): f"{row[name]:.{digits}f} [{row[f'{name}_25']:.{digits}f}, "
+                f"{row[f'{name}_75']:.{digits}f}]"
+                if n
+                else f"{row[name]:.{digits}f}"
+                for name, digits in (("log_loss", 4), ("slope", 2), ("intercept", 2))
+            },
+        }
     return pd.DataFrame.from_dict(rows, orient="index")
 
 

@@ -8,6 +8,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_container": ["ModelFileError", "read_card"],
         "_onnx": ["export_onnx"],
         "_plain": ["iterate_parts"],
-        "_save": ["ModelVersionWarning", "load", "save"],
+        "_save": ["ModelVersionWarning", "load", "load_profile", "save"],
     },
 )

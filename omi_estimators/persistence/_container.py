@@ -20,6 +20,8 @@ FORMAT = "omi_estimators model"
 FORMAT_VERSION = 1
 
 CARD, MODEL, MANIFEST = "card.md", "model.skops", "manifest.json"
+# What the model was trained on, where `save` was given it.
+PROFILE = "profile.skops"
 _NETWORK = re.compile(r"networks/(0|[1-9][0-9]{0,3})\.safetensors")
 
 # Written as the zip's comment, which is the end of the file, so that it can cover every byte before it.
@@ -156,7 +158,7 @@ def _check_seal(data: bytes, name: str) -> None:
 def _check_members(infos: list[ZipInfo], n_bytes: int, name: str) -> None:
     """Raise a ModelFileError for members that `pack` does not write; before any is read."""
     for info in infos:
-        if info.filename not in (CARD, MODEL, MANIFEST) and not _NETWORK.fullmatch(info.filename):
+        if info.filename not in (CARD, MODEL, MANIFEST, PROFILE) and not _NETWORK.fullmatch(info.filename):
             raise ModelFileError(f"{name} has a member that no model file has: {info.filename!r}.")
         if info.compress_type != ZIP_STORED or info.flag_bits & _ENCRYPTED or info.compress_size != info.file_size:
             raise ModelFileError(

@@ -7,7 +7,7 @@ import platform
 import warnings
 from collections.abc import Iterable, Mapping
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
@@ -17,6 +17,7 @@ from omi_estimators.persistence._card import find_training, write_card
 from omi_estimators.persistence._container import (
     CARD,
     MODEL,
+    PROFILE,
     ModelFileError,
     decode_card,
     network_member,
@@ -28,6 +29,9 @@ from omi_estimators.persistence._container import (
 from omi_estimators.persistence._plain import FOLDERS, is_network, iterate_parts, plain_copy
 from omi_estimators.persistence._skops import dump_plain, load_plain
 from omi_estimators.persistence._trees import check_forests
+
+if TYPE_CHECKING:
+    from omi_estimators.typicality import ECGProfile
 
 _ALWAYS = ("numpy", "scipy", "scikit-learn", "skops")
 _FOR_NETWORKS = ("safetensors", "skorch", "torch")
@@ -149,6 +153,7 @@ def load(path: str | os.PathLike[str]) -> Any:
             ModelVersionWarning,
             stacklevel=2,
         )
+    members.pop(PROFILE, None)
     model = load_plain(members.pop(MODEL), name)
     try:
         classifiers = _check_parts(model)
@@ -165,6 +170,62 @@ def load(path: str | os.PathLike[str]) -> Any:
         for classifier in classifiers:
             restore_network(classifier, members, name)
     return model
+
+
+def load_profile(path: str | os.PathLike[str]) -> ECGProfile | None:
+    """Load what a model file says of the ECGs that its model was trained on.
+
+    It is read as `load` reads models: nothing in a file is run. The model itself is not read.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    ECGProfile or None
+        The profile, fitted as it was; None if the model was saved without one.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ModelFileError
+        If the file is none that `save` wrote, is damaged, or holds something else in the place of a profile.
+
+    See Also
+    --------
+    save : Writes the file, with ``profile=``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from omi_estimators import LeadScaler, save
+    >>> from omi_estimators.persistence import load_profile
+    >>> from omi_estimators.typicality import ECGProfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "scaler.omi"
+    ...     save(LeadScaler(by="record"), path, profile=ECGProfile(500))
+    ...     load_profile(path)
+    ECGProfile(sampling_rate=500)
+    """
+    from omi_estimators.typicality import check_profile
+
+    name = str(path)
+    members = unpack(read_bytes(path), name)[1]
+    if PROFILE not in members:
+        return None
+    profile = load_plain(members[PROFILE], name)
+    try:
+        _check_parts(profile)
+        check_profile(profile)
+    # As in `load`.
+    except Exception as error:
+        raise ModelFileError(f"the profile in {name} cannot be loaded: {str(error).rstrip('.')}.") from error
+    found: ECGProfile = profile
+    return found
 
 
 def _check_parts(model: Any) -> list[Any]:
@@ -193,6 +254,7 @@ def save(
     metrics: Mapping[str, Any] | None = None,
     evaluated_on: str | None = None,
     notes: str | None = None,
+    profile: ECGProfile | None = None,
 ) -> None:
     """Save a model to a file that holds no code, and that says what it is.
 
@@ -217,11 +279,14 @@ def save(
         Which records the figures are from, for the card.
     notes : str, optional
         More words for the card.
+    profile : ECGProfile, optional
+        Of the records that the model was fitted on; `load_profile` reads it.
 
     Raises
     ------
     TypeError
-        If `model` is no estimator, or something in it is not what `load` trusts; the message names it.
+        If `model` is no estimator, `profile` no `ECGProfile`, or something in them is not what `load` trusts; the
+        message names it.
     ValueError
         If `y` and `groups` do not fit the model, or a text has control characters.
     OSError
@@ -271,6 +336,11 @@ def save(
         from omi_estimators.persistence._networks import dump_weights
 
         members |= {network_member(index): dump_weights(weights) for index, weights in enumerate(networks)}
+    if profile is not None:
+        from omi_estimators.typicality import check_profile
+
+        check_profile(profile)
+        members[PROFILE] = dump_plain(plain_copy(profile)[0])
     versions = versions_of(iterate_parts(plain))
     card = write_card(
         plain,

@@ -25,6 +25,7 @@ _OURS = (
     "omi_estimators.preprocessing._signal_quality.SignalQuality",
     "omi_estimators.readers._ecg_reader.ECGReader",
     "omi_estimators.triage.RiskTierClassifier",
+    "omi_estimators.typicality.ECGProfile",
 )
 
 # What our pipelines, fusion, calibration, and the estimators of the command line are made of.

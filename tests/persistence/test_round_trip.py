@@ -12,6 +12,7 @@ import warnings
 from importlib import metadata
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 import torch
@@ -26,11 +27,12 @@ from skorch.callbacks import Callback
 
 import omi_estimators
 from omi_estimators import ECGSmartNetClassifier, LeadScaler, NeuroKitFeatures, load, make_fusion, save
-from omi_estimators.persistence import ModelVersionWarning, _save, read_card
+from omi_estimators.persistence import ModelVersionWarning, _save, load_profile, read_card
 from omi_estimators.persistence._container import CARD, MODEL, pack, read_bytes, unpack
 from omi_estimators.persistence._plain import iterate_parts
 from omi_estimators.persistence._trusted import TRUSTED_NAMES
 from omi_estimators.preprocessing import RecordTransformer
+from omi_estimators.typicality import ECGProfile, FewRecordsWarning
 
 # Twelve records may have a lead that is masked, or a beat that is not found.
 pytestmark = pytest.mark.filterwarnings("ignore::omi_estimators.preprocessing.UnusableRecordWarning")
@@ -96,7 +98,8 @@ def test_every_trusted_name_of_ours_is_there():
 
 def test_every_trusted_estimator_of_ours_is_tried(cases):
     tried = {type(part).__name__ for case in cases.values() for part in iterate_parts(case.model)}
-    assert {kind.__name__ for kind in _public_estimators()} <= tried
+    # A profile is saved beside a model, and has tests of its own.
+    assert {kind.__name__ for kind in _public_estimators()} <= tried | {"ECGProfile"}
 
 
 def test_all_models_answer_alike_in_a_fresh_process(cases, tmp_path):
@@ -347,3 +350,30 @@ def test_folders_of_this_machine_stay_here(tmp_path, path):
     assert load(path).checkpoint_dir is None
     assert net.checkpoint_dir == tmp_path / "kept"
     assert str(tmp_path).encode() not in path.read_bytes()
+
+
+def test_a_profile_is_kept_beside_the_model(make_ecg, tmp_path):
+    X = make_ecg(n_records=12, duration=4)
+    with pytest.warns(FewRecordsWarning):
+        profile = ECGProfile(500, memory=tmp_path / "cache").fit(X, age=np.arange(12.0), device=["A", "B"] * 6)
+    path = tmp_path / "model.omi"
+    save(LeadScaler(by="record"), path, profile=profile)
+    assert isinstance(load(path), LeadScaler)
+    found = load_profile(path)
+    assert found.memory is None
+    np.testing.assert_array_equal(found.typicality(X), profile.typicality(X))
+    pd.testing.assert_frame_equal(found.find_drift(X, device=["C"] * 12), profile.find_drift(X, device=["C"] * 12))
+    save(LeadScaler(by="record"), path)
+    assert load_profile(path) is None
+
+
+def test_what_is_no_profile_is_refused(make_ecg, tmp_path):
+    path = tmp_path / "model.omi"
+    with pytest.raises(TypeError, match="ECGProfile was expected; got a LeadScaler"):
+        save(LeadScaler(), path, profile=LeadScaler())
+    with pytest.warns(FewRecordsWarning):
+        profile = ECGProfile(500).fit(make_ecg(n_records=6, duration=4))
+    profile.tails_ = profile.tails_[:3]
+    with pytest.raises(ValueError, match="do not fit each other"):
+        save(LeadScaler(), path, profile=profile)
+    assert not path.exists()
