@@ -32,7 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     >>> main(["compare", "--ptbxl", "there/is/no/such/folder"])
     2
     """
-    args = _make_parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    args = _make_parser().parse_args(given)
+    args.given = given
     try:
         return int(args.run(args))
     except KeyboardInterrupt:

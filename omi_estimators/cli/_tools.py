@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import warnings
@@ -31,7 +32,10 @@ def say(text: str) -> None:
 
 def refuse(error: Exception) -> int:
     """Say in one line why input is bad; return the exit status."""
-    say(f"omi-estimators: error: {' '.join(str(error).split())}")
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        text += "; make room there, or choose another place, and give the same command again"
+    say(f"omi-estimators: error: {text}")
     return BAD_INPUT
 
 
@@ -185,7 +189,7 @@ def read_records(
             read_params=file_options(args),
             n_jobs=args.jobs,
             on_error="keep",
-            verbose=True,
+            verbose=sys.stderr.isatty(),
         )
     if not (read["error"] == "").any():
         raise ValueError(f"None of the {len(read)} files could be read; the first: {read['error'].iloc[0]}")
@@ -193,6 +197,23 @@ def read_records(
         say(f"note: {item.message}")
     found = {"file_patient": "patient_id", "file_age": "age", "file_sex": "sex", "error": "error"}
     return X, labels.assign(**{name: read[column].to_numpy() for name, column in found.items()})
+
+
+def read_cohort(args: argparse.Namespace, columns: Sequence[str] = ()) -> tuple[Any, pd.DataFrame, int]:
+    """Return the ECGs that `--data` and `--labels` name and that can be read, their rows, and how many cannot be.
+
+    Rows keep their numbers in the table. Raises a ValueError if those that can be read are of one class.
+    """
+    X, table = read_records(read_labels(args.labels, args.data, columns), args.sampling_rate, args.duration, args)
+    kept = (table["error"] == "").to_numpy()
+    check_both_classes(table["label"][kept])
+    return (X if kept.all() else X[kept]), table[kept], int((~kept).sum())
+
+
+def check_both_classes(labels: Collection[int]) -> None:
+    """Raise a ValueError if the records that are left are of one class."""
+    if len(set(labels)) < 2:
+        raise ValueError("The records that could be read and measured are of one class only; both 0 and 1 are needed.")
 
 
 def find_patients(table: pd.DataFrame) -> NDArray[np.object_]:
@@ -273,13 +294,22 @@ def measure_records(X: Any, estimators: Collection[str], sampling_rate: float, *
     if wanted - {"forest", "prior"}:
         steps["beats"] = make_net_pipeline(sampling_rate, memory=str(cache), n_jobs=n_jobs)[:2]
     usable = Usable.from_reasons([""] * len(X))
+    notes: dict[str, None] = {}
     for what, measure in steps.items():
         fitted = measure.fit(X[:1]).steps
-        reasons: list[str] = []
-        with tqdm(total=len(X), desc=f"measuring {what}", unit="record", file=sys.stderr) as bar:
-            for start in range(0, len(X), _CHUNK):
-                found = measure_steps(fitted, X[start : start + _CHUNK]).usable
-                reasons += found.reasons.tolist()
-                bar.update(len(found.reasons))
-        usable &= Usable.from_reasons(reasons)
+        if not sys.stderr.isatty():
+            say(f"measuring {what} of {len(X)} records")
+        with warnings.catch_warnings():
+            # Told below, of all records together.
+            warnings.simplefilter("ignore")
+            # Where stderr is no terminal, there is no bar.
+            with tqdm(total=len(X), desc=f"measuring {what}", unit="record", file=sys.stderr, disable=None) as bar:
+                for start in range(0, len(X), _CHUNK):
+                    bar.update(len(measure_steps(fitted, X[start : start + _CHUNK]).usable.mask))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            usable &= measure_steps(fitted, X).usable
+        notes |= dict.fromkeys(str(item.message) for item in caught)
+    for text in notes:
+        say(f"note: {text}")
     return usable

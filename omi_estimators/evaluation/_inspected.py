@@ -142,7 +142,7 @@ def _show_ablation(
     )
     places = [divmod(int(place), change.shape[1]) for place in np.argsort(-change, axis=None)[:3]]
     most = [(f"{found.segments[s]} of {found.leads[g]}", change[g, s]) for g, s in places if change[g, s] > 0]
-    said = ", ".join(f"{what} ({value:+.2f})" for what, value in most)
+    said = ", ".join(f"{what} ({value:+z.2f})" for what, value in most)
     text = f"Most spoke for {target}: {said}." if most else f"No single wave spoke for {target}."
     return Section(f"What {result.best} looks at", [text], picture=render(figure))
 

@@ -58,7 +58,7 @@ class Section:
     is_closed : bool
         Whether the table is to be unfolded too.
     more_pictures : sequence of Picture
-        Further ones, below the first.
+        Further ones, below the first; paragraphs then come before them.
     """
 
     title: str

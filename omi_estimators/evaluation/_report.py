@@ -67,6 +67,7 @@ def write_comparison(
     notes: Sequence[str],
     n_skipped: int,
     further: Sequence[Section] = (),
+    commands: Sequence[str] = (),
 ) -> Path:
     """Write the page of a comparison, with `further` sections after its pictures, and return where."""
     sections = [
@@ -84,6 +85,7 @@ def write_comparison(
     sections += [
         Section("Fold by fold", table=_make_fold_table(result)),
         to_section(result.checklist(n_skipped=n_skipped)),
+        *([Section("The commands", commands)] if commands else []),
         Section("How it was done", [ON_VERDICT, _describe_method(result)], details=result.estimators),
     ]
     return write_page(

@@ -229,7 +229,7 @@ class ComparisonResult:
         Returns
         -------
         DataFrame of str or None
-            Rows "rule-out", "greatest F1" and "rule-in"; None if there is one fold only.
+            Columns "rule-out", "greatest F1" and "rule-in"; None if there is one fold only.
         """
         return make_threshold_table(self)
 
@@ -495,6 +495,7 @@ class ComparisonResult:
         notes: Sequence[str] = (),
         n_skipped: int = 0,
         sections: Sequence[Section] = (),
+        commands: Sequence[str] = (),
     ) -> Path:
         """Write one self-contained page: the verdict, tables, pictures with captions, and how it was done.
 
@@ -502,7 +503,7 @@ class ComparisonResult:
         ----------
         path : path-like
             The file; overwritten if it exists.
-        title, notes, n_skipped, sections
+        title, notes, n_skipped, sections, commands
             As in `write_report`.
 
         Returns
@@ -515,7 +516,7 @@ class ComparisonResult:
         ImportError
             If matplotlib is not installed (`pip install omi-estimators[plot]`).
         """
-        return write_comparison(Path(path), self, draw_pictures(self), title, notes, n_skipped, sections)
+        return write_comparison(Path(path), self, draw_pictures(self), title, notes, n_skipped, sections, commands)
 
     def write_report(
         self,
@@ -525,6 +526,7 @@ class ComparisonResult:
         notes: Sequence[str] = (),
         n_skipped: int = 0,
         sections: Sequence[Section] = (),
+        commands: Sequence[str] = (),
     ) -> Path:
         """Write a folder with a page to read, pictures, and tables for machines.
 
@@ -540,6 +542,8 @@ class ComparisonResult:
             Damaged records that were left out, for the count of records.
         sections : sequence of Section, default=()
             Further sections, such as those of `inspect_comparison`, after the pictures.
+        commands : sequence of str, default=()
+            Sentences with commands, such as the one that made the report, near its end.
 
         Returns
         -------
@@ -562,5 +566,5 @@ class ComparisonResult:
                 self.subgroups.to_csv(place / "subgroups.csv", index=False)
             self.to_json(place / "result.json")
             write_checklist(self.checklist(n_skipped=n_skipped), place)
-            write_comparison(place / "index.html", self, pictures, title, notes, n_skipped, sections)
+            write_comparison(place / "index.html", self, pictures, title, notes, n_skipped, sections, commands)
         return Path(folder, "index.html")

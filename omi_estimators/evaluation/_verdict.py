@@ -68,14 +68,17 @@ def find_verdict(result: ComparisonResult) -> Verdict:
         steps.append("Check labels, units and leads; if they are right, more patients or another model are needed.")
         status = "bad" if row["roc_auc_high"] <= _NEAR_CHANCE else "open"
         return Verdict(status, f"{headline}AUROC of {auroc}.", findings, [*steps, collect])
-    status, headline = "good", f"{best} ranks best, and more than chance speaks for it: AUROC {auroc}."
+    status, headline = "good", f"The model {best!r} ranks best, and more than chance speaks for it: AUROC {auroc}."
     if not found:
-        headline = f"{best} ranks {positive} above {negative}: AUROC {auroc}. There is no other to compare it with."
+        headline = (
+            f"The model {best!r} ranks {positive} above {negative}: AUROC {auroc}. There is none to compare it with."
+        )
     if unsure:
         rival = str(result.table.loc[list(unsure), "roc_auc"].idxmax())
         status = "open"
         headline = (
-            f"{best} ranks best; that it beats {rival} is not certain: difference in AUROC {_show(found[rival])}."
+            f"The model {best!r} ranks best; that it beats {rival!r} is not certain: difference in AUROC "
+            f"{_show(found[rival])}."
         )
         steps.append(_say_patients(found[rival], best, rival, len(np.unique(units)), unit))
     if row["calibration_slope_high"] < 1 or row["calibration_slope_low"] > 1:
@@ -187,7 +190,7 @@ def make_threshold_table(result: ComparisonResult) -> pd.DataFrame | None:
                 )
             },
         }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    return pd.DataFrame(rows)
 
 
 def _show_threshold(found: Interval) -> str:

@@ -291,7 +291,7 @@ class AblationDisplay:
         image = self.ax_.imshow(change, cmap="PuOr_r", vmin=-limit, vmax=limit, aspect="auto")
         for (row, column), value in np.ndenumerate(change):
             colour = "#ffffff" if abs(value) > 0.7 * limit else "#000000"
-            self.ax_.text(column, row, f"{value:+.2f}", ha="center", va="center", fontsize=7, color=colour)
+            self.ax_.text(column, row, f"{value:+z.2f}", ha="center", va="center", fontsize=7, color=colour)
         self.ax_.set(
             xticks=range(len(self.ablation.segments)),
             xticklabels=self.ablation.segments,
