@@ -60,7 +60,8 @@ def find_verdict(result: ComparisonResult) -> Verdict:
         *_describe_calibration(row),
     ]
     if min(numbers) < FEW:
-        headline = f"It cannot be told which model is best: there are only {size}."
+        what = "which model is best" if found else f"how good {best} is"
+        headline = f"It cannot be told {what}: there are only {size}."
         return Verdict("open", headline, findings, [collect])
     steps = []
     if row["roc_auc_low"] <= 0.5:
@@ -119,7 +120,7 @@ def _say_patients(difference: Interval, best: str, rival: str, n_units: int, uni
     z = float(ndtri((1 + difference.confidence_level) / 2))
     error = (difference.high - difference.low) / (2 * z)
     wanted = (z + float(ndtri(_POWER))) * error
-    if wanted**2 > _MOST_TIMES * difference.estimate**2:
+    if wanted**2 >= _MOST_TIMES * difference.estimate**2:
         return (
             f"{best} and {rival} rank alike as far as can be told, and no study of a likely size would part them: "
             "choose by calibration, by what they look at, or by what is simpler."
