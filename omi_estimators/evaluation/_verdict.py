@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -43,7 +43,7 @@ ON_THRESHOLDS = (
 def find_verdict(result: ComparisonResult) -> Verdict:
     """Return which model ranks best and how sure that is, by the rules that `ON_VERDICT` states."""
     best, (negative, positive) = result.best, result.target_names
-    row = result.table.loc[best]
+    row = result.table.loc[[best]].iloc[0]
     auroc = format_interval(row, "roc_auc")
     units, is_positive = result.units(), result.y[result.tested] == 1
     numbers = [len(np.unique(units[mask])) for mask in (is_positive, ~is_positive)]
@@ -97,7 +97,7 @@ def _find_differences(result: ComparisonResult) -> dict[str, Interval]:
     seen = Tested.of_records(
         result.probabilities, result.y == 1, result.groups, result.fold, result.tested, result.n_repeats
     )
-    settings = {"n_resamples": result.n_resamples, "confidence_level": result.confidence_level}
+    settings: dict[str, Any] = {"n_resamples": result.n_resamples, "confidence_level": result.confidence_level}
     figures = seen.intervals(
         reference=result.best, metrics=["roc_auc"], on_few="ignore", random_state=result.random_state or 0, **settings
     )
