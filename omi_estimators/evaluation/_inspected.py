@@ -29,7 +29,7 @@ def inspect_comparison(
     *,
     sampling_rate: float,
     record_names: Sequence[str] | None = None,
-    n_records: int = 8,
+    n_records: int = 5,
     n_mistakes: int = 3,
     verbose: int = 1,
 ) -> list[Section]:
@@ -51,7 +51,7 @@ def inspect_comparison(
         In Hz.
     record_names : sequence of str of length n_records, optional
         What the page calls a record; "record 0" and so on if None. Names of files may name patients.
-    n_records : int, default=8
+    n_records : int, default=5
         The most positive records to ablate: each takes a prediction for each of four waves in twelve leads.
     n_mistakes : int, default=3
         The most records of each class to show.
