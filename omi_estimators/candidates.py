@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 CANDIDATES = ("net", "temporal_resnet18", "resnet18", "forest", "fusion", "regression", "prior")
-_CALIBRATED = ("net", "temporal_resnet18", "resnet18", "forest")
+CALIBRATED = ("net", "temporal_resnet18", "resnet18", "forest")
 
 # Inner folds of fusion and calibration, each of which trains a network more.
 _N_INNER = 3
@@ -76,7 +76,7 @@ def make_candidates(
     chosen = {name: makers[name]() for name in CANDIDATES if name in names}
     if calibrated:
         # Fused with nothing else, a model is calibrated.
-        for name in [name for name in chosen if name in _CALIBRATED]:
+        for name in [name for name in chosen if name in CALIBRATED]:
             chosen[f"{name}, calibrated"] = FusionClassifier([(name, makers[name]())], cv=_N_INNER)
     return chosen
 

@@ -20,6 +20,7 @@ from sklearn.utils import Tags, get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, column_or_1d, has_fit_parameter
+from tqdm import tqdm
 
 from omi_estimators._compat import delayed, num_samples, run_parallel, safe_indexing
 from omi_estimators._documentation import DocumentedMixin
@@ -196,9 +197,16 @@ def predict_out_of_fold(
 
 
 def cross_fit(
-    estimator: Any, params: dict[str, NDArray], X: Any, y: NDArray, splits: Splits, *, n_jobs: int | None
+    estimator: Any,
+    params: dict[str, NDArray],
+    X: Any,
+    y: NDArray,
+    splits: Splits,
+    *,
+    n_jobs: int | None,
+    verbose: int = 0,
 ) -> OutOfFold:
-    """Return what `predict_out_of_fold` does, for an estimator and metadata from `route_fit`."""
+    """Return what `predict_out_of_fold` does, for an estimator and metadata from `route_fit`, perhaps with a bar."""
     [records] = indexable(X)
 
     def prepare(train: NDArray[np.intp], test: NDArray[np.intp]) -> Any:
@@ -210,7 +218,9 @@ def cross_fit(
     prob, fold = np.full((len(y), len(classes)), np.nan), np.full(len(y), -1)
     reasons = np.full(len(y), "no fold tests it", dtype=object)
     fits = run_parallel((prepare(*split) for split in splits), n_jobs)
-    for number, ((_, test), fit) in enumerate(zip(splits, fits, strict=True)):
+    # Where stderr is no terminal, there is no bar.
+    done = tqdm(zip(splits, fits, strict=True), "folds", total=len(splits), disable=None if verbose else True)
+    for number, ((_, test), fit) in enumerate(done):
         if set(fit.classes.tolist()) != set(classes.tolist()):
             raise ValueError(
                 f"In fold {number + 1} of {len(splits)} {type(estimator).__name__} answers for the classes "
@@ -290,11 +300,14 @@ class CrossFit(NamedTuple):
 class CrossFittedClassifier(DocumentedMixin, ClassifierMixin):
     """Base of classifiers that learn from what others, their parts, say out of fold.
 
-    A subclass has `cv` and `n_jobs`, names its parts by `_name_parts`, and answers by `judge`.
+    A subclass has `cv` and `n_jobs`, perhaps `verbose`, names its parts by `_name_parts`, and answers by `judge`.
     """
 
     # Patients reach the folds by themselves wherever metadata routing is on.
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
+
+    # What models of files have that were saved before a subclass had this parameter.
+    verbose: int = 0
 
     def _name_parts(self) -> dict[str, Any]:
         raise NotImplementedError
@@ -316,7 +329,7 @@ class CrossFittedClassifier(DocumentedMixin, ClassifierMixin):
         self._check_classes(labels, patients)
         splits = self._make_splits(X, labels, patients, rng)
         routed = [route_fit(part, patients, weights) for part in self._name_parts().values()]
-        found = [cross_fit(*each, X, labels, splits, n_jobs=self.n_jobs) for each in routed]
+        found = [cross_fit(*each, X, labels, splits, n_jobs=self.n_jobs, verbose=self.verbose) for each in routed]
         usable = reduce(operator.and_, (each.usable for each in found))
         report_unusable(usable, on_error="warn", consequence=lost)
         kept = usable.mask if weights is None else usable.mask & (weights > 0)

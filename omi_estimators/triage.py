@@ -69,6 +69,8 @@ class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimato
         Folds fitted at the same time.
     random_state : int, RandomState or None, default=None
         Seed of folds and bootstrap.
+    verbose : int, default=0
+        1 shows the progress through the folds, where stderr is a terminal.
 
     Attributes
     ----------
@@ -146,6 +148,7 @@ class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimato
         "confidence_level": [Interval(Real, 0, 1, closed="neither")],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
+        "verbose": ["verbose"],
     }
 
     # What models of files have that were saved before there was this parameter.
@@ -166,6 +169,7 @@ class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimato
         confidence_level: float = 0.95,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
     ):
         self.estimator = estimator
         self.sensitivity = sensitivity
@@ -179,6 +183,7 @@ class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimato
         self.confidence_level = confidence_level
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(

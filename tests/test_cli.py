@@ -12,6 +12,7 @@ from sklearn.utils import Bunch
 
 import omi_estimators.cli
 import omi_estimators.datasets
+import omi_estimators.evaluation
 from omi_estimators.cli import main
 
 
@@ -36,6 +37,13 @@ def ptbxl(make_ecg, monkeypatch):
 
     monkeypatch.setattr(omi_estimators.datasets, "load_ptbxl", load)
     return asked
+
+
+@pytest.fixture(autouse=True)
+def without_looking(monkeypatch, request):
+    """Leave out what takes longest, and what tests of own files look at."""
+    if "slow" not in request.keywords:
+        monkeypatch.setattr(omi_estimators.evaluation, "inspect_comparison", lambda *args, **keywords: [])
 
 
 # Twelve patients are few, and that is said.

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from scipy.special import ndtr, ndtri
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier, VotingClassifier
@@ -31,7 +32,13 @@ from sklearn.svm import LinearSVC
 from omi_estimators import compare_estimators, make_net_pipeline
 from omi_estimators.evaluation._compare import seed_estimator
 from omi_estimators.fusion import FusionClassifier
-from omi_estimators.metrics import METRICS, bootstrap_difference, bootstrap_interval, threshold_at_sensitivity
+from omi_estimators.metrics import (
+    METRICS,
+    bootstrap_difference,
+    bootstrap_interval,
+    threshold_at_sensitivity,
+    tier_thresholds,
+)
 from omi_estimators.splits import make_splits
 
 QUICK = {"n_resamples": 100, "random_state": 0, "verbose": 0}
@@ -321,6 +328,105 @@ def test_summary_reads_as_in_a_paper(result):
     printed = str(result).splitlines()
     assert [line.split()[0] for line in printed[1:4]] == list(result.table.index)
     assert printed[-1].startswith("AUROC minus regression: ")
+
+
+def test_the_verdict_says_what_is_not_certain_and_what_it_takes(flat):
+    _, y, groups = flat
+    rng = np.random.default_rng(3)
+    first, second = (np.clip(0.35 + 0.2 * y + rng.normal(scale=s, size=120), 0.01, 0.99) for s in (0.2, 0.17))
+    result = compare_two(flat, y, first, second)
+    verdict = result.verdict
+    assert (result.best, verdict.status) == ("second", "open")
+    given = {"groups": groups, "folds": result.fold, "random_state": 0}
+    found = bootstrap_difference(y, second, first, "roc_auc", **given)
+    assert found.low < 0 < found.estimate
+    words = r"beats 'first' is not certain: difference in AUROC (\S+) \[(\S+), (\S+)\]\."
+    shown = [float(end) for end in re.search(words, verdict.headline).groups()]
+    assert shown == pytest.approx([found.estimate, found.low, found.high], abs=0.01)
+    assert any(text.startswith("Whether it is higher cannot be told for first (+0.") for text in verdict.findings)
+    # With as many patients as it says, and the difference as found, four studies of five exclude 0.
+    needed = int(re.search(r"about (\d+) patients like these \(here are 60\)", " ".join(verdict.next_steps))[1])
+    z = ndtri(0.975)
+    error = (shown[2] - shown[1]) / (2 * z) * np.sqrt(60 / needed)
+    assert ndtr(shown[0] / error - z) == pytest.approx(0.8, abs=0.02)
+
+
+def compare_two(flat, y, first, second):
+    """Return a comparison of two estimators that say given probabilities."""
+    _, _, groups = flat
+    X = np.column_stack([first, second])
+    models = {"first": make_pipeline(FunctionTransformer(_take_first), Say()), "second": Say()}
+    return compare_estimators(models, X, y, groups=groups, **(QUICK | {"n_resamples": 2000}))
+
+
+def _take_first(X):
+    return X[:, :1]
+
+
+class Say(ClassifierMixin, BaseEstimator):
+    """A classifier that says what stands in the last column."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        return np.column_stack([1 - X[:, -1], X[:, -1]])
+
+
+@pytest.mark.filterwarnings("ignore::omi_estimators.metrics.FewEventsWarning")
+def test_verdicts_of_other_kinds(flat):
+    _, y, _ = flat
+    rng = np.random.default_rng(0)
+    noise = rng.uniform(0.1, 0.9, size=120)
+    good = np.clip(0.2 + 0.5 * y + rng.normal(scale=0.1, size=120), 0.01, 0.99)
+    sure = compare_two(flat, y, noise, good).verdict
+    assert (sure.status, sure.headline.split(",")[0]) == ("good", "The model 'second' ranks best")
+    assert any(text.startswith("Its AUROC is surely higher than that of first (+0.") for text in sure.findings)
+    alike = compare_two(flat, y, good, good).verdict
+    assert alike.status == "open"
+    assert any("no study of a likely size would part them" in step for step in alike.next_steps)
+    chance = compare_two(flat, y, noise, rng.uniform(0.1, 0.9, size=120)).verdict
+    assert "better than chance" in chance.headline
+    few = (np.arange(120) < 12).astype(int)
+    told = compare_two(flat, few, noise, good).verdict
+    assert told.headline == "It cannot be told which model is best: there are only 6 patients with 1 and 54 without."
+
+
+def test_thresholds_in_numbers(result):
+    table = result.threshold_summary()
+    assert list(table) == ["rule-out", "greatest F1", "rule-in"]
+    found = tier_thresholds(result.y, result.probabilities[result.best], groups=result.groups, random_state=0)
+    for name, threshold in (("rule-out", found.rule_out), ("greatest F1", found.max_f1)):
+        assert table.loc["threshold [95 % CI]", name].startswith(f"{threshold.estimate:.3f} [{threshold.low:.3f}, ")
+    called = result.tiers[result.best] != "rule-out"
+    assert table.loc["sensitivity", "rule-out"].startswith(f"{called[result.y == 1].mean():.3f} [")
+    assert table.loc["NPV", "rule-out"].startswith(f"{1 - result.y[~called].mean():.3f} [")
+    assert table.loc["sensitivity", "greatest F1"].startswith(f"{result.decisions.loc['spy', 'sensitivity']:.3f} [")
+    assert table.loc["records from it on", "rule-out"] == f"{called.mean():.1%}"
+
+
+def test_texts_of_estimators_hold_nothing_of_this_run(flat, tmp_path):
+    X, y, groups = flat
+    model = make_pipeline(FunctionTransformer(_take_first), LogisticRegression(), memory=str(tmp_path))
+    text = compare_estimators({"model": model}, X, y, groups=groups, **QUICK).estimators["model"]
+    assert "<function _take_first>" in text
+    assert str(tmp_path) not in text
+    assert model.memory == str(tmp_path)
+
+
+def test_a_report_is_written_whole_or_not_at_all(result, tmp_path, monkeypatch):
+    page = result.write_report(tmp_path, title="The first")
+    files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def fail(*args, **keywords):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(type(result), "to_json", fail)
+    with pytest.raises(OSError, match="No space left"):
+        result.write_report(tmp_path, title="The second")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
+    assert "The first" in page.read_text(encoding="utf-8")
 
 
 def test_csv_and_json(result, tmp_path):

@@ -136,7 +136,7 @@ def test_without_patients_the_repeats_of_a_record_are_drawn_together(data):
     # Taken for four times as many records it would be half as wide.
     assert widths[1] > 0.8 * widths[0]
     assert many.counts == once.counts
-    assert len(many._patients()) == 4 * N
+    assert len(many.units()) == 4 * N
 
 
 def test_decisions_tiers_and_subgroups(data, sex, result):

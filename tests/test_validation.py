@@ -16,11 +16,12 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from omi_estimators import RiskTierClassifier, make_net_pipeline, save, validate_model
+from omi_estimators import RiskTierClassifier, load, make_net_pipeline, save, validate_model
 from omi_estimators.cli import main
 from omi_estimators.datasets import make_omi_ecgs
 from omi_estimators.evaluation import Section
 from omi_estimators.metrics import share_by_patient
+from omi_estimators.persistence import read_card
 from omi_estimators.preprocessing import Judgement, Usable
 
 QUICK = {"n_resamples": 100, "random_state": 0}
@@ -417,3 +418,28 @@ def test_no_positives_is_one_line(hospital, tmp_path, capsys):
     table.to_csv(tmp_path / "zero.csv", index=False)
     assert call(folder, tmp_path / "out", "--labels", str(tmp_path / "zero.csv")) == 2
     assert "no record with label 1" in capsys.readouterr().err
+
+
+@few
+def test_the_command_refuses_patients_who_were_trained_on(hospital, tmp_path, capsys):
+    folder, _ = hospital
+    model = load(folder / "net.omi")
+    save(model, folder / "knows.omi", groups=["p3", "x"], remember_patients=True)
+    arguments = ["--data", str(folder), "--labels", str(folder / "labels.csv"), "--out", str(tmp_path / "out")]
+    assert main(["validate", str(folder / "knows.omi"), *arguments, "--file-rate", "250", "--unit", "mV"]) == 2
+    assert "knows.omi was trained on 1 patients of this cohort, such as 'p3'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@few
+def test_the_command_saves_a_recalibrated_model(hospital, tmp_path, capsys):
+    folder, _ = hospital
+    assert call(folder, tmp_path / "out", "--recalibrate", str(tmp_path / "new.omi")) in (1, 2)
+    printed = capsys.readouterr()
+    if (tmp_path / "new.omi").exists():
+        assert load(tmp_path / "new.omi").history_[-1]["reason"] in printed.out
+        assert "Recalibrated since then" in read_card(tmp_path / "new.omi")
+    else:
+        assert "patients" in printed.err or "calibration slope" in printed.err
+    assert call(folder, tmp_path / "out", "--recalibrate", str(folder / "net.omi")) == 2
+    assert "--recalibrate must be a new file" in capsys.readouterr().err

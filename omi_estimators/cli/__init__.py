@@ -39,7 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # Names of files and of classes may have letters that the terminal has not.
             stream.reconfigure(errors="backslashreplace")
-    args = _make_parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    args = _make_parser().parse_args(given)
+    args.given = given
     try:
         return int(args.run(args))
     except BadInput as error:

@@ -5,33 +5,56 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import shlex
+import sys
 import tempfile
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omi_estimators.candidates import CANDIDATES, make_candidates
-from omi_estimators.cli._tools import check_jobs_and_seed, check_writable, measure_records, positive, refuse, say
+from omi_estimators.cli._tools import (
+    add_file_options,
+    check_both_classes,
+    check_jobs_and_seed,
+    check_writable,
+    file_options,
+    find_patients,
+    measure_records,
+    positive,
+    read_cohort,
+    refuse,
+    say,
+)
+from omi_estimators.cli._validate import find_column
 
 # Heavy libraries are imported where they are used, so that --help and errors come at once.
 if TYPE_CHECKING:
-    from omi_estimators.evaluation import ComparisonResult
+    from omi_estimators.evaluation import ComparisonResult, Section
 
 # The others take a network each fold or several, which the quick first look does without.
 _DEFAULT = ("net", "forest", "regression", "prior")
 
 _DESCRIPTION = """\
 Compare ECG-SMART-NET, a random forest on measured features, and two floors by cross-validation in which no
-patient is on both sides. Without --ptbxl the ECGs are simulated. Writes a report with figures, intervals and pictures.
-Research use only; not a medical device."""
+patient is on both sides: on ECG files of your own (--data, --labels), on PTB-XL (--ptbxl), else on simulated ECGs.
+Writes a page that begins with a verdict: which model, how sure, what it takes to be sure. Then where to cut, what the
+best model looks at, and its surest mistakes on paper. Research use only; not a medical device."""
 
 _EPILOG = """\
 examples:
   omi-estimators compare                                   simulated ECGs, a few minutes
-  omi-estimators compare --ptbxl path/to/ptb-xl --out report"""
+  omi-estimators compare --ptbxl path/to/ptb-xl --out report
+  omi-estimators compare --data ecgs --labels labels.csv --subgroup age --subgroup sex --out report
+
+the table of labels:
+  a CSV file with the columns file (relative to --data), label (0 or 1) and patient, and columns for --subgroup.
+  Patient, age and sex are taken from the files where the table lacks them."""
 
 # The simulation is a demonstration: OMI is made frequent, and the net narrow, so that it ends in minutes.
 _SIMULATED = {"n_patients": 200, "prevalence": 0.25, "width": 16}
+_DEFAULTS_OF_FIT = {("sampling_rate", 500), ("duration", 10), ("folds", 5), ("seed", 0)}
 
 
 def add_parser(commands: Any) -> None:
@@ -45,7 +68,12 @@ def add_parser(commands: Any) -> None:
     )
     compare.set_defaults(run=_compare, lost="no report was written")
     add = compare.add_argument
-    add("--ptbxl", metavar="DIR", type=Path, help="unpacked PTB-XL folder; without it ECGs are simulated")
+    add("--data", metavar="DIR", type=Path, help="folder of ECG files of your own")
+    add("--labels", metavar="CSV", type=Path, help="their table with the columns file, label, patient")
+    add("--subgroup", metavar="COLUMN", action="append", default=[], help="column to split by; may be given repeatedly")
+    add_file_options(compare)
+    add("--duration", metavar="S", type=positive, default=10, help="of each file that is used (default: 10)")
+    add("--ptbxl", metavar="DIR", type=Path, help="unpacked PTB-XL folder")
     add("--task", choices=("mi_vs_norm", "mi_vs_rest"), help="labels from PTB-XL (default: mi_vs_norm)")
     add("--n-patients", metavar="N", type=positive, help="patients to simulate (default: 200)")
     add("--sampling-rate", metavar="HZ", type=positive, default=500, help="of the ECGs (default: 500)")
@@ -69,7 +97,13 @@ def add_parser(commands: Any) -> None:
     add("--width", metavar="N", type=positive, help="channels of the net's first stage (default: 64; simulated: 16)")
     add("--seed", metavar="N", type=int, default=0, help="of everything that chance decides (default: 0)")
     add("--jobs", metavar="N", type=int, default=-1, help="processes; -1 means all cores (default: -1)")
-    add("--cache", metavar="DIR", type=Path, help="keep beats, features and finished folds here, to go on after a stop")
+    add(
+        "--cache",
+        metavar="DIR",
+        type=Path,
+        help="keep beats, features and finished folds here, to go on after a stop and to fit (default: none; with "
+        "--data beside the report)",
+    )
     add("--out", metavar="DIR", type=Path, default=Path("omi-report"), help="report folder (default: omi-report)")
 
 
@@ -91,37 +125,51 @@ def _compare(args: argparse.Namespace) -> int:
 
     try:
         _check(args)
-        data, notes = _load_ptbxl(args) if args.ptbxl else _simulate(args)
+        load = _load_files if args.data else _load_ptbxl if args.ptbxl else _simulate
+        data, notes = load(args)
         make_splits(data.X, data.y, groups=data.groups, cv=args.folds, random_state=args.seed)
         # Made now, because a report that cannot be written is worth knowing before the work, not after it.
         args.out.mkdir(parents=True, exist_ok=True)
+        for note in notes:
+            say(note)
+        say(
+            f"{len(data.y)} records of {len(set(data.groups.tolist()))} patients, {int(data.y.sum())} with "
+            f"{data.target_names[1]}; {args.folds} folds by patient"
+            f"{f', {args.repeats} times' if args.repeats > 1 else ''}."
+        )
+        with ExitStack() as stack:
+            if args.cache is None:
+                cache = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="omi-estimators-")))
+            else:
+                cache = args.cache
+                args.lost += f"; what is finished is in {cache}, and the same command goes on from there"
+            estimators = _make_estimators(args, cache / "records")
+            usable = measure_records(
+                data.X, args.estimators, args.sampling_rate, n_jobs=args.jobs, cache=cache / "records"
+            )
+            if not usable.mask.all():
+                n_bad = int((~usable.mask).sum())
+                say(f"note: {n_bad} of {len(data.y)} records cannot be judged, and count in no figure: {usable}.")
+                check_both_classes(data.y[usable.mask].tolist())
+            result = _run(estimators, data, args, cache / "folds")
+            print(result)
+            print(f"\n{result.calibration_summary().rename_axis(None).to_string()}")
+            sections = _look(result, estimators, data, args)
+        source = args.data.resolve().name if args.data else "PTB-XL" if args.ptbxl else "simulated ECGs"
+        page = result.write_report(
+            args.out,
+            title=f"{data.target_names[1]} against {data.target_names[0]} on {source}",
+            notes=notes,
+            n_skipped=len(data.get("skipped", ())),
+            sections=sections,
+            commands=_name_commands(result, args),
+        )
     except (ImportError, OSError, ValueError) as error:
         return refuse(error)
-    for note in notes:
-        say(note)
-    say(
-        f"{len(data.y)} records of {len(set(data.groups.tolist()))} patients, {int(data.y.sum())} with "
-        f"{data.target_names[1]}; {args.folds} folds by patient"
-        f"{f', {args.repeats} times' if args.repeats > 1 else ''}."
-    )
-    with tempfile.TemporaryDirectory(prefix="omi-estimators-") as temporary:
-        cache = args.cache or Path(temporary)
-        estimators = _make_estimators(args, cache / "records")
-        usable = measure_records(data.X, args.estimators, args.sampling_rate, n_jobs=args.jobs, cache=cache / "records")
-        if not usable.mask.all():
-            n_bad = int((~usable.mask).sum())
-            say(f"note: {n_bad} of {len(data.y)} records cannot be judged, and count in no figure: {usable}.")
-        result = _run(estimators, data, args, cache / "folds")
-    print(result)
-    print(f"\n{result.calibration_summary().rename_axis(None).to_string()}")
-    source = "PTB-XL" if args.ptbxl else "simulated ECGs"
-    page = result.write_report(
-        args.out,
-        title=f"{data.target_names[1]} against {data.target_names[0]} on {source}",
-        notes=notes,
-        n_skipped=len(data.get("skipped", ())),
-    )
-    print(f"\nReport: {page}")
+    print(f"\n{result.verdict.headline}")
+    if args.data and result.best != "prior":
+        print(f"Next: {_write_fit(args, result.best)}")
+    print(f"Report: {page}")
     return 0
 
 
@@ -131,10 +179,39 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError("--n-patients is for simulated ECGs; leave it out, or leave out --ptbxl.")
     if args.task and not args.ptbxl:
         raise ValueError("--task chooses labels of PTB-XL; give --ptbxl DIR too.")
+    if (args.data is None) != (args.labels is None):
+        raise ValueError("--data and --labels belong together: a folder of ECG files, and the table of their labels.")
+    if args.data and (args.ptbxl or args.n_patients):
+        raise ValueError("--data is for files of your own; leave out --ptbxl and --n-patients.")
+    if not args.data and (args.subgroup or file_options(args)):
+        raise ValueError("--subgroup, --file-rate and --unit are for files of your own; give --data and --labels too.")
     check_jobs_and_seed(args)
     if importlib.util.find_spec("matplotlib") is None:
         raise ImportError("The report needs matplotlib; install it with: pip install omi-estimators[plot]")
     check_writable(args.out, "report", "--out")
+    if args.data and args.cache is None:
+        # Beside the report and not in it, since it holds what was measured of patients.
+        args.cache = args.out.parent / f"{args.out.name or 'report'}-cache"
+    if args.cache:
+        check_writable(args.cache, "cache", "--cache")
+
+
+def _load_files(args: argparse.Namespace) -> tuple[Any, list[str]]:
+    """Return the files of one's own, and what the reader of a report must know about them."""
+    from sklearn.utils import Bunch
+
+    X, table, n_unread = read_cohort(args, args.subgroup)
+    data = Bunch(
+        X=X,
+        y=table["label"].to_numpy(),
+        groups=find_patients(table),
+        target_names=["label 0", "label 1"],
+        subgroups={name: find_column(table, name, args.labels.name) for name in args.subgroup},
+        # As editors show them; names of files may be those of patients.
+        record_names=[f"row {row + 2} of {args.labels.name}" for row in table.index],
+        skipped=range(n_unread),
+    )
+    return data, []
 
 
 def _load_ptbxl(args: argparse.Namespace) -> tuple[Any, list[str]]:
@@ -173,7 +250,7 @@ def _simulate(args: argparse.Namespace) -> tuple[Any, list[str]]:
 def _make_estimators(args: argparse.Namespace, cache: Path) -> dict[str, Any]:
     """Return the estimators asked for, each from raw ECGs to probabilities."""
     net_params = {"max_epochs": args.epochs, "width": args.width}
-    if not args.ptbxl:
+    if not (args.ptbxl or args.data):
         # A narrow net gains little from a second thread, and waits for minutes where others use the cores.
         net_params |= {"width": args.width or _SIMULATED["width"], "n_threads": 1}
     return make_candidates(
@@ -188,11 +265,12 @@ def _make_estimators(args: argparse.Namespace, cache: Path) -> dict[str, Any]:
 
 def _run(estimators: dict[str, Any], data: Any, args: argparse.Namespace, cache: Path) -> ComparisonResult:
     from omi_estimators.evaluation import compare_estimators
-    from omi_estimators.preprocessing import UnusableRecordWarning
+    from omi_estimators.preprocessing import BeatShapeWarning, UnusableRecordWarning
 
     with warnings.catch_warnings():
         # Told once, before the folds.
         warnings.simplefilter("ignore", UnusableRecordWarning)
+        warnings.simplefilter("ignore", BeatShapeWarning)
         warnings.filterwarnings("ignore", message=".* records are zero throughout")
         return compare_estimators(
             estimators,
@@ -205,11 +283,53 @@ def _run(estimators: dict[str, Any], data: Any, args: argparse.Namespace, cache:
             random_state=args.seed,
             subgroups=_find_subgroups(data),
             cache_dir=cache,
+            verbose=int(sys.stderr.isatty()),
         )
+
+
+def _look(result: ComparisonResult, estimators: dict[str, Any], data: Any, args: argparse.Namespace) -> list[Section]:
+    """Return what the best model looks at, and its surest mistakes."""
+    from omi_estimators.evaluation import inspect_comparison
+    from omi_estimators.preprocessing import BeatShapeWarning, UnusableRecordWarning
+
+    say(f"looking into {result.best}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnusableRecordWarning)
+        warnings.simplefilter("ignore", BeatShapeWarning)
+        return inspect_comparison(
+            result,
+            estimators,
+            data.X,
+            sampling_rate=args.sampling_rate,
+            record_names=data.get("record_names"),
+            verbose=int(sys.stderr.isatty()),
+        )
+
+
+def _name_commands(result: ComparisonResult, args: argparse.Namespace) -> list[str]:
+    """Return the command that made the page and, on files of one's own, the one to go on with."""
+    made_by = f"Made by: {shlex.join(['omi-estimators', *args.given])}"
+    if not args.data or result.best == "prior":
+        return [made_by]
+    return [made_by, f"To fit {result.best} on all records, measuring none again: {_write_fit(args, result.best)}"]
+
+
+def _write_fit(args: argparse.Namespace, best: str) -> str:
+    """Return the command that fits the best model on the same files, from the same cache."""
+    name, *calibrated = best.split(", ")
+    same = ("data", "labels", "file_rate", "unit", "sampling_rate", "duration", "folds", "epochs", "width", "seed")
+    words = ["omi-estimators", "fit", "--model", name, *["--calibrate" for _ in calibrated]]
+    for key in (*same, "cache"):
+        value = getattr(args, key)
+        if value is not None and (key, value) not in _DEFAULTS_OF_FIT:
+            words += [f"--{key.replace('_', '-')}", str(value)]
+    return shlex.join([*words, "--out", f"{name}.omi"])
 
 
 def _find_subgroups(data: Any) -> dict[str, Any]:
     """Return age and sex of each record, where the data have them."""
+    if "subgroups" in data:
+        return dict(data["subgroups"])
     found = {"age": data["age"]} if "age" in data else {}
     if "sex" in data:
         found["sex"] = [{0: "male", 1: "female"}.get(sex) for sex in data["sex"].tolist()]

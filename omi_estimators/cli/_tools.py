@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import sys
@@ -52,6 +53,8 @@ def refuse(error: Exception) -> int:
     if isinstance(error, OSError) and error.strerror:
         reason = _REASONS.get(type(error), error.strerror)
         text = reason if error.filename is None else f"{error.filename}: {reason}"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        text += "; make room there, or choose another place, and give the same command again"
     say(f"omi-estimators: error: {name_flags(' '.join(text.split()))}")
     return BAD_INPUT
 
@@ -241,6 +244,23 @@ def knows_patients(table: pd.DataFrame) -> bool:
     return "patient" in table or bool(table["file_patient"].notna().all())
 
 
+def read_cohort(args: argparse.Namespace, columns: Sequence[str] = ()) -> tuple[Any, pd.DataFrame, int]:
+    """Return the ECGs that `--data` and `--labels` name and that can be read, their rows, and how many cannot be.
+
+    Rows keep their numbers in the table. Raises a ValueError if those that can be read are of one class.
+    """
+    X, table = read_records(read_labels(args.labels, args.data, columns), args.sampling_rate, args.duration, args)
+    kept = (table["error"] == "").to_numpy()
+    check_both_classes(table["label"][kept])
+    return (X if kept.all() else X[kept]), table[kept], int((~kept).sum())
+
+
+def check_both_classes(labels: Collection[int]) -> None:
+    """Raise a ValueError if the records that are left are of one class."""
+    if len(set(labels)) < 2:
+        raise ValueError("The records that could be read and measured are of one class only; both 0 and 1 are needed.")
+
+
 def find_patients(table: pd.DataFrame) -> NDArray[np.object_]:
     """Return who each record is of: from the table, else from the files, else each its own, with a word of warning."""
     import numpy as np
@@ -324,15 +344,24 @@ def measure_records(X: Any, estimators: Collection[str], sampling_rate: float, *
     if wanted - {"forest", "prior"}:
         steps["beats"] = make_net_pipeline(sampling_rate, memory=str(cache), n_jobs=n_jobs)[:2]
     usable = Usable.from_reasons([""] * len(X))
+    notes: dict[str, None] = {}
     for what, measure in steps.items():
         fitted = measure.fit(X[:1]).steps
-        reasons: list[str] = []
-        with tqdm(total=len(X), desc=f"measuring {what}", unit="record", file=sys.stderr, disable=None) as bar:
-            for start in range(0, len(X), _CHUNK):
-                found = measure_steps(fitted, X[start : start + _CHUNK]).usable
-                reasons += found.reasons.tolist()
-                bar.update(len(found.reasons))
-        usable &= Usable.from_reasons(reasons)
+        if not sys.stderr.isatty():
+            say(f"measuring {what} of {len(X)} records")
+        with warnings.catch_warnings():
+            # Told below, of all records together.
+            warnings.simplefilter("ignore")
+            # Where stderr is no terminal, there is no bar.
+            with tqdm(total=len(X), desc=f"measuring {what}", unit="record", file=sys.stderr, disable=None) as bar:
+                for start in range(0, len(X), _CHUNK):
+                    bar.update(len(measure_steps(fitted, X[start : start + _CHUNK]).usable.mask))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            usable &= measure_steps(fitted, X).usable
+        notes |= dict.fromkeys(str(item.message) for item in caught)
+    for text in notes:
+        say(f"note: {text}")
     try:
         check_usable(usable)
     except ValueError as error:

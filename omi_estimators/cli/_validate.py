@@ -113,7 +113,7 @@ def _validate(args: argparse.Namespace) -> int:
                 X,
                 y,
                 groups,
-                subgroups={name: _find_column(seen, name, args.labels.name) for name in args.subgroup},
+                subgroups={name: find_column(seen, name, args.labels.name) for name in args.subgroup},
                 trained_on=trained_on,
                 profile=load_profile(args.model),
                 of_patients={name: seen[f"file_{name}"].to_numpy(dtype=float) for name in ("age", "sex")},
@@ -148,7 +148,7 @@ def _recalibrate(args: argparse.Namespace, model: Any, X: Any, y: Any, groups: A
     print(f"Recalibrated: {recalibrated.history_[-1]['reason']}.\nModel: {args.recalibrate}")
 
 
-def _find_column(table: pd.DataFrame, name: str, file_name: str) -> Any:
+def find_column(table: pd.DataFrame, name: str, file_name: str) -> Any:
     """Return a column to split by: from the table, or age and sex from the files."""
     if name in table:
         return table[name].to_numpy()

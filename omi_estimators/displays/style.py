@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from omi_estimators._text import clean_label
-from omi_estimators._validation import check_codes, check_labels, how_to_install
+from omi_estimators._validation import check_codes, check_labels, count_noun, how_to_install
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -129,8 +129,8 @@ def count(y_true: ArrayLike, groups: ArrayLike | None, names: Names) -> str:
     """Return how many records, patients and events a picture rests on."""
     positive = check_labels(y_true)
     units = check_codes(groups, len(positive), name="groups")
-    patients = "" if units is None else f" of {int(units.max()) + 1} patients"
-    return f"{len(positive)} records{patients}, {int(positive.sum())} {names[1]}"
+    patients = "" if units is None else f" of {count_noun(int(units.max()) + 1, 'patient')}"
+    return f"{count_noun(len(positive), 'record')}{patients}, {int(positive.sum())} {names[1]}"
 
 
 def plot_curve(display: Any, ax: Axes | None, band: bool, style: dict[str, Any]) -> None:

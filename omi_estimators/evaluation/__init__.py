@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     submod_attrs={
         "_checklist": ["make_checklist"],
         "_compare": ["compare_estimators"],
+        "_inspected": ["inspect_comparison"],
         "_recalibrate": ["RecalibratedClassifier", "recalibrate", "recalibration_gain"],
         "_page": ["Picture", "Section", "Verdict", "new_figure", "render", "write_page"],
         "_result": ["ComparisonResult"],

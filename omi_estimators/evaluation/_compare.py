@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 import zlib
@@ -194,12 +195,8 @@ def compare_estimators(
         )
     tested = np.tile(judged, repeats)
     positive = np.tile(labels == classes[1], repeats)
-    units = None if patients is None else np.tile(np.unique(patients[judged], return_inverse=True)[1], repeats)
-    if patients is None and repeats > 1:
-        # The same record comes again in each repeat.
-        units = np.tile(np.arange(judged.sum()), repeats)
-    codes = np.unique(fold[tested], return_inverse=True)[1]
-    seen = Tested(probabilities[tested].astype(np.float64), positive[tested], units, codes, repeats)
+    units = None if patients is None else np.tile(patients, repeats)
+    seen = Tested.of_records(probabilities, positive, units, fold, tested, repeats)
     bootstrap = {"n_resamples": n_resamples, "confidence_level": confidence_level, "random_state": rng}
     table, n_redrawn = make_table(seen, reference, **bootstrap)
     by_subgroup = make_subgroups({name: values[judged] for name, values in columns_by_name.items()}, seen, **bootstrap)
@@ -217,10 +214,10 @@ def compare_estimators(
         tiers=tiers,
         probabilities=probabilities,
         y=positive.astype(np.int64),
-        groups=None if patients is None else np.tile(patients, repeats),
+        groups=units,
         fold=fold,
         reasons=np.tile(usable.reasons, repeats),
-        estimators={name: str(estimator) for name, estimator in runs[0].estimators.items()},
+        estimators={name: _describe_estimator(estimator) for name, estimator in runs[0].estimators.items()},
         reference=reference,
         target_names=(names[0], names[1]),
         confidence_level=confidence_level,
@@ -313,6 +310,12 @@ def seed_estimator(estimator: Any, root: int | None) -> Any:
             seeds[key] = int(rng.integers(_SEEDS))
             n_seen[kind] += 1
     return copy.set_params(**seeds)
+
+
+def _describe_estimator(estimator: Any) -> str:
+    """Return how an estimator is written, without what is of this run only: folders of caches, places in memory."""
+    caches = [key for key in estimator.get_params() if key.rpartition("__")[2] == "memory"]
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", str(clone(estimator).set_params(**dict.fromkeys(caches))))
 
 
 class _Run(NamedTuple):

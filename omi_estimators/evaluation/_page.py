@@ -6,8 +6,12 @@ import base64
 import io
 import json
 import platform
-from collections.abc import Mapping, Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -66,6 +70,8 @@ class Section:
         Whether the table is to be unfolded too.
     links : dict of str to str
         Where rows of the table lead to, by their labels.
+    more_pictures : sequence of Picture
+        Further ones, below the first; paragraphs then come before them.
     """
 
     title: str
@@ -75,6 +81,12 @@ class Section:
     details: Mapping[str, str] = field(default_factory=dict)
     is_closed: bool = False
     links: Mapping[str, str] = field(default_factory=dict)
+    more_pictures: Sequence[Picture] = ()
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """All pictures, from the top."""
+        return [*([] if self.picture is None else [self.picture]), *self.more_pictures]
 
 
 class Verdict(NamedTuple):
@@ -143,6 +155,7 @@ def write_page(
     """
     versions = {"omi_estimators": omi_estimators.__version__, "scikit-learn": sklearn.__version__}
     made_with = ", ".join(f"{name} {text}" for name, text in (versions | {"Python": platform.python_version()}).items())
+    made_with = f"{made_with}, on {datetime.now(UTC).date().isoformat()}"
     given = {"title": title, "counts": counts, "notes": notes, "verdict": verdict, "made_with": made_with}
     path.write_text(_load_template().render(sections=sections, **given), encoding="utf-8")
     return path
@@ -167,13 +180,29 @@ def _load_template() -> Template:
 def _show(value: Any) -> str:
     """Return a cell of a table as text."""
     if isinstance(value, (float, np.floating)):
-        return "not defined" if np.isnan(value) else f"{value:.3f}"
+        return "not defined" if np.isnan(value) else f"{float(value):z.3f}"
     return str(value)
 
 
 def _find_columns_of_words(table: pd.DataFrame) -> set[int]:
     """Return the positions of columns that hold sentences, which are set like such."""
     return {i for row in table.itertuples(index=False) for i, value in enumerate(row) if len(_show(value)) > 36}
+
+
+@contextmanager
+def replacing_files(folder: Path) -> Iterator[Path]:
+    """Give a folder to write to, whose files replace those of `folder` only when all are written.
+
+    Whatever stops the writing, such as a full disk, leaves an earlier report as it was.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=".report-", dir=folder))
+    try:
+        yield beside
+        for file in sorted(beside.iterdir()):
+            file.replace(folder / file.name)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -239,8 +268,7 @@ def render(figure: Figure) -> Picture:
 
 
 def write_pictures(pictures: Mapping[str, Picture], folder: Path) -> None:
-    """Write each picture into a folder, which is made if it does not exist."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write each picture into a folder."""
     for name, picture in pictures.items():
         (folder / f"{name}.png").write_bytes(picture.png)
 

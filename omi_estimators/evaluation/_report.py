@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from omi_estimators._validation import count_noun
 from omi_estimators.evaluation._checklist import to_section
 from omi_estimators.evaluation._page import Picture, Section, render, write_page
 from omi_estimators.evaluation._tables import FEW, format_interval
+from omi_estimators.evaluation._verdict import ON_THRESHOLDS, ON_VERDICT
 from omi_estimators.preprocessing import Usable
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ _PICTURES = {
 ON_CALIBRATION = (
     "Slope: 1 is right, below 1 probabilities are too extreme, above 1 not extreme enough. Intercept, with the "
     "slope held at 1: 0 is right, above 0 probabilities are too low. ECE: mean distance between predicted and "
-    "observed frequency over ten groups of equal size (0 is best; noise alone gives more). Brier skill: the part "
+    "observed frequency over ten groups of equal size (0 is best; chance alone gives more, and what resampling adds is "
+    "taken from its interval). Brier skill: the part "
     "of the prevalence's Brier score that a model takes away (1 is perfect, 0 no better than the prevalence)."
 )
 _ON_DECISIONS = (
@@ -57,42 +60,59 @@ def draw_pictures(result: ComparisonResult) -> dict[str, Picture]:
 
 
 def write_comparison(
-    path: Path, result: ComparisonResult, pictures: dict[str, Picture], title: str, notes: Sequence[str], n_skipped: int
+    path: Path,
+    result: ComparisonResult,
+    pictures: dict[str, Picture],
+    title: str,
+    notes: Sequence[str],
+    n_skipped: int,
+    further: Sequence[Section] = (),
+    commands: Sequence[str] = (),
 ) -> Path:
-    """Write the page of a comparison, and return where."""
+    """Write the page of a comparison, with `further` sections after its pictures, and return where."""
     sections = [
         Section("Figures", _explain(result), result.summary().rename_axis(None)),
+        *_make_threshold_section(result),
         Section("Calibration in numbers", [ON_CALIBRATION], result.calibration_summary().rename_axis(None)),
     ]
     decisions = result.decision_summary()
     if decisions is not None:
         sections.append(Section("Decisions", [_ON_DECISIONS], decisions.rename_axis(None)))
     sections += [Section(_PICTURES[name], picture=picture) for name, picture in pictures.items()]
+    sections += further
     if len(result.subgroups):
         sections.append(Section("Subgroups", [_ON_SUBGROUPS], _make_subgroup_table(result)))
     sections += [
         Section("Fold by fold", table=_make_fold_table(result)),
         to_section(result.checklist(n_skipped=n_skipped)),
-        Section("How it was done", [_describe_method(result)], details=result.estimators),
+        *([Section("The commands", commands)] if commands else []),
+        Section("How it was done", [ON_VERDICT, _describe_method(result)], details=result.estimators),
     ]
-    return write_page(path, sections, title=title, counts=_count(result, n_skipped), notes=notes)
+    return write_page(
+        path, sections, title=title, counts=_count(result, n_skipped), notes=notes, verdict=result.verdict
+    )
+
+
+def _make_threshold_section(result: ComparisonResult) -> list[Section]:
+    table = result.threshold_summary()
+    return [] if table is None else [Section(f"Where to cut: the thresholds of {result.best}", [ON_THRESHOLDS], table)]
 
 
 def _count(result: ComparisonResult, n_skipped: int) -> str:
     counts = result.counts
-    patients = f" of {counts['n_patients']} patients" if result.groups is not None else ""
+    patients = f" of {count_noun(counts['n_patients'], 'patient')}" if result.groups is not None else ""
     n_records = len(result.y) // result.n_repeats
     unjudged = Usable.from_reasons(result.reasons[:n_records].tolist())
     untested = int((result.fold[:n_records] < 0).sum())
     sentences = [
-        f"{counts['n_records']} records{patients}; {counts['n_events']} are {result.target_names[1]}, "
+        f"{count_noun(counts['n_records'], 'record')}{patients}; {counts['n_events']} are {result.target_names[1]}, "
         f"{counts['n_records'] - counts['n_events']} {result.target_names[0]}.",
         f"Damaged records skipped: {n_skipped}.",
     ]
     if not unjudged.mask.all():
         sentences.append(f"Not judged, and in no figure: {(~unjudged.mask).sum()}, {unjudged}.")
     if untested:
-        sentences.append(f"{untested} records were only trained on, and count in no figure.")
+        sentences.append(f"Only trained on, and in no figure: {untested}.")
     return " ".join(sentences)
 
 

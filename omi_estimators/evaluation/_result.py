@@ -6,6 +6,7 @@ import os
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from omi_estimators._text import clean_label
+from omi_estimators._validation import count_noun
 from omi_estimators.displays import (
     COLOURS,
     DASHES,
@@ -25,9 +27,10 @@ from omi_estimators.displays import (
     RocBandDisplay,
 )
 from omi_estimators.evaluation._checklist import describe_comparison, make_checklist, write_checklist
-from omi_estimators.evaluation._page import new_figure, write_json, write_pictures
+from omi_estimators.evaluation._page import Section, Verdict, new_figure, replacing_files, write_json, write_pictures
 from omi_estimators.evaluation._report import draw_pictures, write_comparison
 from omi_estimators.evaluation._tables import format_columns, format_interval
+from omi_estimators.evaluation._verdict import find_verdict, make_threshold_table
 from omi_estimators.metrics import Interval, decision_curve, precision_recall_band, roc_band
 
 if TYPE_CHECKING:
@@ -143,6 +146,20 @@ class ComparisonResult:
             "n_folds": (int(self.fold.max()) + 1) // self.n_repeats,
         }
 
+    @property
+    def best(self) -> str:
+        """The estimator of the highest AUROC."""
+        return str(self.table["roc_auc"].idxmax())
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Which estimator ranks best, how sure that is, and what it takes to be sure, in words.
+
+        It is "good" if the interval of the difference in AUROC to each other estimator is above 0; "bad" if the best
+        is no better than chance; otherwise, and with fewer than ten patients of a class, "open".
+        """
+        return find_verdict(self)
+
     def __str__(self) -> str:
         table = self.summary()
         difference = f"AUROC minus {self.reference}"
@@ -207,6 +224,16 @@ class ComparisonResult:
         """
         return None if self.decisions is None else format_columns(self.decisions, _DECISIONS, self.confidence_level)
 
+    def threshold_summary(self) -> pd.DataFrame | None:
+        """Return the thresholds of the best estimator, and what they give, as text for people.
+
+        Returns
+        -------
+        DataFrame of str or None
+            Columns "rule-out", "greatest F1" and "rule-in"; None if there is one fold only.
+        """
+        return make_threshold_table(self)
+
     def checklist(self, *, n_skipped: int = 0) -> pd.DataFrame:
         """Return the TRIPOD+AI sheet, filled in where this comparison knows the answer.
 
@@ -242,7 +269,7 @@ class ComparisonResult:
         """
         tables = ("table", "folds", "subgroups", "decisions")
         content = {name: getattr(self, name) for name in (*_SETTINGS, "estimators", *tables)}
-        write_json(Path(path), {**self.counts, **content, "tiers": self.tier_tables})
+        write_json(Path(path), {"verdict": self.verdict._asdict(), **self.counts, **content, "tiers": self.tier_tables})
 
     def plot_roc(self) -> Figure:
         """Draw the ROC curves, averaged over folds; the area under each is its `roc_auc`.
@@ -367,7 +394,7 @@ class ComparisonResult:
             RiskTierDisplay.from_predictions(
                 self.y[self.tested],
                 tiers[name].to_numpy()[self.tested].astype(str),
-                groups=self._patients(),
+                groups=self.units(),
                 target_names=self.target_names,
                 confidence_level=self.confidence_level,
                 ax=axes,
@@ -416,9 +443,9 @@ class ComparisonResult:
 
     def _add_caption(self, figure: Figure, text: str, width: float) -> None:
         """Write what a picture shows, and what it rests on, below it."""
-        n_patients = f" of {self.counts['n_patients']} patients" if self.groups is not None else ""
+        n_patients = f" of {count_noun(self.counts['n_patients'], 'patient')}" if self.groups is not None else ""
         words = (
-            f"{text} {self.counts['n_records']} records{n_patients}, {self.counts['n_events']} with "
+            f"{text} {count_noun(self.counts['n_records'], 'record')}{n_patients}, {self.counts['n_events']} with "
             f"{self.target_names[1]}; out-of-fold probabilities of {self.counts['n_folds']}-fold cross-validation"
             f"{' by patient' if self.groups is not None else ''}"
             f"{f', each record once in each of {self.n_repeats} repeats' if self.n_repeats > 1 else ''}."
@@ -430,16 +457,21 @@ class ComparisonResult:
         """Return labels and probabilities of the records that count."""
         return self.y[self.tested], self.probabilities[name].to_numpy()[self.tested]
 
-    def _patients(self) -> NDArray[Any] | None:
-        """Return the patients of the records that count."""
-        if self.groups is None and self.n_repeats > 1:
-            # The same record comes again in each repeat.
-            return np.tile(np.arange(len(self.y) // self.n_repeats), self.n_repeats)[self.tested]
-        return None if self.groups is None else self.groups[self.tested]
+    def units(self) -> NDArray[Any]:
+        """Return whom each record that counts is of: its patient or, without patients, itself.
+
+        Returns
+        -------
+        ndarray of shape (n_records,)
+            One entry for each repeat and record that counts.
+        """
+        # The same record comes again in each repeat.
+        own = np.tile(np.arange(len(self.y) // self.n_repeats), self.n_repeats)
+        return (own if self.groups is None else self.groups)[self.tested]
 
     def _bands(self) -> dict[str, Any]:
         """Return how the bands of curves are computed."""
-        given = {"groups": self._patients(), "confidence_level": self.confidence_level}
+        given = {"groups": self.units(), "confidence_level": self.confidence_level}
         return {**given, "n_resamples": _N_RESAMPLES, "random_state": 0}
 
     def _interval(self, name: str, metric: str) -> Interval:
@@ -463,14 +495,16 @@ class ComparisonResult:
         title: str = "Comparison of ECG classifiers",
         notes: Sequence[str] = (),
         n_skipped: int = 0,
+        sections: Sequence[Section] = (),
+        commands: Sequence[str] = (),
     ) -> Path:
-        """Write one self-contained page: tables, pictures with captions, and how it was done.
+        """Write one self-contained page: the verdict, tables, pictures with captions, and how it was done.
 
         Parameters
         ----------
         path : path-like
             The file; overwritten if it exists.
-        title, notes, n_skipped
+        title, notes, n_skipped, sections, commands
             As in `write_report`.
 
         Returns
@@ -483,7 +517,7 @@ class ComparisonResult:
         ImportError
             If matplotlib is not installed (the extra `plot`).
         """
-        return write_comparison(Path(path), self, draw_pictures(self), title, notes, n_skipped)
+        return write_comparison(Path(path), self, draw_pictures(self), title, notes, n_skipped, sections, commands)
 
     def write_report(
         self,
@@ -492,6 +526,8 @@ class ComparisonResult:
         title: str = "Comparison of ECG classifiers",
         notes: Sequence[str] = (),
         n_skipped: int = 0,
+        sections: Sequence[Section] = (),
+        commands: Sequence[str] = (),
     ) -> Path:
         """Write a folder with a page to read, pictures, and tables for machines.
 
@@ -505,6 +541,10 @@ class ComparisonResult:
             Sentences about the data or the run, shown at the top.
         n_skipped : int, default=0
             Damaged records that were left out, for the count of records.
+        sections : sequence of Section, default=()
+            Further sections, such as those of `inspect_comparison`, after the pictures.
+        commands : sequence of str, default=()
+            Sentences with commands, such as the one that made the report, near its end.
 
         Returns
         -------
@@ -518,12 +558,14 @@ class ComparisonResult:
         ImportError
             If matplotlib is not installed (the extra `plot`).
         """
-        pictures, place = draw_pictures(self), Path(folder)
-        write_pictures(pictures, place)
-        self.to_csv(place / "table.csv")
-        self.folds.to_csv(place / "folds.csv", index=False)
-        if len(self.subgroups):
-            self.subgroups.to_csv(place / "subgroups.csv", index=False)
-        self.to_json(place / "result.json")
-        write_checklist(self.checklist(n_skipped=n_skipped), place)
-        return write_comparison(place / "index.html", self, pictures, title, notes, n_skipped)
+        pictures = draw_pictures(self)
+        with replacing_files(Path(folder)) as place:
+            write_pictures(pictures, place)
+            self.to_csv(place / "table.csv")
+            self.folds.to_csv(place / "folds.csv", index=False)
+            if len(self.subgroups):
+                self.subgroups.to_csv(place / "subgroups.csv", index=False)
+            self.to_json(place / "result.json")
+            write_checklist(self.checklist(n_skipped=n_skipped), place)
+            write_comparison(place / "index.html", self, pictures, title, notes, n_skipped, sections, commands)
+        return Path(folder, "index.html")

@@ -28,7 +28,7 @@ _MOST_LEVELS = 6
 _N_BANDS = 4
 FEW = 10
 """Below so many records of a class a subgroup's interval cannot be trusted."""
-_SENSITIVITY, _PPV = 0.9, 0.85
+SENSITIVITY, PPV = 0.9, 0.85
 _UNBOUNDED = ("calibration_slope", "calibration_intercept", "brier_skill_score")
 _DECISIONS = ("sensitivity", "specificity", "ppv", "npv", "f1")
 
@@ -55,6 +55,24 @@ class Tested(NamedTuple):
     units: NDArray[np.intp] | None
     folds: NDArray[np.intp]
     n_repeats: int = 1
+
+    @classmethod
+    def of_records(
+        cls,
+        probabilities: pd.DataFrame,
+        positive: NDArray[np.bool_],
+        groups: NDArray[Any] | None,
+        fold: NDArray[np.int64],
+        tested: NDArray[np.bool_],
+        n_repeats: int,
+    ) -> Tested:
+        """Return those that were `tested` of all records, one entry for each repeat and record."""
+        units = None if groups is None else np.unique(groups[tested], return_inverse=True)[1]
+        if groups is None and n_repeats > 1:
+            # The same record comes again in each repeat.
+            units = np.tile(np.arange(tested.sum() // n_repeats), n_repeats)
+        codes = np.unique(fold[tested], return_inverse=True)[1]
+        return cls(probabilities[tested].astype(np.float64), positive[tested], units, codes, n_repeats)
 
     def repeats(self, here: NDArray[np.bool_] | None = None) -> NDArray[np.intp]:
         """Return the rows of each repeat, shape (n_repeats, n_records), or of those records that are `here`."""
@@ -160,7 +178,7 @@ def make_table(tested: Tested, reference: str, **bootstrap: Any) -> tuple[pd.Dat
 
 def _make_rows(figures: Mapping[str, Mapping[str, Interval]]) -> pd.DataFrame:
     """Return a table with a row for each estimator."""
-    rows = {name: _make_columns(found) for name, found in figures.items()}
+    rows = {name: make_columns(found) for name, found in figures.items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("estimator")
 
 
@@ -170,7 +188,7 @@ def make_interval_table(figures: Mapping[str, Interval], name: str) -> pd.DataFr
     return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "low", "high"]).rename_axis(name)
 
 
-def _make_columns(figures: Mapping[str, Interval]) -> dict[str, float]:
+def make_columns(figures: Mapping[str, Interval]) -> dict[str, float]:
     """Return each figure, the ends of its interval and, if there are repeats, its spread, by name."""
     ends = {"": "estimate", "_low": "low", "_high": "high", "_spread": "spread"}
     return {
@@ -199,7 +217,7 @@ def format_interval(row: pd.Series, key: str, sign: str = "") -> str:
     if np.isnan(estimate):
         return "not defined"
     spread = f" ± {row[f'{key}_spread']:.3f}" if f"{key}_spread" in row else ""
-    return f"{estimate:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]{spread}"
+    return f"{estimate:{sign}z.3f} [{low:{sign}z.3f}, {high:{sign}z.3f}]{spread}"
 
 
 def check_subgroups(subgroups: Any, n_records: int) -> dict[str, NDArray[Any]]:
@@ -241,7 +259,7 @@ def make_subgroups(columns: Mapping[str, NDArray[Any]], tested: Tested, **bootst
             if tested.can_rank(here):
                 # The table says how many events there are.
                 found = tested.intervals(here, metrics=SUBGROUP_METRICS, on_few="ignore", **bootstrap)
-                figures = {name: _make_columns(intervals) for name, intervals in found.items()}
+                figures = {name: make_columns(intervals) for name, intervals in found.items()}
             rows += [
                 {"column": column, "level": level, "estimator": name, **sizes, **figures[name]} for name in figures
             ]
@@ -298,10 +316,10 @@ def make_decisions(tested: Tested, **bootstrap: Any) -> tuple[pd.DataFrame, pd.D
         for rows in tested.repeats():
             for fold in np.unique(folds[rows]):
                 here, others = rows[folds[rows] == fold], rows[folds[rows] != fold]
-                cuts = find_tier_thresholds(positive[others], score[others], sensitivity=_SENSITIVITY, ppv=_PPV)
+                cuts = find_tier_thresholds(positive[others], score[others], sensitivity=SENSITIVITY, ppv=PPV)
                 found[here] = assign_tiers(score[here], *cuts)
         called = np.isin(found, ["high", "rule-in"]).astype(np.float64)
-        tiers[name], decisions[str(name)] = found, _classify(tested, called, **bootstrap)
+        tiers[name], decisions[str(name)] = found, classify(tested, called, **bootstrap)
         tables[str(name)] = tier_table(positive, found, groups=units, confidence_level=bootstrap["confidence_level"])
     return (
         pd.DataFrame(tiers, index=probabilities.index),
@@ -310,7 +328,7 @@ def make_decisions(tested: Tested, **bootstrap: Any) -> tuple[pd.DataFrame, pd.D
     )
 
 
-def _classify(tested: Tested, called: NDArray[np.float64], **bootstrap: Any) -> dict[str, Interval]:
+def classify(tested: Tested, called: NDArray[np.float64], **bootstrap: Any) -> dict[str, Interval]:
     """Return sensitivity and its kin of calling records positive."""
 
     def find(rows: NDArray[np.intp], **settings: Any) -> dict[str, Interval]:

@@ -121,7 +121,7 @@ def validate_model(
         Records that could not even be read: `reason`, and where known `label` and `name`.
     profile : ECGProfile, optional
         What kind of ECG the model was trained on (`omi_estimators.typicality.ECGProfile`).
-    of_patients : mapping of str to array-like, optional
+    of_patients : mapping of str to array-like of shape (n_records,), optional
         "age", "sex" and "device" of each record, as the profile had them; those among `subgroups` if None.
     n_resamples : int, default=2000
         Resamples of the bootstrap.

@@ -27,6 +27,7 @@ from omi_estimators.evaluation._page import (
     Verdict,
     new_figure,
     render,
+    replacing_files,
     write_json,
     write_page,
     write_pictures,
@@ -383,18 +384,20 @@ class ValidationResult:
         ImportError
             If matplotlib is not installed (the extra `plot`).
         """
-        pictures, place = self._draw_pictures(), Path(folder)
-        write_pictures(pictures, place)
-        self.to_csv(place / "table.csv")
-        for name in ("promises", "tiers", "subgroups", "gain"):
-            table = getattr(self, name)
-            if table is not None and len(table):
-                table.to_csv(place / f"{name}.csv", index=name in ("promises", "tiers"))
-        write_checklist(self.checklist(), place)
-        unread = self.unread.rename(columns={"name": "record"}).set_index("record")
-        pd.concat([self.records, unread] if len(unread) else [self.records]).to_csv(place / "records.csv")
-        self.to_json(place / "result.json")
-        return self._write_page(place / "index.html", pictures, title, notes, sections)
+        pictures = self._draw_pictures()
+        with replacing_files(Path(folder)) as place:
+            write_pictures(pictures, place)
+            self.to_csv(place / "table.csv")
+            for name in ("promises", "tiers", "subgroups", "gain"):
+                table = getattr(self, name)
+                if table is not None and len(table):
+                    table.to_csv(place / f"{name}.csv", index=name in ("promises", "tiers"))
+            write_checklist(self.checklist(), place)
+            unread = self.unread.rename(columns={"name": "record"}).set_index("record")
+            pd.concat([self.records, unread] if len(unread) else [self.records]).to_csv(place / "records.csv")
+            self.to_json(place / "result.json")
+            self._write_page(place / "index.html", pictures, title, notes, sections)
+        return Path(folder, "index.html")
 
     def _pictures(self) -> list[str]:
         return [name for name in _PICTURES if name != "tiers" or self.tiers is not None]

@@ -46,7 +46,8 @@ def bootstrap_interval(
     metric : str or callable
         "roc_auc", "average_precision", "brier_score", "brier_skill_score", "calibration_slope",
         "calibration_intercept", "observed_expected_ratio" (events over the sum of probabilities) or
-        "expected_calibration_error"; these, and scikit-learn's functions for the first
+        "expected_calibration_error" (whose resamples are moved to have their mean at the estimate, as
+        resampling makes it larger); these, and scikit-learn's functions for the first
         three, are computed for many resamples at once. A callable takes ``(y_true, y_score)`` and returns a
         float; it is called for every resample.
     groups : array-like of shape (n_records,), optional
@@ -269,6 +270,9 @@ def run_bootstrap(
     parts = [[np.ones((len(positive), 1))], resampler.draw(n_resamples, make_rng(random_state))]
     parts += [resampler.leave_out()] if method == "bca" else []
     rows = [np.concatenate([np.stack([f(w) for f in statistics], axis=1) for w in part]) for part in parts]
+    for column, (_, metric) in enumerate(keys):
+        if metric == "expected_calibration_error":
+            rows[1][:, column] = _centre(rows[1][:, column], rows[0][0, column])
     columns: dict[tuple[Any, ...], list[Floats]] = {}
     for column, key in enumerate(keys):
         columns[key] = [part[:, column] for part in rows]
@@ -282,6 +286,16 @@ def run_bootstrap(
         ends = find_interval(drawn, float(estimate[0]), confidence_level, *left_out)
         found[key] = Interval(float(estimate[0]), *ends, confidence_level, method, n_resamples, resampler.n_redrawn)
     return found
+
+
+def _centre(drawn: Floats, estimate: float) -> Floats:
+    """Return resampled calibration errors moved to have their mean at the estimate, none below 0.
+
+    An error is a sum of absolute gaps, to which chance adds; a resample adds chance once more, so that the estimate
+    may lie below all of them. That addition is their mean less the estimate (Efron and Tibshirani 1993, chapter 10).
+    """
+    moved: Floats = np.maximum(drawn - (drawn.mean() - estimate), 0.0)
+    return moved
 
 
 def check_records(

@@ -12,6 +12,7 @@ from omi_estimators.metrics import (
     FewEventsWarning,
     bootstrap_difference,
     bootstrap_interval,
+    expected_calibration_error,
     roc_auc_interval,
 )
 from omi_estimators.metrics._bootstrap import Resampler, find_interval
@@ -244,3 +245,20 @@ def test_prints_as_in_a_paper(scored):
     y, prob, _ = scored
     interval = roc_auc_interval(y, prob)
     assert str(interval) == f"{interval.estimate:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def test_the_interval_of_the_calibration_error_holds_its_estimate_and_the_mean_error_of_such_samples():
+    rng = np.random.default_rng(0)
+
+    def draw():
+        log_odds = rng.normal(-1, 1.2, size=300)
+        prob = 1 / (1 + np.exp(-log_odds))
+        return (rng.random(300) < prob).astype(int), prob
+
+    mean_error = np.mean([expected_calibration_error(*draw()) for _ in range(300)])
+    found = [
+        bootstrap_interval(*draw(), "expected_calibration_error", n_resamples=200, random_state=0) for _ in range(60)
+    ]
+    assert all(0 <= one.low <= one.estimate <= one.high for one in found)
+    # Of resamples as they are, some 0.77 do.
+    assert np.mean([one.low <= mean_error <= one.high for one in found]) > 0.9
