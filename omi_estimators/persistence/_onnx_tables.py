@@ -88,11 +88,12 @@ class Cut:
     def _cut(self, part: Any, before: list[Any]) -> Any:
         kind, cut = name_type(type(part)), copy.copy(part)
         if isinstance(part, Pipeline):
-            *steps, last = [step for _, step in part.steps if step not in (None, "passthrough")]
+            *steps, last = [step for _, step in part.steps if step not in (None, "passthrough")] or [None]
             if not is_network(last):
                 return self._cut(last, before + steps)
             scaler = [steps.pop()] if steps and type(steps[-1]).__name__ == "LeadScaler" else []
-            cut, before, part = Pipeline([(type(step).__name__, step) for step in (*scaler, last)]), before + steps, last
+            cut = Pipeline([(type(step).__name__, step) for step in (*scaler, last)])
+            before, part = before + steps, last
         elif not is_network(part) and kind not in (*_OF_FEATURES, *_AROUND):
             raise _refusal(part)
         check_is_fitted(part)
@@ -154,7 +155,9 @@ def _read_tree(tree: Any) -> Nodes:
 
 def _read_histogram_tree(tree: Any) -> Nodes:
     names = ("feature_idx", "num_threshold", "left", "right", "missing_go_to_left")
-    return Nodes(*(tree.nodes[name] for name in names), tree.nodes["is_leaf"] == 1, tree.nodes["value"][:, np.newaxis])
+    feature, threshold, left, right, missing_left = (tree.nodes[name] for name in names)
+    values = tree.nodes["value"][:, np.newaxis]
+    return Nodes(feature, threshold, left, right, missing_left, tree.nodes["is_leaf"] == 1, values)
 
 
 class Graph:
@@ -243,7 +246,8 @@ class Graph:
         """Return the values of the leaves in which records end, (n_records, n_trees, n_values)."""
         from onnx import numpy_helper
 
-        parts, n_inner, n_leaves = [], 0, 0
+        parts: list[dict[str, Any]] = []
+        n_inner = n_leaves = 0
         for tree in trees:
             if tree.is_leaf[0]:
                 # The operator wants a decision: one that leads to the same leaf both ways.
@@ -396,8 +400,8 @@ def make_graph(cut: Cut, export_network: Callable[[Any], Any]) -> tuple[Any, NDA
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n_records", *shape])
         for name, shape in cut.shapes.items()
     ]
-    shape = ["n_records", len(cut.model.classes_)]
-    output = helper.make_tensor_value_info("probability", TensorProto.DOUBLE, shape)
+    n_classes = len(cut.model.classes_)
+    output = helper.make_tensor_value_info("probability", TensorProto.DOUBLE, ["n_records", n_classes])
     opset = max([18, *(each.version for model in graph.networks for each in model.opset_import if not each.domain)])
     model = helper.make_model(
         helper.make_graph(graph.nodes, "model", inputs, [output], graph.constants),
