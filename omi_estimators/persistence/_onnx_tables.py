@@ -187,7 +187,7 @@ class Graph:
                 self.constants.append(numpy_helper.from_array(array, f"constant_{len(self.constants)}"))
             names.append(value if isinstance(value, str) else self.constants[-1].name)
         name, domain = f"{operator}_{len(self.nodes)}", "ai.onnx.ml" if operator == "TreeEnsemble" else ""
-        self.nodes.append(helper.make_node(operator, names, [name], domain=domain, **attributes))
+        self.nodes.append(helper.make_node(operator, names, [name], name, domain=domain, **attributes))
         return name
 
     def cast(self, value: str, kind: type = np.float64) -> str:

@@ -1,4 +1,4 @@
-"""The ONNX file of a classifier of features answers as the classifier does, at thresholds and for missing values too."""
+"""The ONNX file of a classifier of features answers as it does, at thresholds and for missing values too."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def test_what_scikit_learn_refuses_is_not_answered(model, wrong, tmp_path):
 def test_net_and_forest_fused_have_two_inputs(tmp_path):
     pytest.importorskip("onnxscript")
     ecgs = make_omi_ecgs(n_patients=16, prevalence=0.5, random_state=0)
-    features = NeuroKitFeatures(sampling_rate=500, include=("qrs",), memory=str(tmp_path / "memory"))
+    features = NeuroKitFeatures(sampling_rate=500, include=("intervals",), memory=str(tmp_path / "memory"))
     net, forest = make_net_pipeline(500, **TINY), make_pipeline(features, make_forest())
     # Each fold of the calibration has features of its own, all alike.
     parts = [("net", net), ("forest", CalibratedClassifierCV(forest, cv=2))]
@@ -226,8 +226,8 @@ def test_net_and_forest_fused_have_two_inputs(tmp_path):
     np.testing.assert_allclose(found, model.predict_proba(ecgs.X), rtol=0, atol=1e-5)
     facts = {fact.key: fact.value for fact in onnx.load(tmp_path / "model.onnx").metadata_props}
     before = json.loads(facts["steps_before"])
-    assert [list(step)[0] for step in before["beat"]] == ["ECGFilter", "MedianBeat"]
-    assert before["features"][0]["NeuroKitFeatures"]["include"] == ["qrs"]
+    assert [next(iter(step)) for step in before["beat"]] == ["ECGFilter", "MedianBeat"]
+    assert before["features"][0]["NeuroKitFeatures"]["include"] == ["intervals"]
     assert json.loads(facts["features"]) == features.get_feature_names_out().tolist()
     content = (tmp_path / "model.onnx").read_bytes()
     for path in (Path(omi_estimators.__file__).parent, Path(sys.prefix), Path.home(), tmp_path):
@@ -244,7 +244,7 @@ def test_net_and_forest_fused_have_two_inputs(tmp_path):
         (HistGradientBoostingClassifier(max_iter=2, categorical_features=[0]), "categorical features"),
         (
             FusionClassifier([("a", make_forest())], DecisionTreeClassifier(), random_state=0),
-            "DecisionTreeClassifier as",
+            "TreeClassifier as",
         ),
         (CalibratedClassifierCV(make_pipeline(StandardScaler(), make_forest())), "read different features"),
     ],
