@@ -186,7 +186,7 @@ class Graph:
                 array = array.astype(np.float64) if array.dtype.kind == "f" else array
                 self.constants.append(numpy_helper.from_array(array, f"constant_{len(self.constants)}"))
             names.append(value if isinstance(value, str) else self.constants[-1].name)
-        name, domain = f"{operator}_{len(self.nodes)}", "ai.onnx.ml" if operator == "TreeEnsemble" else ""
+        name, domain = f"{operator}_{len(self.nodes)}", "ai.onnx.ml" if operator == "TreeEnsembleRegressor" else ""
         self.nodes.append(helper.make_node(operator, names, [name], name, domain=domain, **attributes))
         return name
 
@@ -246,49 +246,36 @@ class Graph:
         """Return the values of the leaves in which records end, (n_records, n_trees, n_values)."""
         from onnx import numpy_helper
 
-        parts: list[dict[str, Any]] = []
-        n_inner = n_leaves = 0
-        for tree in trees:
-            if tree.is_leaf[0]:
-                # The operator wants a decision: one that leads to the same leaf both ways.
-                child = np.array([1, -1])
-                twice = np.concatenate([tree.values[:1]] * 2)
-                tree = Nodes(np.zeros(2, int), np.zeros(2), child, child, np.zeros(2, int), child < 0, twice)
-            self.thresholds.append((tree.feature[~tree.is_leaf], tree.threshold[~tree.is_leaf]))
-            place = np.where(
-                tree.is_leaf, n_leaves + np.cumsum(tree.is_leaf) - 1, n_inner + np.cumsum(~tree.is_leaf) - 1
-            )
-            left, right = (np.asarray(child, np.int64)[~tree.is_leaf] for child in (tree.left, tree.right))
-            parts.append(
-                {
-                    "tree_roots": [n_inner],
-                    "nodes_featureids": tree.feature[~tree.is_leaf],
-                    "nodes_splits": tree.threshold[~tree.is_leaf],
-                    "nodes_missing_value_tracks_true": tree.missing_left[~tree.is_leaf],
-                    "nodes_truenodeids": place[left],
-                    "nodes_trueleafs": tree.is_leaf[left],
-                    "nodes_falsenodeids": place[right],
-                    "nodes_falseleafs": tree.is_leaf[right],
-                    "leaf_targetids": np.full(tree.is_leaf.sum(), len(parts)),
-                    "values": tree.values[tree.is_leaf],
-                }
-            )
-            n_inner, n_leaves = n_inner + len(left), n_leaves + int(tree.is_leaf.sum())
-        whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        values, splits = whole.pop("values"), whole.pop("nodes_splits").astype(np.float64)
-        # Each tree is a target of its own, and says the number of the leaf: a leaf has one number, not one for a class.
-        leaf = self(
-            "TreeEnsemble",
+        self.thresholds += [(tree.feature[~tree.is_leaf], tree.threshold[~tree.is_leaf]) for tree in trees]
+        counts = np.array([len(tree.is_leaf) for tree in trees])
+        numbers, of_tree = np.concatenate([np.arange(n) for n in counts]), np.repeat(np.arange(len(trees)), counts)
+        whole = Nodes(*(np.concatenate(each) for each in zip(*trees, strict=True)))
+        leaf = whole.is_leaf
+        whole_numbers = {
+            "nodes_treeids": of_tree,
+            "nodes_nodeids": numbers,
+            "nodes_featureids": np.where(leaf, 0, whole.feature),
+            "nodes_truenodeids": np.where(leaf, 0, whole.left),
+            "nodes_falsenodeids": np.where(leaf, 0, whole.right),
+            "nodes_missing_value_tracks_true": whole.missing_left,
+            "target_treeids": of_tree[leaf],
+            "target_nodeids": numbers[leaf],
+            "target_ids": of_tree[leaf],
+        }
+        # Each tree is a target of its own and says which leaf, in float32 as the operator's answers are, but exactly
+        # so: the values of leaves, summed there, would be rounded. Its successor TreeEnsemble, which answers in
+        # float64, decides wrongly in ONNX Runtime 1.21.
+        found = self(
+            "TreeEnsembleRegressor",
             self.cast("features"),
-            nodes_splits=numpy_helper.from_array(splits),
-            nodes_modes=numpy_helper.from_array(np.zeros(n_inner, np.uint8)),
-            leaf_weights=numpy_helper.from_array(np.arange(n_leaves, dtype=np.float64)),
-            n_targets=len(parts),
-            aggregate_function=1,
-            post_transform=0,
-            **{name: array.astype(np.int64).tolist() for name, array in whole.items()},
+            nodes_values_as_tensor=numpy_helper.from_array(np.where(leaf, 0.0, whole.threshold)),
+            nodes_modes=np.where(leaf, "LEAF", "BRANCH_LEQ").tolist(),
+            target_weights_as_tensor=numpy_helper.from_array(numbers[leaf].astype(np.float64)),
+            n_targets=len(trees),
+            **{name: array.astype(np.int64).tolist() for name, array in whole_numbers.items()},
         )
-        return self("Gather", values, self.cast(leaf, np.int64))
+        starts = np.cumsum(counts) - counts
+        return self("Gather", whole.values, self("Add", self.cast(found, np.int64), starts))
 
     def _add_boosted(self, part: Any, n_classes: int) -> tuple[str, str]:
         columns = 1 if n_classes == 2 else n_classes
@@ -405,7 +392,7 @@ def make_graph(cut: Cut, export_network: Callable[[Any], Any]) -> tuple[Any, NDA
     opset = max([18, *(each.version for model in graph.networks for each in model.opset_import if not each.domain)])
     model = helper.make_model(
         helper.make_graph(graph.nodes, "model", inputs, [output], graph.constants),
-        opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 5)],
+        opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 3)],
         ir_version=max([10, *(model.ir_version for model in graph.networks)]),
         functions=[function for model in graph.networks for function in model.functions],
     )
