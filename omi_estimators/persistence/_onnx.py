@@ -58,7 +58,8 @@ def export_onnx(model: Any, path: str | os.PathLike[str], *, int8_beats: ArrayLi
     and for an infinite feature, the probability is NaN. Thresholds of trees stay in float64, and float32 features
     are compared with them in float64, as scikit-learn does, so that every decision is the same. Features in
     float64 must be rounded to float32 first: trees and forests do that themselves; to logistic regression and
-    `HistGradientBoostingClassifier` it makes a difference.
+    `HistGradientBoostingClassifier` it makes a difference. Logistic regression that was fitted on float32 computes in
+    float32 in scikit-learn, and in float64 here: a steep isotonic calibration of it may differ by more than 1e-6.
 
     A record that cannot be judged (`omi_estimators.preprocessing.usable_records`) has to be found before: the file
     sees no record, and answers for whatever it is given.
