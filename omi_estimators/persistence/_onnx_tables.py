@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -92,8 +92,7 @@ class Cut:
             if not is_network(last):
                 return self._cut(last, before + steps)
             scaler = [steps.pop()] if steps and type(steps[-1]).__name__ == "LeadScaler" else []
-            cut = Pipeline([(type(step).__name__, step) for step in (*scaler, last)])
-            before, part = before + steps, last
+            cut, before, part = make_pipeline(*scaler, last), before + steps, last
         elif not is_network(part) and kind not in (*_OF_FEATURES, *_AROUND):
             raise _refusal(part)
         check_is_fitted(part)
@@ -336,7 +335,8 @@ class Graph:
         if not hasattr(part.estimator, "decision_function"):
             response = prob if len(part.estimator.classes_) > 2 else self("Gather", prob, [1], axis=1)
         elif response is None:
-            raise _refusal(part.estimator, "inside a calibration of its decision function")
+            inner = getattr(part.estimator, "classifier", part.estimator)
+            raise _refusal(getattr(inner, "steps", [("", inner)])[-1][1], "inside CalibratedClassifierCV")
         # scikit-learn's order: of two classes only the second is calibrated.
         places = np.searchsorted(part.classes, part.estimator.classes_) + (n_classes == 2)
         columns: dict[int, str] = {}

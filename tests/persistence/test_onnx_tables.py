@@ -18,6 +18,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
 )
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -164,6 +165,9 @@ def test_fusion_tiers_and_recalibration(tmp_path):
     three = FusionClassifier(parts, random_state=0).fit(X, y)
     export_onnx(three, tmp_path / "model.onnx")
     np.testing.assert_allclose(answer(tmp_path / "model.onnx", features=Z), three.predict_proba(Z), rtol=0, atol=1e-9)
+    around = CalibratedClassifierCV(FrozenEstimator(three), method="isotonic").fit(X, y)
+    export_onnx(around, tmp_path / "model.onnx")
+    np.testing.assert_allclose(answer(tmp_path / "model.onnx", features=Z), around.predict_proba(Z), rtol=0, atol=1e-9)
     fusion = FusionClassifier(parts, random_state=0)
     tiers = RiskTierClassifier(fusion, sensitivity=0.8, ppv=0.7, n_resamples=20, random_state=0, pos_label="LAD")
     tiers.fit(X, np.where(y == "none", y, "LAD"))
@@ -213,7 +217,7 @@ def test_what_scikit_learn_refuses_is_not_answered(model, wrong, tmp_path):
 
 def test_net_and_forest_fused_have_two_inputs(tmp_path):
     pytest.importorskip("onnxscript")
-    ecgs = make_omi_ecgs(n_patients=16, prevalence=0.5, random_state=0)
+    ecgs = make_omi_ecgs(n_patients=10, prevalence=0.5, random_state=0)
     features = NeuroKitFeatures(sampling_rate=500, include=("intervals",), memory=str(tmp_path / "memory"))
     net, forest = make_net_pipeline(500, **TINY), make_pipeline(features, make_forest())
     # Each fold of the calibration has features of its own, all alike.
@@ -229,6 +233,10 @@ def test_net_and_forest_fused_have_two_inputs(tmp_path):
     assert [next(iter(step)) for step in before["beat"]] == ["ECGFilter", "MedianBeat"]
     assert before["features"][0]["NeuroKitFeatures"]["include"] == ["intervals"]
     assert json.loads(facts["features"]) == features.get_feature_names_out().tolist()
+    # A network has a decision function, which scikit-learn calibrates, and the file only its probabilities.
+    calibrated = CalibratedClassifierCV(FrozenEstimator(model.estimators_[0])).fit(ecgs.X, ecgs.y)
+    with pytest.raises(TypeError, match="cannot write ECGSmartNetClassifier inside CalibratedClassifierCV"):
+        export_onnx(calibrated, tmp_path / "other.onnx")
     content = (tmp_path / "model.onnx").read_bytes()
     for path in (Path(omi_estimators.__file__).parent, Path(sys.prefix), Path.home(), tmp_path):
         assert str(path).encode() not in content
