@@ -115,6 +115,10 @@ class Cut:
             cut.calibrated_classifiers_ = [copy.copy(each) for each in part.calibrated_classifiers_]
             for each in cut.calibrated_classifiers_:
                 each.estimator = self._cut(each.estimator, before)
+                if isinstance(each.estimator, Reader) and each.estimator.field == "beat":
+                    # Its decision function is calibrated, and its graph has probabilities only.
+                    net = each.estimator.classifier
+                    raise _refusal(net[-1] if isinstance(net, Pipeline) else net, "inside CalibratedClassifierCV")
         elif kind == _FUSION:
             final = part.final_estimator_
             if type(final[-1]) is not LogisticRegression or not final[0].kw_args:
@@ -332,11 +336,8 @@ class Graph:
     def _calibrate(self, part: Any, n_classes: int) -> str:
         """Return the probabilities of one classifier with its calibrators, (n_records, n_classes)."""
         prob, response = self.add(part.estimator)
-        if not hasattr(part.estimator, "decision_function"):
+        if response is None:
             response = prob if len(part.estimator.classes_) > 2 else self("Gather", prob, [1], axis=1)
-        elif response is None:
-            inner = getattr(part.estimator, "classifier", part.estimator)
-            raise _refusal(getattr(inner, "steps", [("", inner)])[-1][1], "inside CalibratedClassifierCV")
         # scikit-learn's order: of two classes only the second is calibrated.
         places = np.searchsorted(part.classes, part.estimator.classes_) + (n_classes == 2)
         columns: dict[int, str] = {}
