@@ -1,13 +1,14 @@
-"""The network of a fitted model as an ONNX file, which runs without Python."""
+"""A fitted model, from the beat or the features on, as an ONNX file, which runs without Python."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,43 +27,64 @@ from omi_estimators.classifiers import inference_network, shift_prior
 from omi_estimators.leads import LEADS
 from omi_estimators.persistence._container import write_bytes
 from omi_estimators.persistence._declared import is_network
+from omi_estimators.persistence._nodes import FOLDERS
 from omi_estimators.preprocessing import LeadScaler
 
 # How far a probability of the file may be from the model's.
 _TOLERANCE = 1e-5
+_TABLE_TOLERANCE = 1e-6
 _INT8_TOLERANCE = 0.05
 _N_PROBES = 7
 # Beats that quantization sees at once.
 _BATCH = 32
+_FACTS = {"omi_estimators": omi_estimators.__version__, "use": "research use, not a medical device"}
 
 
 def export_onnx(model: Any, path: str | os.PathLike[str], *, int8_beats: ArrayLike | None = None) -> None:
-    """Write the network of a model, from median beat to probability, to an ONNX file.
+    """Write a model, from median beat or features to probability, to an ONNX file.
 
-    The file holds the scaling of the beats, the network with its batch normalisation folded in, and the
-    correction to the training prevalence. Filter and median beat are not part of it: they come from this package, or
-    from whatever makes such a beat. Before it is kept, the file is run with ONNX Runtime and held against the model.
+    The file holds everything that comes after the features, or after the median beat: the network with its scaling, its
+    batch normalisation folded in, and its correction to the training prevalence; the forest; calibration, fusion,
+    and recalibration. Filter, median beat and features are not part of it: they come from this package, or
+    from whatever makes such a beat or such features. Before it is kept, the file is run with ONNX Runtime and held
+    against the model, at the thresholds of trees too.
 
-    Its input is ``beat``, float32 of shape (n_records, n_leads, n_samples) in millivolts, for any number of
-    records; its output ``probability``, float32 of shape (n_records, n_classes). Its metadata name the classes, the
-    leads, the steps that come before, and the versions.
+    Its inputs are ``beat``, float32 of shape (n_records, n_leads, n_samples) in millivolts, if there are networks, and
+    ``features``, float32 of shape (n_records, n_features), if there are other classifiers, for any number of
+    records. Its output is ``probability`` of shape (n_records, n_classes), float32 of a network alone, otherwise
+    float64. Its metadata name the classes, the leads, the features, the steps that come before, the thresholds of risk
+    tiers, and the versions.
+
+    NaN is a missing feature where the model takes it, and goes where scikit-learn sends it. Where the model takes none,
+    and for an infinite feature, the probability is NaN. Thresholds of trees stay in float64, and float32 features
+    are compared with them in float64, as scikit-learn does, so that every decision is the same. Features in
+    float64 must be rounded to float32 first: trees and forests do that themselves; to logistic regression and
+    `HistGradientBoostingClassifier` it makes a difference. Logistic regression that was fitted on float32 computes in
+    float32 in scikit-learn, and in float64 here: a steep isotonic calibration of it may differ by more than 1e-6.
+
+    A record that cannot be judged (`omi_estimators.preprocessing.usable_records`) has to be found before: the file
+    sees no record, and answers for whatever it is given.
 
     Parameters
     ----------
-    model : NetClassifier or sklearn.pipeline.Pipeline
-        Fitted. A pipeline ends with a network, as that of `make_net_pipeline`; a `LeadScaler` just before it
-        becomes part of the file.
+    model : estimator
+        Fitted. A network of this package, with a `LeadScaler` just before it or not; of scikit-learn decision and extra
+        trees, forests of them, gradient boosting of both kinds without categories, `LogisticRegression`, and
+        `CalibratedClassifierCV` by "sigmoid" or "isotonic" around them; `FusionClassifier` by logistic regression,
+        `RiskTierClassifier` and `RecalibratedClassifier` around any of these. Of a pipeline its last step is
+        written; parts with pipelines of their own must have the same steps before features, and before beats.
     path : path-like
         Where to. Afterwards there is either the whole file, or what was there before.
     int8_beats : array-like of shape (n_records, n_leads, n_samples), optional
-        Some hundred median beats like those to come, in millivolts. With these the convolutions are computed in 8-bit
-        integers, whose ranges the beats decide: faster on most processors, a quarter of the size, and no longer the
-        same probabilities. ``python -m benchmarks precision`` measures what that does to the AUROC.
+        For a network alone: some hundred median beats like those to come, in millivolts. With these the
+        convolutions are computed in 8-bit integers, whose ranges the beats decide: faster on most processors, a
+        quarter of the size, and no longer the same probabilities. ``python -m benchmarks precision`` measures what that
+        does to the AUROC.
 
     Raises
     ------
     TypeError
-        If `model` does not end with a network of this package.
+        If a part of `model` cannot be written, which is named, or `int8_beats` are given for another than a network.
     sklearn.exceptions.NotFittedError
         If `model` is not fitted.
     ImportError
@@ -70,8 +92,8 @@ def export_onnx(model: Any, path: str | os.PathLike[str], *, int8_beats: ArrayLi
     ValueError
         If `int8_beats` have another shape than the beats of `fit`, or values that are not finite.
     RuntimeError
-        If a probability by ONNX Runtime differs from the model's by more than 1e-5, or those of `int8_beats` in 8 bits
-        by more than 0.05 in the mean. Nothing is written then.
+        If a probability by ONNX Runtime differs from the model's by more than 1e-6, with networks 1e-5, or those of
+        `int8_beats` in 8 bits by more than 0.05 in the mean. Nothing is written then.
     OSError
         If the file cannot be written.
 
@@ -80,40 +102,104 @@ def export_onnx(model: Any, path: str | os.PathLike[str], *, int8_beats: ArrayLi
     >>> from omi_estimators.persistence import export_onnx, load
     >>> export_onnx(load("net.omi"), "net.onnx")  # doctest: +SKIP
     """
+    last = model
+    while isinstance(last, Pipeline):
+        last = last.steps[-1][1]
+    if is_network(last):
+        write_bytes(path, _make_network_file(model, int8_beats))
+    elif int8_beats is not None:
+        raise TypeError(f"int8_beats are for a network alone; got {type(last).__name__}. Leave them out.")
+    else:
+        write_bytes(path, _make_table_file(model))
+
+
+def _check_installed(*names: str) -> None:
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ImportError(f"export_onnx needs {error.name}; install it with: {how_to_install('onnx')}") from error
+
+
+def _describe(steps: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return steps by name with their parameters, but for folders of this machine."""
+    given = ((type(step).__name__, step.get_params()) for step in steps)
+    return [{name: {key: value for key, value in found.items() if key not in FOLDERS}} for name, found in given]
+
+
+def _make_table_file(model: Any) -> bytes:
+    """Return the file of a model that is no network."""
+    from omi_estimators.persistence._onnx_tables import Cut, make_graph
+
+    cut = Cut(model)
+    _check_installed("onnx", "onnxruntime", *(["onnxscript"] if "beat" in cut.shapes else []))
+    import onnx
+    import onnxruntime
+
+    exported, probes = make_graph(cut, _export_part)
+    facts = _FACTS | {
+        "model": type(model.steps[-1][1] if isinstance(model, Pipeline) else model).__name__,
+        "classes": json.dumps(cut.model.classes_.tolist()),
+        "features": json.dumps(cut.names),
+        "steps_before": json.dumps({name: _describe(steps) for name, steps in cut.before.items()}, default=str),
+    }
+    if hasattr(cut.model, "thresholds_"):
+        names = ("rule_out", "max_f1", "rule_in")
+        facts["thresholds"] = json.dumps({name: getattr(cut.model.thresholds_, name).estimate for name in names})
+        facts["positive_class"] = json.dumps(np.asarray(cut.model.pos_label_).tolist())
+    onnx.helper.set_model_props(exported, facts)
+    onnx.checker.check_model(exported, full_check=True)
+    file = exported.SerializeToString()
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    found = np.concatenate([_run(session, probes[:1]), _run(session, probes[1:])])
+    tolerance = _TOLERANCE if "beat" in cut.shapes else _TABLE_TOLERANCE
+    _check_difference(float(np.abs(found - cut.model.predict_proba(probes)).max()), tolerance)
+    return file
+
+
+def _run(session: Any, records: NDArray[Any]) -> Any:
+    return session.run(None, {name: records[name] for name in records.dtype.names or ()})[0]
+
+
+def _check_difference(difference: float, tolerance: float) -> None:
+    if not difference <= tolerance:
+        raise RuntimeError(
+            f"ONNX Runtime's probabilities differ from the model's by up to {difference:.2g}, and {tolerance:g} is "
+            "allowed; the file was not written. Another version of torch, onnxscript or onnxruntime may mend it."
+        )
+
+
+def _export_part(part: Any) -> Any:
+    """Return the ONNX model of a network, with its scaler or alone."""
+    _, scaler, classifier = _take_apart(part)
+    return _export(_BeatToProbability(classifier, scaler).eval(), _make_probes(classifier))
+
+
+def _make_network_file(model: Any, int8_beats: ArrayLike | None) -> bytes:
+    """Return the file of a network alone."""
     steps, scaler, classifier = _take_apart(model)
     check_is_fitted(classifier)
-    try:
-        import onnx
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401 - what PyTorch exports with
-    except ImportError as error:
-        raise ImportError(f"export_onnx needs {error.name}; install it with: {how_to_install('onnx')}") from error
-    network = _BeatToProbability(classifier, scaler).eval()
+    _check_installed("onnx", "onnxruntime", "onnxscript")
+    import onnx
+
     probes = _make_probes(classifier)
-    exported = _export(network, probes)
+    exported = _export(_BeatToProbability(classifier, scaler).eval(), probes)
     beats = None
     if int8_beats is not None:
         # For its checks; ONNX Runtime would take what is not finite.
         classifier.predict_proba(int8_beats)
         beats = np.asarray(int8_beats, np.float32).reshape(-1, classifier.n_leads_in_, classifier.n_samples_in_)
-    facts = {
-        "omi_estimators": omi_estimators.__version__,
-        "use": "research use, not a medical device",
+    facts = _FACTS | {
         "network": type(classifier).__name__,
         "classes": json.dumps(classifier.classes_.tolist()),
         "leads": json.dumps(list(LEADS) if classifier.n_leads_in_ == len(LEADS) else classifier.n_leads_in_),
-        "steps_before": json.dumps([{type(step).__name__: step.get_params()} for step in steps], default=str),
+        "steps_before": json.dumps(_describe(steps), default=str),
         "precision": "float32" if beats is None else "int8",
         "class_prior": json.dumps(classifier.class_prior_.tolist()),
     }
     onnx.helper.set_model_props(exported, facts)
-    file = exported.SerializeToString()
-    difference = float(_differences(file, classifier, scaler, probes).max())
-    if not difference <= _TOLERANCE:
-        raise RuntimeError(
-            f"ONNX Runtime's probabilities differ from the model's by up to {difference:.2g}, and {_TOLERANCE:g} is "
-            "allowed; the file was not written. Another version of torch, onnxscript or onnxruntime may mend it."
-        )
+    file: bytes = exported.SerializeToString()
+    _check_difference(float(_differences(file, classifier, scaler, probes).max()), _TOLERANCE)
     if beats is not None:
         file = _quantize(exported, beats)
         difference = float(_differences(file, classifier, scaler, beats).mean())
@@ -122,7 +208,7 @@ def export_onnx(model: Any, path: str | os.PathLike[str], *, int8_beats: ArrayLi
                 f"In 8 bits the probabilities of int8_beats differ from the model's by {difference:.2g} in the mean, "
                 f"and {_INT8_TOLERANCE:g} is allowed; the file was not written. Give more varied beats, or none."
             )
-    write_bytes(path, file)
+    return file
 
 
 def _differences(file: bytes, classifier: Any, scaler: LeadScaler | None, beats: NDArray[np.float32]) -> Any:
@@ -140,11 +226,6 @@ def _take_apart(model: Any) -> tuple[list[Any], LeadScaler | None, Any]:
     """Return the steps that the file does not hold, the scaler before the network if there is one, and the network."""
     steps = [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
     *before, classifier = [step for step in steps if step not in (None, "passthrough")]
-    if not is_network(classifier):
-        raise TypeError(
-            f"export_onnx writes networks, and this model ends with {type(classifier).__name__}. Give a network or a "
-            "pipeline that ends with one; save(model, path) keeps every model."
-        )
     scaler = before.pop() if before and isinstance(before[-1], LeadScaler) else None
     return before, scaler, classifier
 

@@ -17,7 +17,6 @@ from omi_estimators import (
     LeadScaler,
     ResNet18Classifier,
     TemporalResNet18Classifier,
-    make_forest_pipeline,
     make_net_pipeline,
 )
 from omi_estimators.datasets import make_omi_ecgs
@@ -96,9 +95,9 @@ def test_the_file_says_what_it_is_and_not_where_it_was_made(pipeline, tmp_path):
         assert str(path).encode() not in content
 
 
-@pytest.mark.parametrize("model", [make_forest_pipeline(500), LeadScaler(), make_pipeline(LeadScaler())])
+@pytest.mark.parametrize("model", [LeadScaler(), make_pipeline(LeadScaler()), make_pipeline("passthrough")])
 def test_other_models_are_refused(model, tmp_path):
-    with pytest.raises(TypeError, match="export_onnx writes networks"):
+    with pytest.raises(TypeError, match=r"cannot write.*writes the networks"):
         export_onnx(model, tmp_path / "net.onnx")
 
 
