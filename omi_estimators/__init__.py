@@ -28,7 +28,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "features": ["NeuroKitFeatures"],
         "fusion": ["FusionClassifier"],
         "leads": ["LEADS", "check_ecg"],
-        "persistence": ["load", "save"],
+        "persistence": ["load", "load_example", "save"],
         "pipelines": ["make_forest_pipeline", "make_fusion", "make_net_pipeline"],
         "preprocessing": ["ECGFilter", "LeadScaler", "MedianBeat", "SignalQuality"],
         "readers": ["load_ecgs", "read_ecg"],

@@ -214,3 +214,17 @@ except SystemExit:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_example_model_says_each_time_what_it_is_not(tmp_path, make_ecg, capsys):
+    np.save(tmp_path / "ecg.npy", make_ecg(n_records=1)[0])
+    arguments = ["predict", "example:mi-forest", str(tmp_path / "ecg.npy"), "--file-rate", "500", "--unit", "mV"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr()
+    assert "P(MI) = " in printed.out
+    assert "It is not OMI, and not for patients." in printed.err
+    assert main(["card", "example:mi-forest"]) == 0
+    assert "not occlusion MI (OMI)" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["predict", "example:none", "ecg.npy"])
+    assert "There is no example model 'none'; there is mi-forest." in capsys.readouterr().err

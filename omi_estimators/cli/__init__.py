@@ -6,13 +6,12 @@ import argparse
 import io
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 import omi_estimators
 from omi_estimators._text import clean_text
 from omi_estimators.cli import _compare, _convert, _fit, _predict, _validate
-from omi_estimators.cli._tools import INTERRUPTED, BadInput, refuse
+from omi_estimators.cli._tools import INTERRUPTED, BadInput, model_file, refuse
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +65,8 @@ def _make_parser() -> argparse.ArgumentParser:
         command.add_parser(commands)
     card = commands.add_parser("card", help="print the card of a saved model, without loading it")
     card.set_defaults(run=_card, lost="nothing was printed")
-    card.add_argument("file", metavar="FILE", type=Path, help="a file that omi_estimators.save wrote")
+    words = "a file that omi_estimators.save wrote, or example:mi-forest"
+    card.add_argument("file", metavar="FILE", type=model_file, help=words)
     return parser
 
 

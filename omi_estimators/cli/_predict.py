@@ -22,6 +22,7 @@ from omi_estimators.cli._tools import (
     expand_files,
     file_options,
     load_model,
+    model_file,
     name_flags,
     refuse,
     say,
@@ -54,7 +55,8 @@ def add_parser(commands: Any) -> None:
     )
     predict.set_defaults(run=_predict, lost="what was printed is right, the rest is missing")
     add = predict.add_argument
-    add("model", metavar="MODEL", type=Path, help="a file that omi-estimators fit or omi_estimators.save wrote")
+    words = "a file that omi-estimators fit or omi_estimators.save wrote, or example:mi-forest"
+    add("model", metavar="MODEL", type=model_file, help=words)
     add("files", metavar="FILE", type=Path, nargs="+", help="ECG files of any kind, or folders of such")
     add("--csv", metavar="FILE", type=Path, help="write the lines to this table too, with more columns")
     add("--report", metavar="DIR", type=Path, help="write a page for each ECG, and an index of them, into this folder")

@@ -277,6 +277,20 @@ def find_patients(table: pd.DataFrame) -> NDArray[np.object_]:
     return np.arange(len(table)).astype(object)
 
 
+def model_file(text: str) -> Path:
+    """Return the file of a model, as an argument names it: a path, or an example model that comes with the package."""
+    if not text.startswith("example:"):
+        return Path(text)
+    from omi_estimators.persistence import find_example
+
+    try:
+        path = find_example(text.removeprefix("example:"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    say("note: an example model: MI of any age against normal ECGs. It is not OMI, and not for patients.")
+    return path
+
+
 def load_model(path: Path, notes: list[str] | None = None) -> tuple[Any, float, int]:
     """Return the model, and the rate (Hz) and number of samples of the records that it was fitted on.
 

@@ -18,6 +18,7 @@ from omi_estimators.cli._tools import (
     find_patients,
     knows_patients,
     load_model,
+    model_file,
     positive,
     read_labels,
     read_records,
@@ -64,7 +65,8 @@ def add_parser(commands: Any) -> None:
     )
     validate.set_defaults(run=_validate, lost="no report was written")
     add = validate.add_argument
-    add("model", metavar="MODEL", type=Path, help="a file that omi-estimators fit or omi_estimators.save wrote")
+    words = "a file that omi-estimators fit or omi_estimators.save wrote, or example:mi-forest"
+    add("model", metavar="MODEL", type=model_file, help=words)
     add("--data", metavar="DIR", type=Path, required=True, help="folder of the ECG files")
     add("--labels", metavar="CSV", type=Path, required=True, help="table with the columns file, label, patient")
     add("--out", metavar="DIR", type=Path, required=True, help="report folder")

@@ -226,7 +226,7 @@ def new_figure(width: float, height: float) -> Figure:
     Examples
     --------
     >>> from omi_estimators.evaluation import new_figure
-    >>> new_figure(4, 3).get_figwidth()
+    >>> float(new_figure(4, 3).get_figwidth())
     4.0
     """
     try:

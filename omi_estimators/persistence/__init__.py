@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
         "_container": ["ModelFileError", "read_card"],
+        "_examples": ["find_example", "load_example"],
         "_onnx": ["export_onnx"],
         "_declared": ["iterate_parts"],
         "_save": ["ModelVersionWarning", "find_known_patients", "load", "load_profile", "save"],
