@@ -204,7 +204,7 @@ def test_the_command_asks_once_and_says_why(models, ecgs, bad, tmp_path, capsys,
                 assert f"{number}.npy  not judged: " in line
             else:
                 expected = model.predict_proba(records[number][np.newaxis])[0, 1]
-                assert f"{number}.npy  {expected:.4f}" in line
+                assert f"{number}.npy  P(positive) = {expected:.4f}" in line
 
 
 @pytest.mark.parametrize("words", [("no", "OMI occlusion"), ("a longer word", "b")])
