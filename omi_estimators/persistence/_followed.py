@@ -138,7 +138,14 @@ def check_followed(part: Any) -> None:
         _check_boosting(part)
     elif isinstance(part, ensemble.HistGradientBoostingClassifier | ensemble.HistGradientBoostingRegressor):
         _check_histogram_boosting(part)
-    elif isinstance(part, OneHotEncoder) and "categories_" in found:
+    for categories in found.get("categories_", ()):
+        # Numbers are looked up by bisection, whose answer is used as a place; only the last may be missing.
+        last = categories.dtype.kind == "f" and len(categories) > 0 and np.isnan(categories[-1])
+        known = categories[:-1] if last else categories
+        rising = categories.dtype.kind not in "biuf" or (known[1:] > known[:-1]).all()
+        if categories.ndim != 1 or not rising:
+            raise ModelFileError(f"the categories of its {type(part).__name__} do not rise")
+    if isinstance(part, OneHotEncoder) and "categories_" in found:
         _check_columns(part)
     elif isinstance(part, TargetEncoder) and "categories_" in found:
         n_each = len(part.classes_) if part.target_type_ == "multiclass" else 1

@@ -864,15 +864,16 @@ def _load_or_refuse(data: bytes) -> None:
 
 def test_classes_and_categories_that_do_not_fit_are_refused(tmp_path):
     from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import TargetEncoder
+    from sklearn.preprocessing import OrdinalEncoder, TargetEncoder
 
     rng = np.random.default_rng(0)
     X, y = rng.integers(5, size=(40, 2)).astype(float), np.arange(40) % 2
-    line, encoder = LogisticRegression().fit(X, y), TargetEncoder(random_state=0).fit(X, y)
-    for broken, message in ((line, "classes"), (encoder, "encodings")):
-        if broken is line:
-            line.classes_ = line.classes_[:1]
-        else:
-            encoder.encodings_ = [each[:-1] for each in encoder.encodings_]
+    line, short, turned = LogisticRegression().fit(X, y), TargetEncoder().fit(X, y), OrdinalEncoder().fit(X)
+    for good in (line, short, turned, OrdinalEncoder().fit([["b"], ["a"], [np.nan], [None]])):
+        save(good, tmp_path / "model.omi")
+    line.classes_ = line.classes_[:1]
+    short.encodings_ = [each[:-1] for each in short.encodings_]
+    turned.categories_ = [each[::-1] for each in turned.categories_]
+    for broken, message in ((line, "classes"), (short, "encodings"), (turned, "categories .* do not rise")):
         with pytest.raises(TypeError, match=message):
             save(broken, tmp_path / "model.omi")
