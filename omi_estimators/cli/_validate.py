@@ -102,8 +102,8 @@ def _validate(args: argparse.Namespace) -> int:
         read = (table["error"] == "").to_numpy()
         seen = table[read]
         X, y, groups = X if read.all() else X[read], seen["label"].to_numpy(), find_patients(seen)
-        known = find_known_patients(args.model, groups)
-        if known and knows_patients(seen):
+        known = find_known_patients(args.model, groups) if knows_patients(seen) else None
+        if known:
             raise ValueError(
                 f"{args.model.name} was trained on {len(known)} patients of this cohort, such as {known[0]!r}; leave "
                 "their records out, as figures would be too good."

@@ -392,9 +392,7 @@ class RecalibratedClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEsti
             )
         if isinstance(self.estimator, FrozenEstimator):
             check_is_fitted(self.estimator)
-            known = self.estimator.classes_
-            if known.tolist() != self.classes_.tolist():
-                raise ValueError(f"y holds the classes {self.classes_.tolist()}, the model knows {known.tolist()}.")
+            _check_same_classes(self.classes_, self.estimator.classes_)
         units = np.arange(len(labels)) if patients is None else np.unique(patients, return_inverse=True)[1]
         # Before anything is measured; of the records that can be judged it is asked again.
         _check_events(labels == self.classes_[1], units, self.method, self.min_events)
@@ -505,6 +503,15 @@ class RecalibratedClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEsti
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
         return tags
+
+
+def _check_same_classes(found: NDArray, known: NDArray) -> None:
+    """Raise a ValueError if labels are not of the two classes that a model tells from each other."""
+    if len(found) != 2 or found.tolist() != known.tolist():
+        raise ValueError(
+            f"y holds the classes {found.tolist()}, the model knows {known.tolist()}. Give labels as they were in its "
+            "fit, of both classes."
+        )
 
 
 def _find_tiers(estimator: Any) -> RiskTierClassifier | None:
@@ -763,8 +770,7 @@ def recalibration_gain(
     [0.24, 0.87, 1.03, 1.01, 0.91]
     """
     labels, classes, patients = check_records(X, y, groups)
-    if len(classes) != 2 or classes.tolist() != model.classes_.tolist():
-        raise ValueError(f"y holds the classes {classes.tolist()}, the model knows {model.classes_.tolist()}.")
+    _check_same_classes(classes, model.classes_)
     prob, usable = judge(model, X)
     check_usable(usable)
     report_unusable(usable, on_error="warn", consequence="left out")
