@@ -37,7 +37,7 @@ def clean_text(text: object, most: int = _MOST_LETTERS) -> str:
     'name\\x1b[2J'
     """
     found = str(text)
-    plain = "".join(map(_show, found[:most]))
+    plain = "".join(map(_escape_control, found[:most]))
     return plain if len(found) <= most else f"{plain}…"
 
 
@@ -66,7 +66,7 @@ def clean_label(text: object) -> str:
     return "\n".join(map(clean_text, str(text).split("\n"))).replace("$", r"\$")
 
 
-def _show(letter: str) -> str:
+def _escape_control(letter: str) -> str:
     return letter if letter.isprintable() else " " if letter.isspace() else ascii(letter)[1:-1]
 
 

@@ -172,12 +172,12 @@ def _load_template() -> Template:
         undefined=StrictUndefined,
     )
     environment.filters["base64"] = lambda png: base64.b64encode(png).decode()
-    environment.filters["show"] = _show
+    environment.filters["show"] = _format_cell
     environment.filters["columns_of_words"] = _find_columns_of_words
     return environment.get_template("page.html")
 
 
-def _show(value: Any) -> str:
+def _format_cell(value: Any) -> str:
     """Return a cell of a table as text."""
     if isinstance(value, (float, np.floating)):
         return "not defined" if np.isnan(value) else f"{float(value):z.3f}"
@@ -186,7 +186,7 @@ def _show(value: Any) -> str:
 
 def _find_columns_of_words(table: pd.DataFrame) -> set[int]:
     """Return the positions of columns that hold sentences, which are set like such."""
-    return {i for row in table.itertuples(index=False) for i, value in enumerate(row) if len(_show(value)) > 36}
+    return {i for row in table.itertuples(index=False) for i, value in enumerate(row) if len(_format_cell(value)) > 36}
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def find_verdict(result: ComparisonResult) -> Verdict:
         status = "open"
         headline = (
             f"The model {best!r} ranks best; that it beats {rival!r} is not certain: difference in AUROC "
-            f"{_show(found[rival])}."
+            f"{_format_difference(found[rival])}."
         )
         steps.append(_say_patients(found[rival], best, rival, len(np.unique(units)), unit))
     if row["calibration_slope_high"] < 1 or row["calibration_slope_low"] > 1:
@@ -105,14 +105,15 @@ def _find_differences(result: ComparisonResult) -> dict[str, Interval]:
     return {name: Interval(-d.estimate, -d.high, -d.low, d.confidence_level) for name, d in others.items()}
 
 
-def _show(difference: Interval) -> str:
+def _format_difference(difference: Interval) -> str:
     return f"{difference.estimate:+z.3f} [{difference.low:+z.3f}, {difference.high:+z.3f}]"
 
 
 def _list_others(words: str, differences: dict[str, Interval]) -> list[str]:
     if not differences:
         return []
-    return [f"{words} {', '.join(f'{name} ({_show(difference)})' for name, difference in differences.items())}."]
+    named = (f"{name} ({_format_difference(difference)})" for name, difference in differences.items())
+    return [f"{words} {', '.join(named)}."]
 
 
 def _say_patients(difference: Interval, best: str, rival: str, n_units: int, unit: str) -> str:

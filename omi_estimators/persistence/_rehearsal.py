@@ -73,7 +73,7 @@ def _ask_with_any(part: Any) -> None:
     """Raise the error of the last of several records that a model has no answer for; one answer is enough."""
     for fill in _FILLS:
         try:
-            return _ask(part, _repeat(make_example(part, fill)))
+            return _ask_for_every_answer(part, _repeat(make_example(part, fill)))
         # Some know no category 0.5, others no 0.
         except ValueError:
             if fill == _FILLS[-1]:
@@ -89,7 +89,7 @@ def _repeat(example: Any) -> Any:
     return example * _N_RECORDS if isinstance(example, list) else np.repeat(example, _N_RECORDS, axis=0)
 
 
-def _ask(model: Any, example: Any) -> None:
+def _ask_for_every_answer(model: Any, example: Any) -> None:
     """Raise an error of any kind if a model has no answer, or probabilities of other classes than its own."""
     asked = [name for name in _ASKED if hasattr(model, name)]
     # ECGs take a while.
