@@ -9,6 +9,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_prediction": ["inference_network", "shift_prior"],
         "_resnet18": ["ResNet18Classifier"],
         "_temporal_resnet18": ["TemporalResNet18Classifier"],
-        "_training": ["build_network", "restore_network"],
+        "_training": ["build_network", "restore_networks"],
     },
 )

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
@@ -20,20 +20,25 @@ from torch import nn
 from omi_estimators._compat import CallbackSupportMixin, Interval, StrOptions, fit_context, with_callbacks
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators._validation import check_codes, check_weights, make_rng
-from omi_estimators.classifiers._checkpoint import open_checkpoint
 from omi_estimators.classifiers._data import Records, class_mass, merge_records
 from omi_estimators.classifiers._machine import find_autocast_dtype, find_device, fixed_threads
-from omi_estimators.classifiers._prediction import predict_logits, shift_prior
+from omi_estimators.classifiers._members import (
+    finish_members,
+    learn_calibration,
+    mean_log_proba,
+    train_members,
+    unseen_log_proba,
+)
+from omi_estimators.classifiers._prediction import shift_prior
 from omi_estimators.classifiers._training import (
     OPTIMIZERS,
     Recipe,
-    ScikitLearnTasks,
     WeightedNet,
     forget_training,
     make_net,
     split_records,
+    start_at_shares,
     train,
-    uncompiled,
 )
 from omi_estimators.leads import check_records_axis, convert_records
 
@@ -59,7 +64,8 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
     # Fitted, and saved with a model.
     _fitted_private = ("_drawn", "_mass")
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **dict.fromkeys(("width", "kernel_size", "stem_kernel_size", "max_epochs", "n_iter_no_change"), _at_least(1)),
+        **dict.fromkeys(("width", "kernel_size", "stem_kernel_size"), _at_least(1)),
+        **dict.fromkeys(("n_members", "max_epochs", "n_iter_no_change"), _at_least(1)),
         **dict.fromkeys(("dropout", "time_shift", "amplitude_scale", "lead_dropout"), _SHARE),
         **{key: [Interval(Real, 0, None, closed="left")] for key in ("baseline_wander", "weight_decay")},
         **{key: ["boolean"] for key in ("correct_prior", "early_stopping", "warm_start", "compile")},
@@ -97,6 +103,7 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
         amplitude_scale: float = 0.2,
         baseline_wander: float = 0.05,
         lead_dropout: float = 0.1,
+        n_members: int = 5,
         max_epochs: int = 40,
         lr: float = 1e-3,
         first_epoch_lr: float | None = None,
@@ -134,6 +141,7 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
         self.amplitude_scale = amplitude_scale
         self.baseline_wander = baseline_wander
         self.lead_dropout = lead_dropout
+        self.n_members = n_members
         self.max_epochs = max_epochs
         self.lr = lr
         self.first_epoch_lr = first_epoch_lr
@@ -184,9 +192,9 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
             Factor of each record in the loss, and in the prevalence that probabilities answer for. An
             integer weight means that many copies.
         groups : array-like of shape (n_records,), optional
-            Patient of each record. No patient is on both sides of the inner split for early stopping.
-            Without it each record counts as a patient of its own, which early stopping warns of. Names and
-            order of patients change nothing, and without early stopping patients change nothing either.
+            Patient of each record. No patient is on both sides of an inner split, be it of members or for early
+            stopping. Without it each record counts as a patient of its own, which early stopping warns of. Names and
+            order of patients change nothing, and one member without early stopping does not heed them.
 
         Returns
         -------
@@ -198,11 +206,12 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
         ValueError
             If the input is malformed, has one class, or too few patients for the inner split; if patients are
             missing, or weights are negative or add up to zero or beyond float64; if every record is zero
-            throughout; if `checkpoint_dir` is given without `random_state`.
+            throughout; if `checkpoint_dir` is given without `random_state`; if `warm_start` finds another number of
+            members.
         TypeError
             If labels are of a kind that scikit-learn does not take, such as bytes.
         FloatingPointError
-            If the loss becomes infinite or NaN.
+            If the loss becomes infinite or NaN, of more than half of the members.
         OSError
             If `checkpoint_dir` cannot be written to.
         KeyboardInterrupt
@@ -211,9 +220,15 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
         Warns
         -----
         UserWarning
-            If early stopping has no patients to split by; of records that are zero throughout, which are left out.
+            If early stopping has no patients to split by; of records that are zero throughout, which are left out;
+            of fewer patients in a class than members; of members that diverged.
         """
-        resumes = self.warm_start and hasattr(self, "net_")
+        resumes = self.warm_start and hasattr(self, "nets_")
+        if resumes and len(self.nets_) != self.n_members:
+            raise ValueError(
+                f"warm_start=True goes on with the {len(self.nets_)} member(s) of the last fit, but n_members="
+                f"{self.n_members}. Set n_members={len(self.nets_)}, or warm_start=False to begin anew."
+            )
         if self.early_stopping and groups is None:
             warnings.warn(
                 "early_stopping=True without groups splits by record: records of one patient may be on both sides, and "
@@ -222,28 +237,24 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
                 UserWarning,
                 stacklevel=4,
             )
-        records = self._check_records(X, y, sample_weight, groups, reset=not resumes, by_patient=self.early_stopping)
+        by_patient = self.early_stopping or self.n_members > 1
+        records = self._check_records(X, y, sample_weight, groups, reset=not resumes, by_patient=by_patient)
         recipe = Recipe.of(self, find_device(self.device))
-        rng = make_rng(self.random_state)
-        context = self._init_callback_context(max_subtasks=self.max_epochs)
+        dtype = self._predicting_dtype(recipe.device)
+        context = self._init_callback_context(max_subtasks=self.max_epochs if self.n_members == 1 else self.n_members)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        with fixed_threads(self.n_threads), recipe.seeded(rng):
-            train_set, index, valid_set = split_records(recipe, records, rng, validates=self.early_stopping)
-            net = make_net(recipe, valid_set, rng)
-            if resumes:
-                uncompiled(net.module_).load_state_dict(self.net_.module_.state_dict())
-                net.freeze_features(self.freeze)
-            tasks = ScikitLearnTasks(context, estimator=self, X=X, y=y).initialize()
-            net.callbacks_.insert(-1 if valid_set else len(net.callbacks_), ("scikit_learn", tasks))
-            checkpoint = open_checkpoint(recipe, net, records, train_set, rng)
-            train(recipe, net, train_set, self.max_epochs - len(net.history), rng, self.on_interrupt)
+        starts = [net.module_.state_dict() for net in self.nets_] if resumes else None
+        members = train_members(recipe, records, starts, make_rng(self.random_state), context, estimator=self, X=X, y=y)
+        self.nets_ = finish_members(members)
         self.n_records_ = len(records.source)
         self.n_patients_: int | None = None if groups is None else len(set(np.asarray(groups).tolist()))
         self._mass = class_mass(records, len(self.classes_))
-        self._drawn = self._drawn_mass(records.take(index), train_set.n_drawn)
-        self._keep(net)
-        if checkpoint is not None and not net.interrupted_:
-            checkpoint.remove()
+        self._drawn = np.sum([member.drawn for member in members], axis=0)
+        self._find_shares()
+        with fixed_threads(self.n_threads):
+            unseen = unseen_log_proba(members, records, len(self.classes_), dtype)
+        at_prior = shift_prior(unseen, self.training_prior_, self.class_prior_)
+        self.calibration_slope_, self.calibration_intercept_ = learn_calibration(recipe, records, at_prior)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
@@ -276,26 +287,42 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
         ValueError, FloatingPointError, KeyboardInterrupt
             As in `fit`.
         """
-        first = not hasattr(self, "net_")
+        first = not hasattr(self, "nets_")
         records = self._check_records(X, y, sample_weight, groups, reset=first, classes=classes)
         recipe = Recipe.of(self, find_device(self.device))
-        rng = make_rng(self.random_state) if first else self.net_.iterator_train__rng
-        with fixed_threads(self.n_threads), recipe.seeded(rng):
-            net = make_net(recipe, None, rng) if first else self.net_
+        with fixed_threads(self.n_threads):
             if first:
                 self._mass, self._drawn = np.zeros((2, len(self.classes_)))
+                rng = make_rng(self.random_state)
+                seeds = rng.integers(2**63, size=self.n_members)
+                rngs = [rng] if self.n_members == 1 else [np.random.default_rng(seed) for seed in seeds]
             else:
-                net.freeze_features(self.freeze)
-                for group in net.optimizer_.param_groups:
-                    group["lr"] = self.lr
-            train_set, _, _ = split_records(recipe, records, rng, validates=False)
-            train(recipe, net, train_set, 1, rng, "raise")
+                rngs = [net.iterator_train__rng for net in self.nets_]
+            nets = []
+            for number, rng in enumerate(rngs):
+                with recipe.seeded(rng):
+                    net = make_net(recipe, None, rng) if first else self.nets_[number]
+                    if first:
+                        start_at_shares(net, recipe, records)
+                    else:
+                        net.freeze_features(self.freeze)
+                        for group in net.optimizer_.param_groups:
+                            group["lr"] = self.lr
+                    train_set, _, _ = split_records(recipe, records, rng, validates=False)
+                    train(recipe, net, train_set, 1, rng)
+                if net.interrupted_:
+                    raise KeyboardInterrupt(f"Training of {type(self).__name__} was interrupted.")
+                forget_training(net)
+                nets.append(net)
+                drawn = records._replace(weight=records.weight * train_set.n_drawn)
+                self._drawn = self._drawn + class_mass(drawn, len(self.classes_))
+        self.nets_ = nets
         self.n_records_ = (0 if first else self.n_records_) + len(records.source)
         # Patients may come back in a later call, and nobody remembers who they were.
         self.n_patients_ = None
         self._mass = self._mass + class_mass(records, len(self.classes_))
-        self._drawn = self._drawn + self._drawn_mass(records, train_set.n_drawn)
-        self._keep(net)
+        self._find_shares()
+        self.calibration_slope_, self.calibration_intercept_ = 1.0, np.zeros(len(self.classes_))
         return self
 
     def _check_signals(self, X: ArrayLike, *, reset: bool, **kwargs: Any) -> Any:
@@ -370,17 +397,23 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
                 f"y has classes {unknown.tolist()!r}, but the network was first fitted on {self.classes_.tolist()!r}."
             )
 
-    def _drawn_mass(self, records: Records, n_drawn: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the sum of weights of each class in the records drawn for training."""
-        return class_mass(records._replace(weight=records.weight * n_drawn), len(self.classes_))
-
-    def _keep(self, net: WeightedNet) -> None:
-        """Keep a trained net without what belonged to its training only, and the shares of the classes."""
-        forget_training(net)
-        self.net_ = net
-        self.n_iter_ = len(net.history)
+    def _find_shares(self) -> None:
+        """Say how long training took, and the shares of the classes in the data and in what was drawn of them."""
+        self.n_iter_ = max(len(net.history) for net in self.nets_)
         self.class_prior_ = self._mass / self._mass.sum()
         self.training_prior_ = self._drawn / self._drawn.sum()
+
+    @property
+    def net_(self) -> WeightedNet:
+        """The fitted net of a classifier with one member."""
+        check_is_fitted(self)
+        if len(self.nets_) > 1:
+            raise AttributeError(f"{type(self).__name__} has {len(self.nets_)} members: take one of nets_.")
+        return self.nets_[0]
+
+    def _predicting_dtype(self, device: torch.device) -> torch.dtype | None:
+        """Return the reduced precision to predict in, if any."""
+        return None if self.mixed_precision == "auto" else find_autocast_dtype(self.mixed_precision, device)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the probability of each class.
@@ -437,20 +470,22 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
         """Return the logarithm of the probability of each class."""
         check_is_fitted(self)
         signals = self._check_signals(X, reset=False)
-        device = torch.device(self.net_.device)
-        dtype = None if self.mixed_precision == "auto" else find_autocast_dtype(self.mixed_precision, device)
+        dtype = self._predicting_dtype(torch.device(self.nets_[0].device))
         with fixed_threads(self.n_threads):
-            logits = predict_logits(self.net_.module_, signals, device, dtype)
-        bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+            log_proba = mean_log_proba(self.nets_, signals, dtype)
+        bad = np.flatnonzero(~np.isfinite(log_proba).all(axis=1))
         if bad.size:
             raise ValueError(
-                f"{type(self).__name__} has no finite output for {bad.size} of {len(logits)} records (first: record "
+                f"{type(self).__name__} has no finite output for {bad.size} of {len(log_proba)} records (first: record "
                 f"{bad[0]}): their values are too large. Scale the records as those of fit, with LeadScaler for "
                 "instance."
             )
-        to_prior = self.class_prior_ if self.correct_prior else self.training_prior_
-        log_proba = shift_prior(logits, self.training_prior_, to_prior)
+        log_proba = shift_prior(log_proba, self.training_prior_, self.class_prior_)
+        log_proba = log_softmax(self.calibration_slope_ * log_proba + self.calibration_intercept_, axis=1)
+        if not self.correct_prior:
+            log_proba = shift_prior(log_proba, self.class_prior_, self.training_prior_)
         # The network has not seen a record without a signal, and has nothing to say of it.
+        to_prior = self.class_prior_ if self.correct_prior else self.training_prior_
         log_proba[~signals.any(axis=(1, 2))] = np.log(np.maximum(to_prior, np.finfo(float).tiny))
         return log_proba
 

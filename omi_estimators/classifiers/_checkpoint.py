@@ -70,7 +70,7 @@ def open_checkpoint(
     folder = Path(recipe.params["checkpoint_dir"])
     _check_writable(folder)
     key = _fit_key(recipe, net, records, rng)
-    checkpoint = Checkpoint(folder / f"{key}.checkpoint", train_set, rng)
+    checkpoint = Checkpoint(folder / f"{key}.checkpoint", train_set, rng, recipe.params["n_iter_no_change"])
     checkpoint.find(net)
     # Last, because what it keeps includes what the callbacks before it have just changed.
     net.callbacks_.append(("checkpoint", checkpoint.initialize()))
@@ -88,9 +88,12 @@ class Checkpoint(Callback):
         Counts how often each record was drawn.
     rng : numpy Generator
         Draws batches and augmentation.
+    patience : int
+        Of early stopping.
     """
 
-    def __init__(self, path: Path, train_set: TensorRecords, rng: np.random.Generator):
+    def __init__(self, path: Path, train_set: TensorRecords, rng: np.random.Generator, patience: int):
+        self.patience = patience
         self.path = path
         self.train_set = train_set
         self.rng = rng
@@ -103,6 +106,12 @@ class Checkpoint(Callback):
             net.history_.extend(self.found_["history"])
             # The learning-rate scheduler goes on only with an optimizer that remembers its first rate.
             net.optimizer_.load_state_dict(self.found_["optimizer"])
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether early stopping had ended the training that was found; another member was still in training."""
+        stopping = [found for found in (self.found_ or {"callbacks": {}})["callbacks"].values() if "misses_" in found]
+        return any(found["misses_"] >= self.patience for found in stopping)
 
     def on_train_begin(self, net: NeuralNetClassifier, **kwargs: Any) -> None:
         """Put back what was found; the callbacks before this one have just begun anew."""

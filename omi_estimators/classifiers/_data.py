@@ -126,12 +126,9 @@ def split_patients(
     ValueError
         If no class has two patients, so that there is nothing to put aside.
     """
-    by_rarity = np.argsort(np.bincount(y), kind="stable")
-    rank_of_class = np.argsort(by_rarity)
-    rank_of_patient = np.full(groups.max() + 1, len(by_rarity), dtype=np.int64)
-    np.minimum.at(rank_of_patient, groups, rank_of_class[y])
+    rank_of_patient = _rank_by_rarity(y, groups)
     aside = np.zeros(len(rank_of_patient), dtype=bool)
-    for rank in range(len(by_rarity)):
+    for rank in range(rank_of_patient.max() + 1):
         patients = rng.permutation(np.flatnonzero(rank_of_patient == rank))
         if len(patients) > 1:
             aside[patients[: min(max(1, round(fraction * len(patients))), len(patients) - 1)]] = True
@@ -143,6 +140,46 @@ def split_patients(
             "Give more patients, or set early_stopping=False."
         )
     return np.flatnonzero(~valid), np.flatnonzero(valid)
+
+
+def _rank_by_rarity(y: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return, for each patient, how many classes are rarer than the rarest of the patient's own."""
+    rank_of_class = np.argsort(np.argsort(np.bincount(y), kind="stable"))
+    rank_of_patient = np.full(groups.max() + 1, len(rank_of_class), dtype=np.int64)
+    np.minimum.at(rank_of_patient, groups, rank_of_class[y])
+    return rank_of_patient
+
+
+def deal_patients(
+    y: NDArray[np.int64], groups: NDArray[np.int64], most_folds: int, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Return a fold for each record so that no patient is in two, and classes are spread evenly.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_records,)
+        Classes as 0, 1, ….
+    groups : ndarray of shape (n_records,)
+        Patient of each record as 0, 1, ….
+    most_folds : int
+        As many folds, or as many as the rarest class has patients.
+    rng : numpy Generator
+        Draws the patients.
+
+    Returns
+    -------
+    ndarray of shape (n_records,)
+        Numbers of folds from 0 on.
+    """
+    fewest = min(len(np.unique(groups[y == label])) for label in np.unique(y))
+    n_folds = min(most_folds, fewest)
+    rank_of_patient = _rank_by_rarity(y, groups)
+    # Shuffled, then by class: dealt out one by one, each fold gets as many patients of each class, give or take one.
+    order = rng.permutation(len(rank_of_patient))
+    order = order[np.argsort(rank_of_patient[order], kind="stable")]
+    fold_of_patient = np.empty(len(order), dtype=np.intp)
+    fold_of_patient[order] = np.arange(len(order)) % n_folds
+    return fold_of_patient[groups]
 
 
 class TensorRecords(torch.utils.data.Dataset):

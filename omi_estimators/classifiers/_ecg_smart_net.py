@@ -47,6 +47,12 @@ class ECGSmartNetClassifier(NetClassifier):
         Augmentation: a straight line of up to this height, in the units of `X`, is added to each lead.
     lead_dropout : float, default=0.1
         Augmentation: probability that a lead is zero.
+    n_members : int, default=5
+        Networks that are trained. One learns from all records. Of several, each leaves out the patients of one part
+        of the training data, a fold for each member; the answer is the mean of their log-odds, calibrated by a slope
+        and an intercept that are learned from what each says of the records it has not seen. Averaging ranks better
+        than one network, and the calibration mends overconfidence, which `correct_prior` does not. They are trained
+        side by side, as many at once as `n_threads`, each by one thread.
     max_epochs : int, default=40
         Passes over the training records at most.
     lr : float, default=1e-3
@@ -70,7 +76,7 @@ class ECGSmartNetClassifier(NetClassifier):
     correct_prior : bool, default=True
         Whether probabilities answer for the class shares of the training data (True) or of the balanced
         batches (False), as in the paper. It acts in `predict_proba`, so it can be changed after `fit`. It
-        mends the prevalence, not overconfidence: with few positives to learn from, stop early or calibrate.
+        mends the prevalence, not overconfidence: that is what several members are calibrated for.
     class_weight : dict, "balanced" or None, default=None
         Factors on the loss of each class. Unlike `balance`, their effect on probabilities is not corrected.
     early_stopping : bool, default=False
@@ -82,7 +88,8 @@ class ECGSmartNetClassifier(NetClassifier):
         Patience of early stopping, in epochs.
     warm_start : bool, default=False
         Whether a further `fit` goes on from the weights of the last: fine-tuning, on another hospital's
-        records for instance. The prevalence answered for is then that of the new records.
+        records for instance, with as many members. The prevalence answered for, and the calibration, are then
+        those of the new records.
     freeze : {"features"} or None, default=None
         Whether in further training, by `warm_start` or `partial_fit`, only the last linear layer learns. A
         first fit always trains everything.
@@ -107,8 +114,9 @@ class ECGSmartNetClassifier(NetClassifier):
         Whether `torch.compile` compiles the network for training. It needs a C++ compiler and a minute, and
         pays for itself in long training on a GPU.
     n_threads : int or None, default=None
-        Threads on the CPU. None takes one for each core, at most four, and as many inside a worker of
-        joblib, so that `n_jobs` does not change the result. Set 1 where `n_jobs` keeps all cores busy.
+        Threads on the CPU, one for each of as many members. None takes one for each core, at most four, and as
+        many inside a worker of joblib, so that `n_jobs` does not change the result. Set 1 where `n_jobs` keeps all
+        cores busy.
     net_params : dict or None, default=None
         Any other parameter of `skorch.NeuralNetClassifier`, such as ``{"optimizer__betas": (0.9, 0.95)}``.
         It wins over the parameters above.
@@ -130,11 +138,18 @@ class ECGSmartNetClassifier(NetClassifier):
         Weighted share of each class in the data given to `fit`, records that are zero throughout left out.
     training_prior_ : ndarray of shape (n_classes,)
         Weighted share of each class in the records drawn in training.
+    nets_ : list of skorch.NeuralNetClassifier
+        The fitted members, with `module_` and `history`. Their own `predict_proba` takes float32 arrays of shape
+        (n_records, 1, n_leads, n_samples) and knows nothing of prevalence and calibration.
     net_ : skorch.NeuralNetClassifier
-        The fitted net, with `module_` and `history`. Its own `predict_proba` takes float32 arrays of shape
-        (n_records, 1, n_leads, n_samples) and knows nothing of the prevalence.
+        The only one of `nets_`; an `AttributeError` if there are several.
+    calibration_slope_ : float
+        Factor on the log-odds of the mean of several members. Below 1 they are overconfident. 1 for one member, and
+        after `partial_fit`.
+    calibration_intercept_ : ndarray of shape (n_classes,)
+        What is added to the logarithm of the probability of each class. 0 for one member, and after `partial_fit`.
     n_iter_ : int
-        Epochs run.
+        Epochs run; the most of any member.
     n_features_in_ : int
         Second dimension of the `X` given to `fit`: leads if it had three, samples if it had two.
     n_leads_in_, n_samples_in_ : int
@@ -160,11 +175,16 @@ class ECGSmartNetClassifier(NetClassifier):
     A record that is zero throughout holds no signal. It is not learned from, and its probabilities are the class
     shares that all probabilities answer for.
 
+    Where the rarest class has fewer patients than there are members, as many folds as patients are left out in turn; a
+    member whose training diverges is left out with a warning, and an error is raised if most do. After Ctrl-C with
+    `on_interrupt="keep"` those that had ended are kept. `partial_fit` trains every member on the same records, and
+    nothing is left to calibrate by.
+
     Prediction keeps what it makes of the network (batch normalisation folded, weights laid out for the processor)
     until the weights change. It is no part of pickles and copies.
 
-    A checkpoint (`checkpoint_dir`) holds weights and no records, up to four times the size of the network: at the
-    default width some 100 MB, and half a second an epoch to write. It is
+    A checkpoint (`checkpoint_dir`) holds weights and no records, for each member up to four times the size of the
+    network: at the default width some 100 MB, and half a second an epoch to write. It is
     removed when `fit` ends well; the same call again then trains anew. After Ctrl-C, an error or a kill it stays,
     and may be deleted at any time. A damaged one is ignored with a warning. Several processes may share a folder.
     Learning-rate schedulers and early stopping of skorch in `callbacks` are brought back as well; other callbacks
@@ -196,6 +216,7 @@ PAPER_RECIPE: dict[str, Any] = {
     "amplitude_scale": 0.0,
     "baseline_wander": 0.0,
     "lead_dropout": 0.0,
+    "n_members": 1,
     "max_epochs": 200,
     "lr": 1e-4,
     "schedule": "constant",

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 # More threads than this hardly speed up a network of this size.
-_MOST_THREADS = 4
+MOST_THREADS = 4
 
 _FIXING = threading.Lock()
 _FIXED = threading.local()
@@ -78,7 +78,7 @@ def fixed_threads(n_threads: int | None) -> Iterator[None]:
         before = _FOUND[0] if outermost and _FOUND else before
         if outermost:
             _FOUND.append(before)
-        torch.set_num_threads(n_threads or min(_MOST_THREADS, os.cpu_count() or 1))
+        torch.set_num_threads(n_threads or min(MOST_THREADS, os.cpu_count() or 1))
     _FIXED.inside = True
     try:
         yield

@@ -137,19 +137,23 @@ def _sample(tensor: Tensor) -> Tensor:
     return numbers[:: max(1, len(numbers) // _SAMPLED)]
 
 
-def inference_network(classifier: Any) -> nn.Module:
-    """Return the trained network of a classifier for use elsewhere: a copy that maps records to logits.
+def inference_network(classifier: Any, *, folded: bool = True) -> MeanOfNetworks:
+    """Return the trained networks of a classifier for use elsewhere, as one copy that maps records to logits.
 
     Parameters
     ----------
     classifier : ECGSmartNetClassifier, TemporalResNet18Classifier or ResNet18Classifier
         Fitted.
+    folded : bool, default=True
+        Whether each batch normalisation is folded into the convolution before it.
 
     Returns
     -------
     torch.nn.Module
-        On the CPU, in evaluation mode, each batch normalisation folded into the convolution before it. It takes records
-        of shape (n_records, 1, n_leads, n_samples); its logits answer for the class shares `training_prior_`.
+        On the CPU, in evaluation mode, with the copy of each member in `networks`. It takes records of shape
+        (n_records, 1, n_leads, n_samples) and gives the mean over members of the logarithms of their probabilities,
+        which answer for the class shares `training_prior_` and are not calibrated: see `calibration_slope_` of the
+        classifier.
 
     Examples
     --------
@@ -162,7 +166,27 @@ def inference_network(classifier: Any) -> nn.Module:
     >>> inference_network(net)(torch.zeros(3, 1, 12, 50)).shape
     torch.Size([3, 2])
     """
-    return fold_batch_norm(classifier.net_.module_).cpu()
+    modules = [uncompiled(net.module_) for net in classifier.nets_]
+    copies = [fold_batch_norm(module) if folded else copy.deepcopy(module).eval() for module in modules]
+    return MeanOfNetworks([each.cpu() for each in copies])
+
+
+class MeanOfNetworks(nn.Module):
+    """The mean of what networks say of records, as logarithms of probabilities.
+
+    Parameters
+    ----------
+    networks : list of nn.Module
+        From records to logits.
+    """
+
+    def __init__(self, networks: list[nn.Module]):
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map records (n, 1, n_leads, n_samples) to logarithms of probabilities (n, n_classes)."""
+        return torch.stack([torch.log_softmax(network(x), dim=1) for network in self.networks]).mean(dim=0)
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:

@@ -16,7 +16,9 @@ class ResNet18Classifier(NetClassifier):
         As in `ECGSmartNetClassifier`; the kernels are square, and no pretrained weights are loaded.
     time_shift, amplitude_scale, baseline_wander, lead_dropout
         As in `ECGSmartNetClassifier`.
-    max_epochs, lr, first_epoch_lr, schedule, warmup_epochs, batch_size, optimizer, weight_decay, max_grad_norm
+    n_members, max_epochs, lr, first_epoch_lr, schedule, warmup_epochs, batch_size, optimizer, weight_decay
+        As in `ECGSmartNetClassifier`.
+    max_grad_norm
         As in `ECGSmartNetClassifier`.
     balance, correct_prior, class_weight, early_stopping, validation_fraction, n_iter_no_change, warm_start, freeze
         As in `ECGSmartNetClassifier`.
@@ -27,9 +29,9 @@ class ResNet18Classifier(NetClassifier):
 
     Attributes
     ----------
-    classes_, n_records_, n_patients_, class_prior_, training_prior_, net_, n_iter_, n_features_in_
+    classes_, n_records_, n_patients_, class_prior_, training_prior_, nets_, net_, n_iter_, n_features_in_
         As in `ECGSmartNetClassifier`.
-    n_leads_in_, n_samples_in_
+    calibration_slope_, calibration_intercept_, n_leads_in_, n_samples_in_
         As in `ECGSmartNetClassifier`.
 
     See Also

@@ -266,9 +266,11 @@ class ScikitLearnTasks(Callback):
             **self.given,
             # Until training ends nobody knows the drawn class shares; balanced or not, the ranking is the same.
             reconstruction_attributes=lambda: {
-                "net_": net,
+                "nets_": [net],
                 "class_prior_": np.full(len(net.classes), 1 / len(net.classes)),
                 "training_prior_": np.full(len(net.classes), 1 / len(net.classes)),
+                "calibration_slope_": 1.0,
+                "calibration_intercept_": np.zeros(len(net.classes)),
             },
         )
         if stop:
@@ -288,12 +290,32 @@ def validation_auc(net: NeuralNetClassifier, dataset: Any, y: Any) -> float:
 
 def loss_factors(recipe: Recipe, records: Records) -> NDArray[np.float64]:
     """Return the factor of each record in the loss: its weight, of mean 1, times its class's weight."""
+    return records.weight / records.weight.mean() * _class_factors(recipe, records)[records.y]
+
+
+def _class_factors(recipe: Recipe, records: Records) -> NDArray[np.float64]:
+    """Return the factor on the loss of each class."""
     mass = class_mass(records, len(recipe.classes))
     if recipe.params["class_weight"] == "balanced":
-        by_class = mass.sum() / (len(mass) * np.maximum(mass, np.finfo(float).tiny))
+        factors = mass.sum() / (len(mass) * np.maximum(mass, np.finfo(float).tiny))
     else:
-        by_class = compute_class_weight(recipe.params["class_weight"], classes=recipe.classes, y=recipe.classes)
-    return records.weight / records.weight.mean() * by_class[records.y]
+        factors = compute_class_weight(recipe.params["class_weight"], classes=recipe.classes, y=recipe.classes)
+    return np.asarray(factors, dtype=np.float64)
+
+
+def start_at_shares(net: WeightedNet, recipe: Recipe, records: Records) -> None:
+    """Let an untrained network answer with the share of each class in the loss, whatever it is shown.
+
+    Its last layer would otherwise have to learn great class weights in steps of the learning rate.
+    """
+    shares = _class_factors(recipe, records)
+    if recipe.params["balance"] is None:
+        shares = shares * class_mass(records, len(recipe.classes))
+    logs = np.log(np.maximum(shares / shares.sum(), np.finfo(np.float32).tiny))
+    bias = getattr(getattr(net.module_, "head", None), "bias", None)
+    if bias is not None and np.ptp(logs) > 0:
+        with torch.no_grad():
+            bias += torch.from_numpy(logs - logs.mean()).to(bias.device, bias.dtype)
 
 
 def split_records(
@@ -338,9 +360,14 @@ def make_net(recipe: Recipe, valid_set: TensorRecords | None, rng: np.random.Gen
         "device": recipe.device,
         "verbose": max(0, int(of["verbose"]) - 1),
     }
+    with torch.device("meta"):
+        bears_channels_last = _bears_channels_last(recipe.network(**recipe.network_params))
+    if of["compile"] and not bears_channels_last:
+        # The compiler would choose this layout by itself.
+        params["compile__options"] = {"layout_optimization": False}
     with seeded_torch(rng, recipe.device):
         net = WeightedNet(**(params | (of["net_params"] or {}))).initialize()
-    if _bears_channels_last(net.module_):
+    if bears_channels_last and _bears_channels_last(net.module_):
         net.module_.to(memory_format=torch.channels_last)
     return net
 
@@ -349,7 +376,7 @@ def _bears_channels_last(module: nn.Module) -> bool:
     """Return whether a network can be trained in the faster memory layout without harm.
 
     With fewer input channels than these, and more than one thread, the gradient of a strided 1×1 convolution
-    writes past its memory in that layout (oneDNN in torch 2.13, on processors with AVX-512).
+    writes past its memory in that layout (oneDNN in torch 2.13, on processors with AVX2 or AVX-512).
     """
     strided = (part for part in module.modules() if isinstance(part, nn.Conv2d) and set(part.stride) != {1})
     return all(set(part.kernel_size) != {1} or part.in_channels >= _FEWEST_CHANNELS for part in strided)
@@ -378,24 +405,11 @@ def _make_callbacks(recipe: Recipe, validates: bool) -> list[Any]:
     return callbacks
 
 
-def train(
-    recipe: Recipe, net: WeightedNet, train_set: TensorRecords, epochs: int, rng: np.random.Generator, on_interrupt: str
-) -> None:
-    """Train a net; raise what Ctrl-C raised, or keep what was learnt and say so."""
+def train(recipe: Recipe, net: WeightedNet, train_set: TensorRecords, epochs: int, rng: np.random.Generator) -> None:
+    """Train a net for a number of epochs; ``net.interrupted_`` says whether Ctrl-C ended it."""
     net.draws_globally_ = recipe.is_foreign
     net.draw_from(torch.Generator(recipe.device).manual_seed(int(rng.integers(2**31))))
     net.partial_fit(train_set, epochs=epochs)
-    if net.interrupted_:
-        finished = sum("train_loss" in epoch for epoch in net.history)
-        if on_interrupt == "raise" or not finished:
-            raise KeyboardInterrupt(f"Training of {recipe.name} was interrupted.")
-        del net.history[finished:]
-        warnings.warn(
-            f"Training of {recipe.name} was interrupted after {finished} of {recipe.params['max_epochs']} "
-            "epochs; the best weights so far are kept.",
-            UserWarning,
-            stacklevel=4,
-        )
 
 
 def forget_training(net: WeightedNet) -> None:
@@ -403,7 +417,7 @@ def forget_training(net: WeightedNet) -> None:
     net.set_params(train_split=None)
     net.draw_from(None)
     net.module_ = uncompiled(net.module_)
-    of_training = {"scikit_learn", "early_stopping", "progress", "valid_auc", "schedule", "checkpoint"}
+    of_training = {"scikit_learn", "early_stopping", "progress", "valid_auc", "schedule", "checkpoint", "stop_together"}
     net.callbacks_ = [(name, callback) for name, callback in net.callbacks_ if name not in of_training]
 
 
@@ -450,17 +464,15 @@ def build_network(classifier: Any) -> nn.Module:
     return network
 
 
-def restore_network(classifier: Any, weights: dict[str, Tensor], history: list[dict[str, Any]]) -> None:
-    """Give a classifier the network that its parameters describe, with weights from elsewhere.
+def restore_networks(classifier: Any, members: list[tuple[dict[str, Tensor], list[dict[str, Any]]]]) -> None:
+    """Give a classifier the networks that its parameters describe, with weights from elsewhere.
 
     Parameters
     ----------
     classifier : ECGSmartNetClassifier, TemporalResNet18Classifier or ResNet18Classifier
-        With all that `fit` leaves except `net_`, which it gets.
-    weights : dict of str to Tensor
-        What the `state_dict` of the network was.
-    history : list of dict
-        The epochs of its training, as skorch keeps them.
+        With all that `fit` leaves except `nets_`, which it gets.
+    members : list of (dict of str to Tensor, list of dict)
+        Of each network what its `state_dict` was, and the epochs of its training as skorch keeps them.
 
     Warns
     -----
@@ -471,11 +483,11 @@ def restore_network(classifier: Any, weights: dict[str, Tensor], history: list[d
     --------
     >>> import numpy as np
     >>> from omi_estimators import ECGSmartNetClassifier
-    >>> from omi_estimators.classifiers import restore_network
+    >>> from omi_estimators.classifiers import restore_networks
     >>> X = np.random.default_rng(0).normal(size=(20, 12, 50))
-    >>> net = ECGSmartNetClassifier(width=4, blocks=(1, 1), max_epochs=1).fit(X, np.arange(20) % 2)
+    >>> net = ECGSmartNetClassifier(width=4, blocks=(1, 1), n_members=2, max_epochs=1).fit(X, np.arange(20) % 2)
     >>> before = net.predict_proba(X)
-    >>> restore_network(net, net.net_.module_.state_dict(), list(net.net_.history))
+    >>> restore_networks(net, [(member.module_.state_dict(), list(member.history)) for member in net.nets_])
     >>> bool((net.predict_proba(X) == before).all())
     True
     """
@@ -489,8 +501,11 @@ def restore_network(classifier: Any, weights: dict[str, Tensor], history: list[d
             stacklevel=5,
         )
         device = torch.device("cpu")
-    net = make_net(Recipe.of(classifier, device), None, make_rng(classifier.random_state))
-    net.module_.load_state_dict(weights)
-    net.history_ = History(history)
-    forget_training(net)
-    classifier.net_ = net
+    nets = []
+    for weights, history in members:
+        net = make_net(Recipe.of(classifier, device), None, make_rng(classifier.random_state))
+        net.module_.load_state_dict(weights)
+        net.history_ = History(history)
+        forget_training(net)
+        nets.append(net)
+    classifier.nets_ = nets

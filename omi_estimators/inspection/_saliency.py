@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -139,7 +138,7 @@ def saliency(
     (2, 12, 50)
     """
     classifier, beats, rate = _split(estimator, X)
-    network, columns = _ask(classifier, beats, target)
+    network, columns = _copy_network(classifier, beats, target)
     values, log_odds, gaps = _attribute(network, beats, columns, method, baseline, most_steps=_MOST_STEPS)
     open_ = np.flatnonzero(gaps > 1)
     if open_.size:
@@ -200,7 +199,7 @@ def randomisation_check(
     import torch
 
     classifier, beats, _ = _split(estimator, X)
-    network, columns = _ask(classifier, beats, target)
+    network, columns = _copy_network(classifier, beats, target)
     learned = np.abs(_attribute(network, beats, columns, method, baseline)[0])
     alike = []
     with torch.random.fork_rng():
@@ -367,7 +366,7 @@ def _split(estimator: Any, X: ArrayLike) -> tuple[Any, NDArray[np.float32], floa
     """Return the network classifier, what it sees of `X`, and the sampling rate of that."""
     steps = [step for _, step in getattr(estimator, "steps", [("", estimator)])]
     classifier = steps[-1]
-    if not hasattr(classifier, "net_"):
+    if not hasattr(classifier, "nets_"):
         raise TypeError(
             f"saliency needs a fitted network classifier, alone or at the end of a Pipeline; got "
             f"{type(classifier).__name__}. ablation_importance takes any classifier of records."
@@ -395,12 +394,13 @@ def find_target(classes: Any, target: Any) -> int:
     return int(found[0])
 
 
-def _ask(classifier: Any, beats: NDArray[np.float32], target: Any) -> tuple[nn.Module, NDArray[np.intp]]:
+def _copy_network(classifier: Any, beats: NDArray[np.float32], target: Any) -> tuple[nn.Module, NDArray[np.intp]]:
     """Return a copy of the trained network, on the CPU, and the position of the class to explain for each record."""
     import torch
 
-    module = classifier.net_.module_
-    network = copy.deepcopy(getattr(module, "_orig_mod", module)).cpu().eval()
+    from omi_estimators.classifiers import inference_network
+
+    network = inference_network(classifier, folded=False)
     if target is not None or len(classifier.classes_) == 2:
         return network, np.full(len(beats), find_target(classifier.classes_, target))
     with torch.inference_mode():
@@ -451,9 +451,8 @@ def _attribute(
         elif method == "integrated_gradients":
             value, gap = _integrate(log_odds, x, torch.from_numpy(reference)[None, None], which, most_steps)
         else:
-            maps = attr.LayerGradCam(log_odds, network.stages).attribute(
-                x, additional_forward_args=which, relu_attributions=True
-            )
+            layers = [attr.LayerGradCam(log_odds, member.stages) for member in network.networks]
+            maps = sum(layer.attribute(x, additional_forward_args=which, relu_attributions=True) for layer in layers)
             value = attr.LayerAttribution.interpolate(maps, part.shape[1:], "bilinear")
         values.append(value.detach()[:, 0].double().numpy())
         gaps.append(gap.double().numpy())

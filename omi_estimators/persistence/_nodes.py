@@ -148,10 +148,10 @@ class Writer:
         for name in state:
             if name != "_sklearn_output_config" and not is_fitted_attribute(kind, name):
                 raise TypeError(f"{kind.__name__} has an attribute that load does not know: {name}")
-        if is_network(part) and "net_" in state:
+        if is_network(part) and "nets_" in state:
             from omi_estimators.persistence._networks import take_apart
 
-            state["net_"] = take_apart(part)
+            state["nets_"] = take_apart(part)
         return params, state
 
     def _choose(self, part: Any, name: str, value: Any) -> Any:
@@ -248,17 +248,18 @@ class Reader:
         part = kind(**params)
         if not isinstance(part, BaseEstimator):
             return part
+        # "net_" in files from before there were several members.
+        networks = state.pop("nets_", state.pop("net_", None)) if is_network(part) else None
         hidden = [name for name in state if name in vars(part) or not is_fitted_attribute(kind, name)]
         if hidden not in ([], ["_sklearn_output_config"]):
             raise ModelFileError(f"its {kind.__name__} has an attribute that is none of its fitted ones: {hidden[0]!r}")
         if hidden and state[hidden[0]] not in [{"transform": output} for output in _OUTPUTS]:
             raise ModelFileError(f"its {kind.__name__} has an output that is none: {state[hidden[0]]!r}")
-        network = state.pop("net_", None)
         vars(part).update(state)
-        if is_network(part) and (state or network):
+        if is_network(part) and (state or networks):
             from omi_estimators.persistence._networks import restore
 
-            restore(part, network)
+            restore(part, networks)
         restore_derived(part)
         return part
 

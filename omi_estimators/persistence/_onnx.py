@@ -231,15 +231,19 @@ def _take_apart(model: Any) -> tuple[list[Any], LeadScaler | None, Any]:
 
 
 class _BeatToProbability(nn.Module):
-    """Scaling, network, prevalence, softmax, and the prevalence alone for no signal, as in `predict_proba`."""
+    """What `predict_proba` does: scaling, networks, prevalence, calibration, and the prevalence alone for no signal."""
 
     def __init__(self, classifier: Any, scaler: LeadScaler | None):
         super().__init__()
         self.network = inference_network(classifier)
         self.axes = None if scaler is None else (-1,) if scaler.by == "lead" else (-2, -1)
-        to_prior = classifier.class_prior_ if classifier.correct_prior else classifier.training_prior_
+        from_prior, at_prior = classifier.training_prior_, classifier.class_prior_
+        to_prior = at_prior if classifier.correct_prior else from_prior
         # From equal log-odds, so that what comes out is the shift, up to a constant that softmax does not see.
-        shift = shift_prior(np.zeros((1, len(to_prior))), classifier.training_prior_, to_prior)
+        equal = np.zeros((1, len(to_prior)))
+        self.slope = classifier.calibration_slope_
+        shift = self.slope * shift_prior(equal, from_prior, at_prior) + classifier.calibration_intercept_
+        shift = shift + shift_prior(equal, at_prior, to_prior)
         self.register_buffer("shift", torch.from_numpy(shift.astype(np.float32)))
         self.prior: Tensor
         self.register_buffer("prior", torch.from_numpy(to_prior.astype(np.float32)))
@@ -250,7 +254,7 @@ class _BeatToProbability(nn.Module):
         if self.axes is not None:
             largest = beat.abs().amax(dim=self.axes, keepdim=True)
             beat = beat / torch.where(largest > 0, largest, torch.ones_like(largest))
-        probability = torch.softmax(self.network(beat.unsqueeze(1)) + self.shift, dim=1)
+        probability = torch.softmax(self.slope * self.network(beat.unsqueeze(1)) + self.shift, dim=1)
         return torch.where(is_blank, self.prior, probability)
 
 

@@ -452,5 +452,6 @@ def _make_members(estimator: BaseEstimator, tree_name: str, arrays_name: str) ->
 
 def _count_weights(model: Any) -> int:
     """Return the number of weights of the trained networks in a model."""
-    trained = [part.net_.module_ for part in iterate_parts(model) if is_network(part) and "net_" in vars(part)]
+    parts = (part for part in iterate_parts(model) if is_network(part) and "nets_" in vars(part))
+    trained = [net.module_ for part in parts for net in part.nets_]
     return sum(tensor.numel() for module in trained for tensor in module.state_dict().values())

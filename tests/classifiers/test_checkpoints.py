@@ -18,7 +18,8 @@ from skorch.callbacks import Checkpoint as SavesParams
 
 from omi_estimators import ECGSmartNetClassifier, ResNet18Classifier
 
-TINY = {"width": 4, "blocks": (1, 1), "max_epochs": 6, "lr": 1e-2, "dropout": 0.3, "n_threads": 1, "random_state": 0}
+TINY = {"width": 4, "blocks": (1, 1), "n_members": 1, "max_epochs": 6, "lr": 1e-2}
+TINY |= {"dropout": 0.3, "n_threads": 1, "random_state": 0}
 
 
 class Power:

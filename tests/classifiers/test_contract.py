@@ -16,7 +16,7 @@ from omi_estimators import classifiers
 from omi_estimators.classifiers import PAPER_RECIPE, ECGSmartNetClassifier, shift_prior
 
 NAMES = ["ECGSmartNetClassifier", "ResNet18Classifier", "TemporalResNet18Classifier"]
-TINY = {"width": 4, "blocks": (1, 1), "max_epochs": 30, "lr": 1e-2, "n_threads": 1, "random_state": 0}
+TINY = {"width": 4, "blocks": (1, 1), "n_members": 1, "max_epochs": 30, "lr": 1e-2, "n_threads": 1, "random_state": 0}
 
 
 @pytest.fixture(params=NAMES)

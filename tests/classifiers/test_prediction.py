@@ -16,7 +16,7 @@ from omi_estimators import ECGSmartNetClassifier, ResNet18Classifier, TemporalRe
 from omi_estimators.classifiers import _prediction
 from omi_estimators.classifiers._machine import fixed_threads
 
-TINY = {"width": 4, "blocks": (1, 1), "max_epochs": 2, "lr": 1e-2, "n_threads": 1, "random_state": 0}
+TINY = {"width": 4, "blocks": (1, 1), "n_members": 1, "max_epochs": 2, "lr": 1e-2, "n_threads": 1, "random_state": 0}
 CLASSES = [ECGSmartNetClassifier, ResNet18Classifier, TemporalResNet18Classifier]
 
 

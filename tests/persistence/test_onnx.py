@@ -26,7 +26,7 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-TINY = {"width": 4, "blocks": (1, 1), "max_epochs": 1, "n_threads": 1, "random_state": 0}
+TINY = {"width": 4, "blocks": (1, 1), "n_members": 1, "max_epochs": 1, "n_threads": 1, "random_state": 0}
 
 
 @pytest.fixture(scope="module")

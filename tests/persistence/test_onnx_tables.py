@@ -35,7 +35,7 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 N_FEATURES = 4
-TINY = {"width": 4, "blocks": (1, 1), "max_epochs": 1, "n_threads": 1, "random_state": 0}
+TINY = {"width": 4, "blocks": (1, 1), "n_members": 1, "max_epochs": 1, "n_threads": 1, "random_state": 0}
 
 
 def make_forest(**params):
