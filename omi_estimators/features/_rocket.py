@@ -108,6 +108,11 @@ class RocketFeatures(RecordTransformer):
         -------
         ndarray of shape (n_records, n_features)
             Between 0 and 1.
+
+        Raises
+        ------
+        ValueError
+            If `thresholds_` are not of this number of features, as in a spoilt file.
         """
         waves = _prepare(self._validate(X))
         # Of one record, since all but the thresholds is the same for any: compiled code follows no number of a file.
