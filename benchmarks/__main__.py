@@ -12,6 +12,8 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
+from omi_estimators.candidates import CANDIDATES
+
 SPEED = (
     "start_up",
     "record_speed",
@@ -36,6 +38,7 @@ OTHERS = (
     "coverage",
     "promises",
     "repeats",
+    "trees",
     "recalibration",
     "validation",
     "drift",
@@ -43,7 +46,7 @@ OTHERS = (
     "inspection",
     "model_files",
 )
-SLOW = ("ptbxl_whole", "prior_correction", "recipe", "faults", "fit_simulator", "transfer")
+SLOW = ("ptbxl_whole", "prior_correction", "recipe", "faults", "fit_simulator", "transfer", "learning_curves")
 
 
 def main() -> None:
@@ -53,13 +56,20 @@ def main() -> None:
         f"speed: {', '.join(SPEED)}; memory and accuracy, minutes each: {', '.join(OTHERS)}; slow: {', '.join(SLOW)}"
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=names)
-    parser.add_argument("--ptbxl", metavar="DIR", help="folder of PTB-XL, for the measurements on real ECGs")
+    parser.add_argument("--ptbxl", "--data", metavar="DIR", help="folder of PTB-XL, for the measurements on real ECGs")
     parser.add_argument("--ludb", metavar="DIR", help="folder of LUDB, for delineation, quality, pacing, validation")
     parser.add_argument("--vendor", metavar="DIR", help="folder with muse/ and philips/, for delineation and files")
     parser.add_argument("--staff", metavar="CSV", help="ST60 by lead before and during occlusion, STAFF III")
     parser.add_argument("--peers", metavar="PYTHON", help="of an environment with other delineators (_peers.py)")
-    parser.add_argument("--out", metavar="CSV", help="where fit_simulator writes the population of normal hearts")
+    parser.add_argument("--out", metavar="PATH", help="where fit_simulator writes hearts; folder of learning_curves")
+    parser.add_argument("--cache", metavar="DIR", help="where trees and learning_curves keep beats and features")
     parser.add_argument("--json", metavar="FILE", type=Path, help="add the figures of speed to this file")
+    curves = parser.add_argument_group("learning_curves")
+    curves.add_argument("--models", nargs="+", default=CANDIDATES, choices=CANDIDATES, help="(default: all)")
+    curves.add_argument("--sizes", nargs="*", type=int, default=(50, 100, 200, 363), help="real ECGs to train on")
+    curves.add_argument("--simulated", nargs="*", type=int, default=(500, 2000, 8000), help="simulated ones")
+    curves.add_argument("--splits", type=int, default=5, help="of patients, with new seeds (default: 5)")
+    curves.add_argument("--width", type=int, default=16, help="of the networks (default: 16)")
     args = parser.parse_args()
     unknown = set(args.names) - {*SPEED, *OTHERS, *SLOW}
     if unknown:

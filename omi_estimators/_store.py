@@ -24,7 +24,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from hashlib import file_digest, sha256
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from importlib.util import resolve_name
 from pathlib import Path
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
@@ -43,6 +43,8 @@ _OWNERS = ("omi_estimators", "sklearn", "skorch")
 
 _LIBRARIES = {name: version(name) for name in ("joblib", "neurokit2", "numpy", "pandas", "scipy", "skorch", "torch")}
 _LIBRARIES["sklearn"] = version("scikit-learn")
+with contextlib.suppress(PackageNotFoundError):
+    _LIBRARIES["sktime_cython"] = version("sktime-cython")
 _CODE = (type, FunctionType, ModuleType)
 _METHODS = (staticmethod, classmethod, property, functools.cached_property)
 _HEAP_TYPE = 1 << 9  # CPython's flag of types that were made while running

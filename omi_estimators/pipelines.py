@@ -364,12 +364,17 @@ def make_net_pipeline(
 
 @_rate_was_optional
 def make_forest_pipeline(
-    sampling_rate: float, *, memory: Any = None, n_jobs: int | None = None, **forest_params: Any
+    sampling_rate: float,
+    *,
+    trees: str = "random_forest",
+    memory: Any = None,
+    n_jobs: int | None = None,
+    **forest_params: Any,
 ) -> ECGPipeline:
     """Return a pipeline from raw ECGs to a random forest on measured features.
 
-    Its steps are `features` (`NeuroKitFeatures`) and `forest` (scikit-learn's
-    `RandomForestClassifier`, which takes a feature that is not measurable, NaN, as it is). The features are all
+    Its steps are `features` (`NeuroKitFeatures`) and `forest` (scikit-learn's `RandomForestClassifier` or
+    `ExtraTreesClassifier`, which take a feature that is not measurable, NaN, as it is). The features are all
     but the group `quality`: how well a record was taken tells of the ambulance or the ward rather than of the heart,
     and a forest would learn it. ``set_params(features__include=None)`` adds it.
 
@@ -377,12 +382,15 @@ def make_forest_pipeline(
     ----------
     sampling_rate : float
         Of the ECGs, in Hz: as the data have it, such as ``record.sampling_rate``. There is no default to be wrong.
+    trees : {"random_forest", "extra_trees"}, default="random_forest"
+        Whether each tree looks for the best threshold of a feature in a bootstrap sample, or draws thresholds and
+        sees all records.
     memory : str, path or joblib.Memory, optional
         Where to keep the features of each record, so that no record is measured twice.
     n_jobs : int, optional
         Processes that measure features, and threads that grow trees.
     **forest_params
-        Parameters of `RandomForestClassifier`, over the defaults of this function: 500 trees, the
+        Parameters of the forest, over the defaults of this function: 500 trees, the
         square root of the features at each split, at least two records in a leaf.
 
     Returns
@@ -390,10 +398,16 @@ def make_forest_pipeline(
     ECGPipeline
         Takes `X` of shape (n_records, 12, n_samples) in millivolts.
 
+    Raises
+    ------
+    ValueError
+        If `trees` is neither of the two.
+
     References
     ----------
     Al-Zaiti S. S. et al., Machine learning for ECG diagnosis and risk stratification of occlusion
-    myocardial infarction, Nature Medicine 29:1804-1813, 2023, doi:10.1038/s41591-023-02396-3.
+    myocardial infarction, Nature Medicine 29:1804-1813, 2023, doi:10.1038/s41591-023-02396-3; Geurts P., Ernst D.,
+    Wehenkel L., Extremely randomized trees, Machine Learning 63:3-42, 2006, doi:10.1007/s10994-006-6226-1.
 
     Examples
     --------
@@ -401,10 +415,13 @@ def make_forest_pipeline(
     >>> list(make_forest_pipeline(500, n_estimators=100).named_steps)
     ['features', 'forest']
     """
-    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
     from omi_estimators.features import GROUPS, NeuroKitFeatures
 
+    kinds = {"random_forest": RandomForestClassifier, "extra_trees": ExtraTreesClassifier}
+    if trees not in kinds:
+        raise ValueError(f"trees must be {' or '.join(map(repr, kinds))}; got {trees!r}.")
     include = tuple(group for group in GROUPS if group != "quality")
     forest = {"n_estimators": 500, "max_features": "sqrt", "min_samples_leaf": 2, "n_jobs": n_jobs} | forest_params
     return ECGPipeline(
@@ -413,7 +430,7 @@ def make_forest_pipeline(
                 "features",
                 NeuroKitFeatures(sampling_rate=sampling_rate, include=include, memory=memory, n_jobs=n_jobs),
             ),
-            ("forest", RandomForestClassifier(**forest)),
+            ("forest", kinds[trees](**forest)),
         ]
     )
 

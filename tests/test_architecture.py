@@ -35,7 +35,7 @@ ALLOWED = {
         "triage",
         "typicality",
     },
-    "candidates": {"classifiers", "fusion", "pipelines", "preprocessing"},
+    "candidates": {"classifiers", "features", "fusion", "pipelines", "preprocessing"},
     "evaluation": {
         "displays",
         "features",

@@ -13,6 +13,7 @@ from sklearn.utils import Bunch
 import omi_estimators.cli
 import omi_estimators.datasets
 import omi_estimators.evaluation
+from omi_estimators.candidates import installed_candidates
 from omi_estimators.cli import main
 
 
@@ -107,11 +108,12 @@ def test_all_estimators_calibrated_and_from_a_cache(ptbxl, tmp_path, capsys):
     assert main(["compare", *arguments, *folders]) == 0
     table = json.loads((tmp_path / "report" / "result.json").read_text())["table"]
     assert list(table) == [
-        *("net", "temporal_resnet18", "resnet18", "forest", "fusion", "regression", "prior"),
+        *installed_candidates(),
         *("net, calibrated", "temporal_resnet18, calibrated", "resnet18, calibrated", "forest, calibrated"),
+        "extra_trees, calibrated",
     ]
     kept = sorted((tmp_path / "cache" / "folds").iterdir())
-    assert len(kept) == 2 * 11
+    assert len(kept) == 2 * len(table)
     times = [path.stat().st_mtime_ns for path in kept]
     assert main(["compare", *arguments, *folders]) == 0
     assert [path.stat().st_mtime_ns for path in sorted((tmp_path / "cache" / "folds").iterdir())] == times

@@ -10,6 +10,7 @@ import pytest
 import sklearn
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import (
     GridSearchCV,
@@ -46,11 +47,11 @@ def ecgs(make_ecg):
     return X, y, np.arange(24) // 2 * 2 // 3
 
 
-@pytest.fixture(params=["net", "forest"])
+@pytest.fixture(params=["net", "random_forest", "extra_trees"])
 def pipeline(request, tmp_path):
     if request.param == "net":
         return make_net_pipeline(500, memory=str(tmp_path), **TINY)
-    return make_forest_pipeline(500, memory=str(tmp_path), n_estimators=10, random_state=0)
+    return make_forest_pipeline(500, trees=request.param, memory=str(tmp_path), n_estimators=10, random_state=0)
 
 
 @pytest.fixture
@@ -62,6 +63,17 @@ def test_steps_are_the_documented_ones():
     assert list(make_net_pipeline(500).named_steps) == ["filter", "beat", "scale", "net"]
     assert list(make_forest_pipeline(500).named_steps) == ["features", "forest"]
     assert make_net_pipeline(sampling_rate=250)["beat"].sampling_rate == 250
+
+
+def test_trees_are_those_asked_for_with_the_same_defaults():
+    forest, trees = make_forest_pipeline(500), make_forest_pipeline(500, trees="extra_trees", n_estimators=20)
+    assert (type(forest["forest"]), type(trees["forest"])) == (RandomForestClassifier, ExtraTreesClassifier)
+    assert (trees["forest"].n_estimators, trees["forest"].min_samples_leaf) == (20, 2)
+    assert trees["features"].include == forest["features"].include
+    fusion = make_fusion(500, forest_params={"trees": "extra_trees"}, random_state=0)
+    assert isinstance(fusion.get_params()["forest__forest"], ExtraTreesClassifier)
+    with pytest.raises(ValueError, match="trees must be 'random_forest' or 'extra_trees'; got 'oak'"):
+        make_forest_pipeline(500, trees="oak")
 
 
 @pytest.mark.parametrize("make", [make_net_pipeline, make_forest_pipeline, make_fusion])

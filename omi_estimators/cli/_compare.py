@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omi_estimators.candidates import CANDIDATES, make_candidates
+from omi_estimators.candidates import CANDIDATES, installed_candidates, make_candidates
 from omi_estimators.cli._tools import (
     add_file_options,
     check_both_classes,
@@ -90,7 +90,7 @@ def add_parser(commands: Any) -> None:
         metavar="A,B,...",
         type=_names,
         default=_DEFAULT,
-        help=f"all, or any of {','.join(CANDIDATES)} (default: {','.join(_DEFAULT)})",
+        help=f"all that is installed, or any of {','.join(CANDIDATES)} (default: {','.join(_DEFAULT)})",
     )
     add("--calibrate", action="store_true", help="compare a calibrated form of each model too, cross-fitted by patient")
     add("--epochs", metavar="N", type=positive, help="most epochs of the net (default: that of the classifier)")
@@ -109,7 +109,7 @@ def add_parser(commands: Any) -> None:
 
 def _names(text: str) -> tuple[str, ...]:
     if text == "all":
-        return CANDIDATES
+        return installed_candidates()
     names = tuple(dict.fromkeys(text.split(",")))
     unknown = [name for name in names if name not in CANDIDATES]
     if unknown:
@@ -242,7 +242,7 @@ def _simulate(args: argparse.Namespace) -> tuple[Any, list[str]]:
         random_state=args.seed,
     )
     notes = ["The ECGs are SIMULATED, and OMI is made frequent: no figure here says anything about patients."]
-    if args.width is None and set(args.estimators) - {"forest", "regression", "prior"}:
+    if args.width is None and set(args.estimators) & {"net", "temporal_resnet18", "resnet18", "fusion"}:
         notes.append(f"The net is narrower than published (width {_SIMULATED['width']}, not 64), to be quick.")
     return data, notes
 

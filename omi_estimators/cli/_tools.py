@@ -353,9 +353,9 @@ def measure_records(X: Any, estimators: Collection[str], sampling_rate: float, *
     # The steps that work on one record at a time; the regression's beats are those of the net.
     wanted = set(estimators)
     steps = {}
-    if wanted & {"forest", "fusion"}:
+    if wanted & {"forest", "extra_trees", "fusion"}:
         steps["features"] = make_forest_pipeline(sampling_rate, memory=str(cache), n_jobs=n_jobs)[:1]
-    if wanted - {"forest", "prior"}:
+    if wanted - {"forest", "extra_trees", "prior"}:
         steps["beats"] = make_net_pipeline(sampling_rate, memory=str(cache), n_jobs=n_jobs)[:2]
     usable = Usable.from_reasons([""] * len(X))
     notes: dict[str, None] = {}

@@ -9,5 +9,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_delineate": ["Fiducials", "delineate"],
         "_neurokit": ["DELINEATORS", "PEAK_DETECTORS"],
         "_neurokit_features": ["AFTER_R", "BEFORE_R", "delineate_average", "NeuroKitFeatures", "measure_record"],
+        "_rocket": ["RocketFeatures"],
     },
 )

@@ -27,6 +27,7 @@ _OURS = {
         *("ResNet18Classifier", "RiskTierClassifier", "SignalQuality", "TemporalResNet18Classifier"),
     ),
     "omi_estimators.evaluation": ("RecalibratedClassifier",),
+    "omi_estimators.features": ("RocketFeatures",),
     "omi_estimators.metrics": ("Interval", "TierThresholds"),
     "omi_estimators.pipelines": ("ECGPipeline",),
     "omi_estimators.preprocessing": ("BadLeadMasker",),

@@ -26,7 +26,7 @@ from omi_estimators import (
     make_net_pipeline,
     recalibrate,
 )
-from omi_estimators.candidates import CANDIDATES, make_candidates
+from omi_estimators.candidates import installed_candidates, make_candidates
 from omi_estimators.datasets import make_omi_ecgs
 from omi_estimators.fusion import FusionClassifier
 from omi_estimators.preprocessing import BadLeadMasker, SignalQuality
@@ -93,7 +93,7 @@ def _fit_on_ecgs(cache: str) -> dict[str, Case]:
     ecgs = make_omi_ecgs(n_patients=12, prevalence=0.5, sampling_rate=RATE, duration=6, random_state=0)
     X, y, groups = ecgs.X[:14], ecgs.y[:14], ecgs.groups[:14]
     shared = {"sampling_rate": RATE, "memory": cache}
-    models = make_candidates(CANDIDATES, RATE, memory=cache, net_params=TINY, calibrated=True)
+    models = make_candidates(installed_candidates(), RATE, memory=cache, net_params=TINY, calibrated=True)
     models["vote of net and forest"] = make_fusion(voting=True, **shared, net_params=TINY, random_state=0)
     for model in models.values():
         grown = [name for name in model.get_params() if name.endswith("n_estimators")]
