@@ -5,9 +5,16 @@ Needs nothing but the standard library, so that every room may use it.
 
 from __future__ import annotations
 
+import sys
+
 _MOST_LETTERS = 1000
 # What a spreadsheet takes for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def is_silent(verbose: object = True) -> bool:
+    """Return whether to draw no bar of progress: none is wanted, or stderr is neither a terminal's nor a notebook's."""
+    return not verbose or sys.stderr is None or not (sys.stderr.isatty() or "ipykernel" in sys.modules)
 
 
 def is_plain_text(text: str) -> bool:

@@ -6,7 +6,6 @@ import argparse
 import importlib.util
 import os
 import shlex
-import sys
 import tempfile
 import warnings
 from contextlib import ExitStack
@@ -175,6 +174,8 @@ def _compare(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Raise an error for arguments that cannot work together, or a report that could not be written."""
+    from omi_estimators._validation import how_to_install
+
     if args.ptbxl and args.n_patients:
         raise ValueError("--n-patients is for simulated ECGs; leave it out, or leave out --ptbxl.")
     if args.task and not args.ptbxl:
@@ -187,7 +188,7 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError("--subgroup, --file-rate and --unit are for files of your own; give --data and --labels too.")
     check_jobs_and_seed(args)
     if importlib.util.find_spec("matplotlib") is None:
-        raise ImportError("The report needs matplotlib; install it with: pip install omi-estimators[plot]")
+        raise ImportError(f"The report needs matplotlib; install it with: {how_to_install('plot')}")
     check_writable(args.out, "report", "--out")
     if args.data and args.cache is None:
         # Beside the report and not in it, since it holds what was measured of patients.
@@ -283,7 +284,7 @@ def _run(estimators: dict[str, Any], data: Any, args: argparse.Namespace, cache:
             random_state=args.seed,
             subgroups=_find_subgroups(data),
             cache_dir=cache,
-            verbose=int(sys.stderr.isatty()),
+            verbose=1,
         )
 
 
@@ -302,7 +303,7 @@ def _look(result: ComparisonResult, estimators: dict[str, Any], data: Any, args:
             data.X,
             sampling_rate=args.sampling_rate,
             record_names=data.get("record_names"),
-            verbose=int(sys.stderr.isatty()),
+            verbose=1,
         )
 
 

@@ -228,7 +228,7 @@ def read_records(
             read_params=file_options(args),
             n_jobs=args.jobs,
             on_error="keep",
-            verbose=sys.stderr.isatty(),
+            verbose=True,
         )
     if not (read["error"] == "").any():
         raise ValueError(f"None of the {len(read)} files could be read; the first: {read['error'].iloc[0]}")

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from omi_estimators._compat import safe_indexing
 from omi_estimators._store import make_key, read_file, write_file
+from omi_estimators._text import is_silent
 from omi_estimators._validation import check_level, check_scores, make_rng
 from omi_estimators.evaluation._result import ComparisonResult
 from omi_estimators.evaluation._tables import Tested, check_subgroups, make_decisions, make_subgroups, make_table
@@ -364,7 +365,7 @@ def _cross_fit(
                 keys[repeat, name] = make_key(shared, estimator, name=f"Estimator {name!r}", otherwise=_NOT_KEPT)
     todo = [(repeat, fold) for repeat, run in enumerate(runs) for fold in range(len(run.splits))]
     n_fits = len(todo) * len(names)
-    with tqdm(total=n_fits, disable=not verbose, file=sys.stderr, bar_format=_BAR, dynamic_ncols=True) as bar:
+    with tqdm(total=n_fits, disable=is_silent(verbose), file=sys.stderr, bar_format=_BAR, dynamic_ncols=True) as bar:
         for number, (repeat, fold) in enumerate(todo):
             estimators, splits = runs[repeat]
             train, test = splits[fold]
