@@ -176,7 +176,7 @@ def test_words_numbers_and_pictures_show_the_spread(result, tmp_path, monkeypatc
     assert content["table"]["forest"]["roc_auc_spread"] == pytest.approx(row["roc_auc_spread"])
     assert "roc_auc_spread" in pd.read_csv(tmp_path / "table.csv")
     caption = " ".join(result.plot_roc().get_supxlabel().split())
-    assert "120 records of 60 patients, 40 with 1" in caption
+    assert "120 records of 60 patients, 40 with positive" in caption
     assert "each record once in each of 3 repeats" in caption
 
 
