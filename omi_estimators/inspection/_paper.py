@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from omi_estimators._validation import name_classes
 from omi_estimators.displays import get_axes
 from omi_estimators.leads import LEADS
 
@@ -311,7 +312,14 @@ class ECGDisplay(RecordDisplay):
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, record: Any, sampling_rate: float | None = None, *, title: str = "", **kwargs: Any
+        cls,
+        estimator: Any,
+        record: Any,
+        sampling_rate: float | None = None,
+        *,
+        target_names: Sequence[str] | None = None,
+        title: str = "",
+        **kwargs: Any,
     ) -> Self:
         """Draw a record, and say in the title what a classifier makes of it.
 
@@ -323,6 +331,8 @@ class ECGDisplay(RecordDisplay):
             What `read_ecg` returns, or millivolts.
         sampling_rate : float, optional
             In Hz; an `ECGRecord` brings its own.
+        target_names : sequence of two str, optional
+            What the two classes of a classifier are called; the labels, if they are words, by default.
         title : str, default=""
             Goes before the probability.
         **kwargs
@@ -336,6 +346,8 @@ class ECGDisplay(RecordDisplay):
         signal, rate = as_record(record, sampling_rate)
         probabilities = estimator.predict_proba(signal[np.newaxis])[0]
         classes = estimator.classes_
+        if len(classes) == 2:
+            classes = name_classes(np.asarray(classes), target_names)
         shown = [1] if len(classes) == 2 else np.argsort(-probabilities)[:3]
         said = ", ".join(f"P({classes[k]}) = {probabilities[k]:.2f}" for k in shown)
         return cls.from_record(signal, rate, title=f"{title}   {said}".strip(), **kwargs)
