@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from sklearn.dummy import DummyClassifier
 
 from omi_estimators import make_forest_pipeline, make_net_pipeline
+from omi_estimators._paper import LAYOUTS, Strip, on_paper, place
 from omi_estimators.features import delineate
 from omi_estimators.inspection import BeatDisplay, ECGDisplay, FiducialDisplay
-from omi_estimators.inspection._paper import LAYOUTS, Strip, on_paper, place
 from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing import NoBeatError
 from omi_estimators.readers import ECGRecord
