@@ -41,7 +41,7 @@ print("P(OMI) =", model.predict_proba(record.signal[None])[0, 1].round(2))
 
 # %%
 # The ECG as on paper, with the probability.
-ECGDisplay.from_estimator(model, record, title="Simulated patient")
+ECGDisplay.from_estimator(model, record, target_names=ecgs.target_names, title="Simulated patient")
 
 # %%
 # The beats that were found, and the median beat that stands for them.

@@ -5,9 +5,18 @@ Needs nothing but the standard library, so that every room may use it.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
+from html import escape
+
 _MOST_LETTERS = 1000
 # What a spreadsheet takes for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def is_silent(verbose: object = True) -> bool:
+    """Return whether to draw no bar of progress: none is wanted, or stderr is neither a terminal's nor a notebook's."""
+    return not verbose or sys.stderr is None or not (sys.stderr.isatty() or "ipykernel" in sys.modules)
 
 
 def is_plain_text(text: str) -> bool:
@@ -64,6 +73,28 @@ def clean_label(text: object) -> str:
     '\\$x\\$'
     """
     return "\n".join(map(clean_text, str(text).split("\n"))).replace("$", r"\$")
+
+
+def make_html_table(rows: Iterable[Iterable[object]], header: Iterable[object] = ()) -> str:
+    """Return a table for notebooks, of text that comes from anywhere; it has the colours of the page that it is on.
+
+    Examples
+    --------
+    >>> from omi_estimators._text import make_html_table
+    >>> make_html_table([["age", "<7>"]])
+    '<table><tbody><tr><th>age</th><td>&lt;7&gt;</td></tr></tbody></table>'
+    """
+    titles = "".join(f"<th>{to_html(title)}</th>" for title in header)
+    lines = []
+    for name, *cells in rows:
+        lines.append(f"<tr><th>{to_html(name)}</th>{''.join(f'<td>{to_html(cell)}</td>' for cell in cells)}</tr>")
+    top = f"<thead><tr>{titles}</tr></thead>" if titles else ""
+    return f"<table>{top}<tbody>{''.join(lines)}</tbody></table>"
+
+
+def to_html(text: object) -> str:
+    """Return a text as it may stand in a page: cleaned, and no markup of its own."""
+    return escape(clean_text(text))
 
 
 def _escape_control(letter: str) -> str:

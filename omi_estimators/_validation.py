@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, requires
 from typing import Any
@@ -269,6 +269,18 @@ def how_to_install(extra: str) -> str:
         known = []
     needed = [text.partition(";")[0].strip() for text in known if re.search(rf"extra == ['\"]{extra}['\"]", text)]
     return " ".join(["pip install", *(f'"{text}"' for text in needed or [f".[{extra}]"])])
+
+
+def name_classes(classes: NDArray[Any], given: Sequence[str] | None = None) -> tuple[str, str]:
+    """Return names of the negative and the positive class: those given, else the classes if these are words.
+
+    Raises a ValueError if these are not two.
+    """
+    own = ("negative", "positive") if classes.dtype.kind in "biuf" else classes.tolist()
+    names = tuple(map(str, own if given is None else given))
+    if len(names) != 2:
+        raise ValueError(f"target_names must name the negative and the positive class; got {names!r}.")
+    return names[0], names[1]
 
 
 def count_noun(number: int, noun: str) -> str:

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from omi_estimators._compat import delayed, num_samples, run_parallel, safe_indexing
 from omi_estimators._documentation import DocumentedMixin
+from omi_estimators._text import is_silent
 from omi_estimators._validation import check_groups, check_weights, find_missing, make_rng
 from omi_estimators.leads import convert_records
 from omi_estimators.preprocessing import Judgement, Usable, judge, report_unusable
@@ -219,7 +220,7 @@ def cross_fit(
     reasons = np.full(len(y), "no fold tests it", dtype=object)
     fits = run_parallel((prepare(*split) for split in splits), n_jobs)
     # Where stderr is no terminal, there is no bar.
-    done = tqdm(zip(splits, fits, strict=True), "folds", total=len(splits), disable=None if verbose else True)
+    done = tqdm(zip(splits, fits, strict=True), "folds", total=len(splits), disable=is_silent(verbose))
     for number, ((_, test), fit) in enumerate(done):
         if set(fit.classes.tolist()) != set(classes.tolist()):
             raise ValueError(

@@ -70,7 +70,7 @@ class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimato
     random_state : int, RandomState or None, default=None
         Seed of folds and bootstrap.
     verbose : int, default=0
-        1 shows the progress through the folds, where stderr is a terminal.
+        1 shows the progress through the folds, in a terminal or a notebook.
 
     Attributes
     ----------

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -50,6 +52,13 @@ def own_pool() -> Iterator[None]:
     yield
     get_reusable_executor(reuse=True).shutdown(kill_workers=True)
     assert not [child for child in multiprocessing.active_children() if "Loky" in repr(child)]
+
+
+@pytest.fixture
+def notebook(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> pytest.CaptureFixture[str]:
+    """Capture what is printed as `capsys` does, where a notebook shows it, bars of progress too."""
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    return capsys
 
 
 @pytest.fixture

@@ -66,12 +66,13 @@ ALLOWED = {
     "leads": set(),
     "_compat": set(),
     "_documentation": set(),
+    "_paper": {"leads"},
     "_store": set(),
     "_text": set(),
     "_validation": set(),
 }
 # Everybody may import these.
-SHARED = {"__init__", "_compat", "_store", "_text", "_validation"}
+SHARED = {"__init__", "_compat", "_paper", "_store", "_text", "_validation"}
 # Libraries whose private names only `_compat` may import, and operators of torch that have no public name.
 WATCHED = {"joblib", "skorch", "sklearn", "torch", "wfdb"}
 UNSURE = {"joblib.func_inspect", "sklearn.callback"}

@@ -71,7 +71,18 @@ def list_measured() -> set[str]:
 
 
 def test_from_files_to_a_verdict_to_a_model(options, capsys):
-    arguments = ["compare", *options, "--estimators", "regression", "--folds", "2", "--subgroup", "age"]
+    arguments = [
+        "compare",
+        *options,
+        "--estimators",
+        "regression",
+        "--folds",
+        "2",
+        "--subgroup",
+        "age",
+        "--positive",
+        "STEMI",
+    ]
     assert main(arguments) == 0
     printed = capsys.readouterr()
     assert "It cannot be told how good regression is: there are only " in printed.out
@@ -82,7 +93,8 @@ def test_from_files_to_a_verdict_to_a_model(options, capsys):
         "Surest mistakes",
         "Where to cut: the thresholds of regression",
         "age: 40 to ",
-        "of labels.csv, P(label 1) = ",
+        "of labels.csv, P(STEMI) = ",
+        "STEMI against no STEMI on ecgs",
         f"Made by: {shlex.join(['omi-estimators', *arguments])}",
         "To fit regression on all records",
     ):
@@ -98,6 +110,7 @@ def test_from_files_to_a_verdict_to_a_model(options, capsys):
         assert f"- {part}" in card
     assert "Prevalence: 0: 0.6" in card
     assert main(["predict", model, "ecgs/0.npy", *_PLAIN[:4]]) == 0
+    assert "P(STEMI) = " in capsys.readouterr().out
 
 
 def test_the_same_command_fits_nothing_again(options, monkeypatch, capsys):
@@ -205,7 +218,7 @@ def test_four_commands_from_150_files_to_a_file_for_a_colleague(tmp_path, monkey
         "average precision",  # how good
         "rule-out",  # where to cut
         "What forest looks at",
-        "Most spoke for label 1: ST of ",
+        "Most spoke for positive: ST of ",
         "Kinds of measurement that forest needs",
         "missed: row",
     ):

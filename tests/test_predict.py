@@ -235,9 +235,17 @@ def test_version_and_one_default_of_jobs(capsys):
 
 
 def test_bad_arguments_reach_no_terminal_raw(capsys):
+    for given in (["card", "a", f"{_ESCAPE}[2J"], ["predict", "a", "b", "--positive", f"{_ESCAPE}[2J"]):
+        with pytest.raises(SystemExit):
+            main(given)
+        assert _ESCAPE not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", 41 * "a"])
+def test_a_name_of_the_positive_class_is_one(name, capsys):
     with pytest.raises(SystemExit):
-        main(["card", "a", f"{_ESCAPE}[2J"])
-    assert _ESCAPE not in capsys.readouterr().err
+        main(["predict", "a", "b", "--positive", name])
+    assert "must be a name of 1 to 40 letters" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore::omi_estimators.preprocessing.UnusableRecordWarning")

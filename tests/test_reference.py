@@ -8,8 +8,10 @@ import re
 from pathlib import Path
 
 import pytest
+from sklearn.base import BaseEstimator
 
 import omi_estimators
+from omi_estimators import _documentation
 
 ROOT = Path(__file__).parents[1]
 
@@ -80,3 +82,33 @@ def test_every_command_has_its_help(pages):
     written = {name for name, text in pages.items() if text.startswith("usage: omi-estimators")}
     assert shown == written
     assert {"omi-estimators", "compare", "fit", "predict", "card"} <= shown
+
+
+def _find_estimators() -> dict[str, type]:
+    found = [name for room in set(ROOMS) - reference.NOT_ROOMS for name in reference.find_names(room)]
+    items = {each.path: getattr(importlib.import_module(f"omi_estimators.{each.room}"), each.name) for each in found}
+    return {path: item for path, item in items.items() if isinstance(item, type) and issubclass(item, BaseEstimator)}
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch) -> str:
+    """Install a package that says where its documentation is."""
+    folder = tmp_path / "omi_estimators-9.dist-info"
+    folder.mkdir()
+    facts = "Metadata-Version: 2.4\nName: omi-estimators\nVersion: 9\n"
+    (folder / "METADATA").write_text(f"{facts}Project-URL: Documentation, https://docs.invalid/latest/\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    _documentation.documentation_url.cache_clear()
+    yield "https://docs.invalid/latest"
+    _documentation.documentation_url.cache_clear()
+
+
+def test_every_public_estimator_links_to_its_page(pages, site):
+    estimators = _find_estimators()
+    assert len(estimators) > 12
+    for path, item in estimators.items():
+        # Links need no parameters.
+        assert item.__new__(item)._get_doc_link() == f"{site}/api/generated/{path}.html"
+        # The page of its room makes that of the estimator, as `currentmodule` and the list say.
+        listed = f"\n   ~{path.removeprefix('omi_estimators.')}\n"
+        assert any(".. currentmodule:: omi_estimators\n" in page and listed in page for page in pages.values())

@@ -176,14 +176,14 @@ def test_words_numbers_and_pictures_show_the_spread(result, tmp_path, monkeypatc
     assert content["table"]["forest"]["roc_auc_spread"] == pytest.approx(row["roc_auc_spread"])
     assert "roc_auc_spread" in pd.read_csv(tmp_path / "table.csv")
     caption = " ".join(result.plot_roc().get_supxlabel().split())
-    assert "120 records of 60 patients, 40 with 1" in caption
+    assert "120 records of 60 patients, 40 with positive" in caption
     assert "each record once in each of 3 repeats" in caption
 
 
-def test_finished_folds_of_each_repeat_are_kept(data, tmp_path, monkeypatch, capsys):
+def test_finished_folds_of_each_repeat_are_kept(data, tmp_path, monkeypatch, notebook):
     estimators = {"forest": ESTIMATORS["forest"]}
     first = compare(data, estimators=estimators, cache_dir=tmp_path, repeats=2, verbose=1)
-    assert "fold 5 of 5 in repeat 2 of 2: forest" in capsys.readouterr().err
+    assert "fold 5 of 5 in repeat 2 of 2: forest" in notebook.readouterr().err
     assert len(list(tmp_path.iterdir())) == 10
     compare(data, estimators=estimators, cache_dir=tmp_path)
     assert len(list(tmp_path.iterdir())) == 10

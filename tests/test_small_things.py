@@ -54,15 +54,48 @@ def test_diagrams_link_to_the_reference(estimator, monkeypatch):
 
 
 @pytest.mark.parametrize("transformer", [MedianBeat(), NeuroKitFeatures(), SignalQuality(), BadLeadMasker()])
-def test_a_bar_counts_the_records_and_changes_nothing(transformer, make_ecg, capsys, tmp_path):
+def test_a_bar_counts_the_records_and_changes_nothing(transformer, make_ecg, notebook, tmp_path):
     X = make_ecg(5)
     quiet = transformer.set_params(memory=tmp_path, verbose=0).fit_transform(X)
-    assert capsys.readouterr().err == ""
+    assert notebook.readouterr().err == ""
     loud = transformer.set_params(verbose=1).fit_transform(X)
-    told = capsys.readouterr().err
+    told = notebook.readouterr().err
     assert type(transformer).__name__ in told
     assert "5/5" in told
     np.testing.assert_array_equal(quiet, loud)
+
+
+def test_a_log_gets_no_bar(make_ecg, capsys):
+    MedianBeat(verbose=1).fit_transform(make_ecg(2))
+    assert capsys.readouterr().err == ""
+
+
+_NOTEBOOK = """
+import importlib, pkgutil, sys, types
+
+# What tqdm and this package know a notebook by, here one without ipywidgets.
+shell = types.SimpleNamespace(config={"IPKernelApp": {}})
+ipython = types.ModuleType("IPython")
+ipython.get_ipython, ipython.version_info = lambda: shell, (9, 0, 0)
+sys.modules |= {"IPython": ipython, "ipykernel": types.ModuleType("ipykernel"), "ipywidgets": None}
+
+import omi_estimators
+from omi_estimators import ECGSmartNetClassifier
+from omi_estimators.datasets import make_omi_ecgs
+
+for found in pkgutil.walk_packages(omi_estimators.__path__, "omi_estimators."):
+    if not found.name.endswith("__main__"):
+        importlib.import_module(found.name)
+data = make_omi_ecgs(8, sampling_rate=100, random_state=0)
+ECGSmartNetClassifier(width=4, max_epochs=2, verbose=1, random_state=0).fit(data.X, data.y)
+"""
+
+
+def test_a_notebook_without_widgets_gets_bars_and_no_warning():
+    done = subprocess.run([sys.executable, "-W", "error", "-c", _NOTEBOOK], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "ECGSmartNetClassifier: 100%" in done.stderr
+    assert "2/2" in done.stderr
 
 
 def test_a_bar_is_no_other_key_of_the_cache(make_ecg, tmp_path):

@@ -347,7 +347,8 @@ def hospital(tmp_path_factory):
     ecgs = make_omi_ecgs(n_patients=30, records_per_patient=1.4, prevalence=0.5, sampling_rate=250, random_state=0)
     net = make_net_pipeline(250, width=2, blocks=(1,), max_epochs=1, n_threads=1, random_state=0)
     # No cross-fitting: this is about files.
-    save(net.fit(ecgs.X, ecgs.y), folder / "net.omi", y=ecgs.y, groups=ecgs.groups, metrics={"AUROC": 0.5})
+    facts = {"metrics": {"AUROC": 0.5}, "notes": "- Positive class: STEMI"}
+    save(net.fit(ecgs.X, ecgs.y), folder / "net.omi", y=ecgs.y, groups=ecgs.groups, **facts)
     for i, record in enumerate(ecgs.X):
         np.save(folder / f"{i}.npy", record)
     (folder / "3.npy").write_bytes(b"")
@@ -382,6 +383,7 @@ def test_the_command_from_files_to_a_page(hospital, tmp_path, capsys, monkeypatc
         "age: ",
         "3.npy: it is empty",
         "Not read or not judged: 1.",
+        "ROC curve for STEMI against no STEMI",
     ):
         assert part in page
     content = json.loads((tmp_path / "out" / "result.json").read_text())
@@ -438,6 +440,8 @@ def test_the_command_saves_a_recalibrated_model(hospital, tmp_path, capsys):
     printed = capsys.readouterr()
     reason = load(tmp_path / "new.omi").history_[-1]["reason"]
     assert f"Recalibrated: {reason}." in printed.out
-    assert reason in read_card(tmp_path / "new.omi")
+    card = read_card(tmp_path / "new.omi")
+    assert reason in card
+    assert "\n- Positive class: STEMI\n" in card
     assert call(folder, tmp_path / "out", "--recalibrate", str(folder / "net.omi")) == 2
     assert "--recalibrate must be a new file" in capsys.readouterr().err

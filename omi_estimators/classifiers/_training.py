@@ -21,8 +21,9 @@ from skorch.history import History
 from skorch.utils import noop
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
+from omi_estimators._text import is_silent
 from omi_estimators._validation import make_rng
 from omi_estimators.classifiers._data import (
     Augmentation,
@@ -234,7 +235,8 @@ class ProgressBar(Callback):
         """Draw the empty bar."""
         # Epochs of a fit that was killed, and that a checkpoint brought back.
         done = len(net.history)
-        self.bar_ = tqdm(total=self.max_epochs, initial=done, desc=self.name, unit="epoch", file=sys.stderr)
+        given = {"desc": self.name, "unit": "epoch", "file": sys.stderr, "disable": is_silent()}
+        self.bar_ = tqdm(total=self.max_epochs, initial=done, **given)
 
     def on_epoch_end(self, net: NeuralNetClassifier, **kwargs: Any) -> None:
         """Move on by one epoch."""

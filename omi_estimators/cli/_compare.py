@@ -6,7 +6,6 @@ import argparse
 import importlib.util
 import os
 import shlex
-import sys
 import tempfile
 import warnings
 from contextlib import ExitStack
@@ -16,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 from omi_estimators.candidates import CANDIDATES, installed_candidates, make_candidates
 from omi_estimators.cli._tools import (
     add_file_options,
+    add_positive_option,
     check_both_classes,
     check_jobs_and_seed,
     check_writable,
     file_options,
     find_patients,
     measure_records,
+    name_both,
     positive,
     read_cohort,
     refuse,
@@ -71,6 +72,7 @@ def add_parser(commands: Any) -> None:
     add("--data", metavar="DIR", type=Path, help="folder of ECG files of your own")
     add("--labels", metavar="CSV", type=Path, help="their table with the columns file, label, patient")
     add("--subgroup", metavar="COLUMN", action="append", default=[], help="column to split by; may be given repeatedly")
+    add_positive_option(compare, "positive")
     add_file_options(compare)
     add("--duration", metavar="S", type=positive, default=10, help="of each file that is used (default: 10)")
     add("--ptbxl", metavar="DIR", type=Path, help="unpacked PTB-XL folder")
@@ -175,6 +177,8 @@ def _compare(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Raise an error for arguments that cannot work together, or a report that could not be written."""
+    from omi_estimators._validation import how_to_install
+
     if args.ptbxl and args.n_patients:
         raise ValueError("--n-patients is for simulated ECGs; leave it out, or leave out --ptbxl.")
     if args.task and not args.ptbxl:
@@ -183,11 +187,13 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError("--data and --labels belong together: a folder of ECG files, and the table of their labels.")
     if args.data and (args.ptbxl or args.n_patients):
         raise ValueError("--data is for files of your own; leave out --ptbxl and --n-patients.")
-    if not args.data and (args.subgroup or file_options(args)):
-        raise ValueError("--subgroup, --file-rate and --unit are for files of your own; give --data and --labels too.")
+    if not args.data and (args.subgroup or args.positive or file_options(args)):
+        raise ValueError(
+            "--subgroup, --positive, --file-rate and --unit are for files of your own; give --data and --labels too."
+        )
     check_jobs_and_seed(args)
     if importlib.util.find_spec("matplotlib") is None:
-        raise ImportError("The report needs matplotlib; install it with: pip install omi-estimators[plot]")
+        raise ImportError(f"The report needs matplotlib; install it with: {how_to_install('plot')}")
     check_writable(args.out, "report", "--out")
     if args.data and args.cache is None:
         # Beside the report and not in it, since it holds what was measured of patients.
@@ -205,7 +211,7 @@ def _load_files(args: argparse.Namespace) -> tuple[Any, list[str]]:
         X=X,
         y=table["label"].to_numpy(),
         groups=find_patients(table),
-        target_names=["label 0", "label 1"],
+        target_names=name_both(args.positive) or ["negative", "positive"],
         subgroups={name: find_column(table, name, args.labels.name) for name in args.subgroup},
         # As editors show them; names of files may be those of patients.
         record_names=[f"row {row + 2} of {args.labels.name}" for row in table.index],
@@ -283,7 +289,7 @@ def _run(estimators: dict[str, Any], data: Any, args: argparse.Namespace, cache:
             random_state=args.seed,
             subgroups=_find_subgroups(data),
             cache_dir=cache,
-            verbose=int(sys.stderr.isatty()),
+            verbose=1,
         )
 
 
@@ -302,7 +308,7 @@ def _look(result: ComparisonResult, estimators: dict[str, Any], data: Any, args:
             data.X,
             sampling_rate=args.sampling_rate,
             record_names=data.get("record_names"),
-            verbose=int(sys.stderr.isatty()),
+            verbose=1,
         )
 
 
@@ -317,7 +323,8 @@ def _name_commands(result: ComparisonResult, args: argparse.Namespace) -> list[s
 def _write_fit(args: argparse.Namespace, best: str) -> str:
     """Return the command that fits the best model on the same files, from the same cache."""
     name, *calibrated = best.split(", ")
-    same = ("data", "labels", "file_rate", "unit", "sampling_rate", "duration", "folds", "epochs", "width", "seed")
+    files = ("data", "labels", "positive", "file_rate", "unit")
+    same = (*files, "sampling_rate", "duration", "folds", "epochs", "width", "seed")
     words = ["omi-estimators", "fit", "--model", name, *["--calibrate" for _ in calibrated]]
     for key in (*same, "cache"):
         value = getattr(args, key)

@@ -12,6 +12,7 @@ from typing import Any
 from omi_estimators.candidates import CALIBRATED, CANDIDATES
 from omi_estimators.cli._tools import (
     add_file_options,
+    add_positive_option,
     check_both_classes,
     check_jobs_and_seed,
     check_writable,
@@ -22,6 +23,7 @@ from omi_estimators.cli._tools import (
     read_cohort,
     refuse,
     say,
+    tell_positive,
 )
 
 _DESCRIPTION = """\
@@ -68,6 +70,7 @@ def add_parser(commands: Any) -> None:
     add("--calibrate", action="store_true", help="calibrate a network or the forest, cross-fitted by patient")
     add("--sampling-rate", metavar="HZ", type=positive, default=500, help="to work at (default: 500)")
     add("--duration", metavar="S", type=positive, default=10, help="of each record that is used (default: 10)")
+    add_positive_option(fit, "none is kept with the model")
     add_file_options(fit)
     add("--folds", metavar="N", type=positive, default=5, help="folds for thresholds and figures (default: 5)")
     add("--epochs", metavar="N", type=positive, help="most epochs of the net (default: that of the classifier)")
@@ -103,7 +106,8 @@ def _fit(args: argparse.Namespace) -> int:
             known = {name: table[f"file_{name}"].to_numpy(dtype=float)[usable.mask] for name in ("age", "sex")}
             X, y, groups = _leave_out(X, y, groups, table["file"].to_numpy(), usable)
             n_patients = len(set(groups.tolist()))
-            say(f"{len(y)} records of {n_patients} patients, {int(y.sum())} positive; {args.folds} folds by patient.")
+            positives = f"{int(y.sum())} {args.positive or 'positive'}"
+            say(f"{len(y)} records of {n_patients} patients, {positives}; {args.folds} folds by patient.")
             # Told by the measuring, of all records.
             warnings.simplefilter("ignore", BeatShapeWarning)
             model = _make_model(args, str(cache)).fit(X, y, groups=groups)
@@ -201,7 +205,8 @@ def _save(args: argparse.Namespace, model: Any, y: Any, groups: Any, figures: di
                 groups=groups,
                 metrics=figures,
                 evaluated_on=f"the training records, out of {args.folds} folds by patient",
-                notes=f"Fitted by omi-estimators fit --model {args.model} on files at {args.sampling_rate} Hz.",
+                notes=f"{tell_positive(args.positive)}Fitted by omi-estimators fit --model {args.model} on files at "
+                f"{args.sampling_rate} Hz.",
                 profile=profile,
                 remember_patients=args.remember_patients,
             )

@@ -17,13 +17,16 @@ from omi_estimators.cli._tools import (
     SOME_FAILED,
     add_file_options,
     add_jobs_option,
+    add_positive_option,
     check_jobs_and_seed,
     check_writable,
     expand_files,
     file_options,
+    find_positive,
     load_model,
     model_file,
     name_flags,
+    name_positive,
     refuse,
     say,
 )
@@ -60,7 +63,7 @@ def add_parser(commands: Any) -> None:
     add("files", metavar="FILE", type=Path, nargs="+", help="ECG files of any kind, or folders of such")
     add("--csv", metavar="FILE", type=Path, help="write the lines to this table too, with more columns")
     add("--report", metavar="DIR", type=Path, help="write a page for each ECG, and an index of them, into this folder")
-    add("--positive", metavar="NAME", help="what the positive class is, such as OMI (default: as the model calls it)")
+    add_positive_option(predict, "as the model or its card calls it")
     add_file_options(predict)
     add_jobs_option(predict)
 
@@ -133,9 +136,8 @@ def _start(args: argparse.Namespace) -> _Run:
     for part in persistence.iterate_parts(model):
         if "n_jobs" in vars(part):
             part.n_jobs = args.jobs
-    positive = args.positive or _name_positive(model, persistence.read_card(args.model))
     batch = _Batch(persistence.load_profile(args.model))
-    return _Run(model, sampling_rate, n_samples, clean_text(positive, 40), batch, args)
+    return _Run(model, sampling_rate, n_samples, name_positive(args, model), batch, args)
 
 
 def _start_pages(run: _Run, files: Sequence[Path]) -> Any:
@@ -148,24 +150,11 @@ def _start_pages(run: _Run, files: Sequence[Path]) -> Any:
         run.args.report,
         files,
         run.model,
-        _find_positive(run.model),
+        find_positive(run.model),
         run.sampling_rate,
         run.positive,
         run.args.model.name,
     )
-
-
-def _find_positive(model: Any) -> Any:
-    return getattr(model, "pos_label_", model.classes_[1])
-
-
-def _name_positive(model: Any, card: str) -> str:
-    """Return what the positive class is called: by the model, else by its card; a mere number is no name."""
-    name = str(_find_positive(model))
-    if name not in ("1", "1.0", "True"):
-        return name
-    told = [line.partition(": ")[2] for line in card.splitlines() if line.startswith("- Positive class: ")]
-    return told[0] if told else "positive"
 
 
 class _Batch:
@@ -282,7 +271,7 @@ def _judge_records(run: _Run, X: Any) -> Iterator[dict[str, str]]:
         prob, usable = judge(model, X)
     for text in dict.fromkeys(str(item.message) for item in caught):
         say(f"note: {text}")
-    prob = prob[:, int(np.flatnonzero(model.classes_ == _find_positive(model))[0])]
+    prob = prob[:, int(np.flatnonzero(model.classes_ == find_positive(model))[0])]
     tiers = [""] * len(X)
     if hasattr(model, "thresholds_"):
         cuts = (getattr(model.thresholds_, name).estimate for name in ("rule_out", "max_f1", "rule_in"))

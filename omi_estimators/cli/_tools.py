@@ -26,6 +26,8 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 # What arguments of the readers are called on the command line; for the names of leads it has no word.
 _FLAGS = {"sampling_rate": "--file-rate", "unit": "--unit", "leads": "leads, in Python,"}
+# The line of a card that names the positive class.
+_POSITIVE = "- Positive class: "
 _REASONS = {
     FileNotFoundError: "there is no such file",
     IsADirectoryError: "it is a folder",
@@ -77,6 +79,44 @@ def check_jobs_and_seed(args: argparse.Namespace) -> None:
 def add_jobs_option(parser: argparse.ArgumentParser) -> None:
     """Add the number of processes, with the one default that all commands have."""
     parser.add_argument("--jobs", metavar="N", type=int, default=-1, help="processes; -1 means all cores (default: -1)")
+
+
+def add_positive_option(parser: argparse.ArgumentParser, otherwise: str) -> None:
+    """Add the name of the positive class."""
+    words = f"what the positive class is, such as OMI (default: {otherwise})"
+    parser.add_argument("--positive", metavar="NAME", type=_class_name, help=words)
+
+
+def _class_name(text: str) -> str:
+    if not text.strip() or len(text) > 40 or clean_text(text) != text:
+        raise argparse.ArgumentTypeError(f"must be a name of 1 to 40 letters that can be printed; got {text!r}")
+    return text
+
+
+def name_positive(args: argparse.Namespace, model: Any) -> str:
+    """Return what the positive class is called: as given, by the model or by its card; a mere number is no name."""
+    from omi_estimators.persistence import read_card
+
+    name = args.positive or str(find_positive(model))
+    if name not in ("1", "1.0", "True"):
+        return clean_text(name, 40)
+    told = [line for line in read_card(args.model).splitlines() if line.startswith(_POSITIVE)]
+    return clean_text(told[0].removeprefix(_POSITIVE), 40) if told else "positive"
+
+
+def find_positive(model: Any) -> Any:
+    """Return the label of the positive class."""
+    return getattr(model, "pos_label_", model.classes_[1])
+
+
+def name_both(positive: str | None) -> list[str] | None:
+    """Return names of the negative and the positive class; None where nobody has named the latter."""
+    return None if positive in (None, "positive") else [f"no {positive}", positive]
+
+
+def tell_positive(positive: str | None) -> str:
+    """Return the line of a card by which `name_positive` knows the name again, and an empty one; "" without a name."""
+    return "" if positive in (None, "positive") else f"{_POSITIVE}{positive}\n\n"
 
 
 def add_file_options(parser: argparse.ArgumentParser) -> None:
@@ -228,7 +268,7 @@ def read_records(
             read_params=file_options(args),
             n_jobs=args.jobs,
             on_error="keep",
-            verbose=sys.stderr.isatty(),
+            verbose=True,
         )
     if not (read["error"] == "").any():
         raise ValueError(f"None of the {len(read)} files could be read; the first: {read['error'].iloc[0]}")

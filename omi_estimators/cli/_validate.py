@@ -13,17 +13,21 @@ from omi_estimators.cli._tools import (
     SOME_FAILED,
     add_file_options,
     add_jobs_option,
+    add_positive_option,
     check_jobs_and_seed,
     check_writable,
     find_patients,
     knows_patients,
     load_model,
     model_file,
+    name_both,
+    name_positive,
     positive,
     read_labels,
     read_records,
     refuse,
     say,
+    tell_positive,
 )
 
 if TYPE_CHECKING:
@@ -72,6 +76,7 @@ def add_parser(commands: Any) -> None:
     add("--out", metavar="DIR", type=Path, required=True, help="report folder")
     add("--subgroup", metavar="COLUMN", action="append", default=[], help="column to split by; may be given repeatedly")
     add("--recalibrate", metavar="FILE", type=Path, help="recalibrate on these files, and save the model here")
+    add_positive_option(validate, "as the model or its card calls it")
     add_file_options(validate)
     add("--resamples", metavar="N", type=positive, default=2000, help="of the bootstrap (default: 2000)")
     add("--seed", metavar="N", type=int, default=0, help="of the bootstrap (default: 0)")
@@ -96,7 +101,7 @@ def _validate(args: argparse.Namespace) -> int:
         labels = read_labels(args.labels, args.data, args.subgroup)
         notes: list[str] = []
         model, sampling_rate, n_samples = load_model(args.model, notes)
-        trained_on = _read_facts(args.model)
+        args.positive, trained_on = name_positive(args, model), _read_facts(args.model)
         X, table = read_records(labels, sampling_rate, n_samples / sampling_rate, args)
         unread = table[table["error"] != ""].rename(columns={"file": "name", "error": "reason"})
         read = (table["error"] == "").to_numpy()
@@ -116,6 +121,7 @@ def _validate(args: argparse.Namespace) -> int:
                 y,
                 groups,
                 subgroups={name: find_column(seen, name, args.labels.name) for name in args.subgroup},
+                target_names=name_both(args.positive),
                 trained_on=trained_on,
                 profile=load_profile(args.model),
                 of_patients={name: seen[f"file_{name}"].to_numpy(dtype=float) for name in ("age", "sex")},
@@ -146,7 +152,8 @@ def _recalibrate(args: argparse.Namespace, model: Any, X: Any, y: Any, groups: A
         # The validation has said which records cannot be judged.
         warnings.simplefilter("ignore")
         recalibrated = recalibrate(model, X, y, groups, random_state=args.seed)
-    save(recalibrated, args.recalibrate, notes=f"Recalibrated by omi-estimators validate on {args.labels.name}.")
+    notes = f"{tell_positive(args.positive)}Recalibrated by omi-estimators validate on {args.labels.name}."
+    save(recalibrated, args.recalibrate, notes=notes)
     print(f"Recalibrated: {recalibrated.history_[-1]['reason']}.\nModel: {args.recalibrate}")
 
 

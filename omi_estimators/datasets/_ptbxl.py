@@ -6,7 +6,6 @@ import ast
 import logging
 import os
 import re
-import sys
 import warnings
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from sklearn.utils import Bunch
 from tqdm import tqdm
 
 from omi_estimators._store import NewRows
+from omi_estimators._text import is_silent
 from omi_estimators._validation import naming_package
 from omi_estimators.leads import LEADS
 from omi_estimators.readers import ECGFileError, read_wfdb_leads
@@ -510,7 +510,8 @@ def fetch_ptbxl(
         inner.mkdir(parents=True, exist_ok=True)
     tasks = (delayed(_fetch)(store, name, downloader) for name in wanted)
     fetched = Parallel(n_jobs=n_jobs, require="sharedmem", return_as="generator_unordered")(tasks)
-    for _ in tqdm(fetched, total=len(wanted), desc="PTB-XL", unit="file", file=sys.stderr, disable=not verbose):
+    bar = {"desc": "PTB-XL", "unit": "file", "disable": is_silent(verbose)}
+    for _ in tqdm(fetched, total=len(wanted), **bar):
         pass
     return folder
 

@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from omi_estimators._compat import safe_indexing
 from omi_estimators._store import make_key, read_file, write_file
-from omi_estimators._validation import check_level, check_scores, make_rng
+from omi_estimators._text import is_silent
+from omi_estimators._validation import check_level, check_scores, make_rng, name_classes
 from omi_estimators.evaluation._result import ComparisonResult
 from omi_estimators.evaluation._tables import Tested, check_subgroups, make_decisions, make_subgroups, make_table
 from omi_estimators.metrics import NOT_JUDGED
@@ -90,7 +91,7 @@ def compare_estimators(
         The positive class, which AP and the Brier score are about; the second in sorted order if None, with
         a warning where the classes are words.
     target_names : sequence of two str, optional
-        Names of the negative and the positive class, for pictures and report.
+        Names of the negative and the positive class, for pictures and report; by default the labels if they are words.
     n_resamples : int, default=2000
         Resamples of the bootstrap.
     confidence_level : float, default=0.95
@@ -165,7 +166,7 @@ def compare_estimators(
         found = ", ".join(repr(label) for label in classes.tolist()[:5])
         raise ValueError(f"y must hold two classes; got {len(classes)} ({found}).")
     classes = _order_classes(classes, pos_label)
-    names = tuple(str(name) for name in (classes if target_names is None else target_names))
+    names = name_classes(classes, target_names)
     _check_arguments(estimators, reference, names, n_resamples, confidence_level)
     _check_repeats(repeats, cv)
     if cache_dir is not None and random_state is None:
@@ -219,7 +220,7 @@ def compare_estimators(
         reasons=np.tile(usable.reasons, repeats),
         estimators={name: _describe_estimator(estimator) for name, estimator in runs[0].estimators.items()},
         reference=reference,
-        target_names=(names[0], names[1]),
+        target_names=names,
         confidence_level=confidence_level,
         n_resamples=n_resamples,
         n_redrawn=n_redrawn,
@@ -234,8 +235,6 @@ def _check_arguments(
     """Raise a ValueError for what would fail after hours of fitting."""
     if reference not in estimators:
         raise ValueError(f"reference must be one of the estimators, {', '.join(estimators)}; got {reference!r}.")
-    if len(names) != 2:
-        raise ValueError(f"target_names must name the negative and the positive class; got {names!r}.")
     if n_resamples < 1:
         raise ValueError(f"n_resamples must be at least 1; got {n_resamples!r}.")
     check_level(confidence_level)
@@ -364,7 +363,7 @@ def _cross_fit(
                 keys[repeat, name] = make_key(shared, estimator, name=f"Estimator {name!r}", otherwise=_NOT_KEPT)
     todo = [(repeat, fold) for repeat, run in enumerate(runs) for fold in range(len(run.splits))]
     n_fits = len(todo) * len(names)
-    with tqdm(total=n_fits, disable=not verbose, file=sys.stderr, bar_format=_BAR, dynamic_ncols=True) as bar:
+    with tqdm(total=n_fits, disable=is_silent(verbose), file=sys.stderr, bar_format=_BAR, dynamic_ncols=True) as bar:
         for number, (repeat, fold) in enumerate(todo):
             estimators, splits = runs[repeat]
             train, test = splits[fold]

@@ -68,7 +68,7 @@ def inspect_comparison(
     ValueError
         If there are not as many records as were compared, or none that the first fold tests has a beat.
     ImportError
-        If matplotlib is not installed (`pip install omi-estimators[plot]`).
+        If matplotlib is not installed (the extra `plot`).
 
     See Also
     --------

@@ -21,6 +21,7 @@ import pandas as pd
 import sklearn
 
 import omi_estimators
+from omi_estimators._text import make_html_table, to_html
 from omi_estimators._validation import how_to_install
 
 if TYPE_CHECKING:
@@ -187,6 +188,13 @@ def _format_cell(value: Any) -> str:
 def _find_columns_of_words(table: pd.DataFrame) -> set[int]:
     """Return the positions of columns that hold sentences, which are set like such."""
     return {i for row in table.itertuples(index=False) for i, value in enumerate(row) if len(_format_cell(value)) > 36}
+
+
+def show_in_notebook(verdict: Verdict, table: pd.DataFrame) -> str:
+    """Return a verdict and a table for people as HTML, in the colours of the page that it is on."""
+    said = "".join(f"<li>{to_html(text)}</li>" for text in (*verdict.findings, *verdict.next_steps))
+    shown = make_html_table(table.itertuples(name=None), ("", *table.columns))
+    return f"<div><p><strong>{to_html(verdict.headline)}</strong></p><ul>{said}</ul>{shown}</div>"
 
 
 @contextmanager

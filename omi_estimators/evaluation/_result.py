@@ -27,7 +27,15 @@ from omi_estimators.displays import (
     RocBandDisplay,
 )
 from omi_estimators.evaluation._checklist import describe_comparison, make_checklist, write_checklist
-from omi_estimators.evaluation._page import Section, Verdict, new_figure, replacing_files, write_json, write_pictures
+from omi_estimators.evaluation._page import (
+    Section,
+    Verdict,
+    new_figure,
+    replacing_files,
+    show_in_notebook,
+    write_json,
+    write_pictures,
+)
 from omi_estimators.evaluation._report import draw_pictures, write_comparison
 from omi_estimators.evaluation._tables import format_columns, format_interval
 from omi_estimators.evaluation._verdict import find_verdict, make_threshold_table
@@ -159,6 +167,9 @@ class ComparisonResult:
         is no better than chance; otherwise, and with fewer than ten patients of a class, "open".
         """
         return find_verdict(self)
+
+    def _repr_html_(self) -> str:
+        return show_in_notebook(self.verdict, self.summary())
 
     def __str__(self) -> str:
         table = self.summary()

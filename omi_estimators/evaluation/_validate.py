@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from omi_estimators._validation import check_groups, check_level, check_scores, find_missing, make_rng
+from omi_estimators._validation import check_groups, check_level, check_scores, find_missing, make_rng, name_classes
 from omi_estimators.evaluation._recalibrate import measure_gain
 from omi_estimators.evaluation._tables import (
     FEW,
@@ -183,10 +183,7 @@ def validate_model(
     labels, classes, patients = check_records(X, y, groups)
     positive_label = _find_positive(model, known, pos_label, labels, classes)
     negative_label = next(label for label in known.tolist() if label != positive_label)
-    own_names = ("negative", "positive") if known.dtype.kind in "biuf" else (negative_label, positive_label)
-    names = tuple(str(name) for name in (target_names or own_names))
-    if len(names) != 2:
-        raise ValueError(f"target_names must name the negative and the positive class; got {names!r}.")
+    names = name_classes(np.array([negative_label, positive_label], dtype=known.dtype), target_names)
     check_level(confidence_level)
     _check_rate(model, sampling_rate)
     _check_overlap(patients, training_groups)

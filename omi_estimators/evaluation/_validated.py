@@ -28,6 +28,7 @@ from omi_estimators.evaluation._page import (
     new_figure,
     render,
     replacing_files,
+    show_in_notebook,
     write_json,
     write_page,
     write_pictures,
@@ -208,6 +209,9 @@ class ValidationResult:
         chance; otherwise, and with fewer than ten patients of a class, "open".
         """
         return _find_verdict(self)
+
+    def _repr_html_(self) -> str:
+        return show_in_notebook(self.verdict, self.summary())
 
     def __str__(self) -> str:
         verdict = self.verdict

@@ -13,6 +13,7 @@ from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
+from omi_estimators._text import is_silent
 from omi_estimators._validation import count_noun
 from omi_estimators.displays import get_axes
 from omi_estimators.inspection._beats import SEGMENTS, Waves, find_waves
@@ -179,7 +180,7 @@ def ablation_importance(
     unchanged = np.where(usable.mask, log_odds, np.nan)
     ablated = np.tile(unchanged[:, np.newaxis, np.newaxis], (1, len(groups), len(segments)))
     rounds = list(itertools.product(range(len(groups)), range(len(segments))))
-    for g, s in tqdm(rounds, desc="Segments of leads", disable=not verbose):
+    for g, s in tqdm(rounds, desc="Segments of leads", disable=is_silent(verbose)):
         positions, segment = [names.index(lead) for lead in list(groups.values())[g]], segments[s]
         found = {row: wave for row, wave in enumerate(waves) if wave is not None and segment in wave.segments()}
         rows = list(found)

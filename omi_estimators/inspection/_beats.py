@@ -8,9 +8,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from omi_estimators._paper import INK, Placed, on_paper
 from omi_estimators.displays import COLOURS
 from omi_estimators.features import AFTER_R, BEFORE_R, Fiducials, delineate_average
-from omi_estimators.inspection._paper import INK, Placed, RecordDisplay, on_paper, place_beats, write_name
+from omi_estimators.inspection._paper import RecordDisplay, place_beats, write_name
 from omi_estimators.preprocessing import AverageBeat, average_beats, fill_gaps, filter_ecg, remove_pacing_spikes
 
 Array = NDArray[np.float64]

@@ -12,6 +12,7 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
 from tqdm import tqdm
 
+from omi_estimators._text import is_silent
 from omi_estimators.displays import COLOURS, GRID, finish_axes, get_axes
 from omi_estimators.features import catalogue
 from omi_estimators.leads import LEADS
@@ -120,7 +121,7 @@ def feature_importance(
     score = float(scorer(classifier, table, y))
     rng = check_random_state(random_state)
     drops = np.empty((len(kinds), n_repeats))
-    for k, columns in enumerate(tqdm(kinds.values(), desc="Kinds of features", disable=not verbose)):
+    for k, columns in enumerate(tqdm(kinds.values(), desc="Kinds of features", disable=is_silent(verbose))):
         for repeat in range(n_repeats):
             changed = table.copy()
             changed[:, columns] = table[rng.permutation(len(table))][:, columns]

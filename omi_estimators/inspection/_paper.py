@@ -1,119 +1,33 @@
-"""ECG paper, in millimetres on the grid that readers know: strips of leads in rows, and a record on it."""
+"""Pictures of a record on ECG paper."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from omi_estimators._paper import (
+    COARSE,
+    FINE,
+    INK,
+    LAYOUTS,
+    PULSE,
+    THREE_BY_FOUR,
+    Placed,
+    Strip,
+    cut_strips,
+    draw_pulse,
+    name_strip,
+    place,
+)
+from omi_estimators._validation import name_classes
 from omi_estimators.displays import get_axes
 from omi_estimators.leads import LEADS
 
 Array = NDArray[np.float64]
-
-INK, FINE, COARSE = "#000000", "#f6dcd6", "#e8b0a5"
-# Room for the name above a strip, and the largest reach of a trace (mm): a pen stops at the edge of its paper.
-_NAME, _REACH = 5.0, 40.0
-_MARGIN, _LEAST = 5.0, 6.0
-# Room for the calibration pulse left of a row (mm).
-_PULSE = 9.0
-
-THREE_BY_FOUR = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
-_SIX_BY_TWO = tuple((LEADS[i], LEADS[i + 6]) for i in range(6))
-LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "3x4": THREE_BY_FOUR,
-    "3x4+1": (*THREE_BY_FOUR, ("II",)),
-    "3x4+3": (*THREE_BY_FOUR, ("V1",), ("II",), ("V5",)),
-    "6x2": _SIX_BY_TWO,
-    "6x2+1": (*_SIX_BY_TWO, ("II",)),
-    "12x1": tuple((lead,) for lead in LEADS),
-    "cabrera": (("aVL", "V1"), ("I", "V2"), ("-aVR", "V3"), ("II", "V4"), ("aVF", "V5"), ("III", "V6")),
-}
-
-
-class Strip(NamedTuple):
-    """A piece of a lead on paper.
-
-    Attributes
-    ----------
-    name : str
-        Written above it.
-    traces : ndarray of shape (n_traces, n_samples)
-        In mm; NaN where nothing was recorded.
-    width : float
-        In mm.
-    """
-
-    name: str
-    traces: Array
-    width: float
-
-
-class Placed(NamedTuple):
-    """A strip and where it lies: its left end, zero line, top and bottom, in mm."""
-
-    strip: Strip
-    x: float
-    y: float
-    top: float
-    bottom: float
-
-    @property
-    def times(self) -> Array:
-        """Places of the samples, in mm."""
-        n_samples = self.strip.traces.shape[1]
-        return self.x + np.arange(n_samples) * (self.strip.width / n_samples)
-
-
-def on_paper(signals: ArrayLike, gain: float) -> Array:
-    """Return signals (mV) in mm, no further from zero than the paper reaches."""
-    return np.clip(np.atleast_2d(np.asarray(signals, dtype=np.float64)) * gain, -_REACH, _REACH)
-
-
-def place(rows: Sequence[Sequence[Strip]], *, left: float = 0.0, gap: float = 0.0) -> tuple[list[list[Placed]], Array]:
-    """Put rows of strips under each other so that no trace reaches into another row.
-
-    Parameters
-    ----------
-    rows : sequence of sequences of Strip
-        From the top.
-    left : float, default=0
-        Room left of every row, in mm.
-    gap : float, default=0
-        Between the strips of a row, in mm.
-
-    Returns
-    -------
-    placed : list of lists of Placed
-        In the same order.
-    size : ndarray of shape (2,)
-        Width and height in mm, whole large squares; zero is the lower left corner.
-    """
-    reach = [_reach(row) for row in rows]
-    heights = [_NAME + up + down for up, down in reach]
-    total = 5 * np.ceil((sum(heights) + 2 * _MARGIN) / 5)
-    top, placed = total - _MARGIN, []
-    for row, (up, _), height in zip(rows, reach, heights, strict=True):
-        x, laid = _MARGIN + left, []
-        for strip in row:
-            laid.append(Placed(strip, x, top - _NAME - up, top - _NAME, top - height))
-            x += strip.width + gap
-        placed.append(laid)
-        top -= height
-    width = max(row[-1].x + row[-1].strip.width for row in placed) + _MARGIN
-    return placed, np.array([5 * np.ceil(width / 5), total])
-
-
-def _reach(row: Sequence[Strip]) -> tuple[float, float]:
-    """Return how far the traces of a row reach above and below zero, in mm."""
-    values = np.concatenate([strip.traces.ravel() for strip in row])
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return _LEAST, _LEAST
-    return max(_LEAST, float(values.max()) + 1), max(_LEAST, 1 - float(values.min()))
 
 
 def new_paper(size: Array, ax: Any = None) -> Any:
@@ -129,9 +43,8 @@ def new_paper(size: Array, ax: Any = None) -> Any:
 
 
 def write_name(ax: Any, place: Placed) -> None:
-    """Write the name of a strip above it, and that it holds nothing if so."""
-    empty = not np.isfinite(place.strip.traces).any()
-    text = f"{place.strip.name} (missing)" if empty else place.strip.name
+    """Write the name of a strip above it."""
+    text = name_strip(place.strip)
     ax.text(place.x + 0.8, place.top + 0.6, text, fontsize=9, fontweight="bold", color=INK, va="bottom", zorder=5)
 
 
@@ -311,7 +224,14 @@ class ECGDisplay(RecordDisplay):
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, record: Any, sampling_rate: float | None = None, *, title: str = "", **kwargs: Any
+        cls,
+        estimator: Any,
+        record: Any,
+        sampling_rate: float | None = None,
+        *,
+        target_names: Sequence[str] | None = None,
+        title: str = "",
+        **kwargs: Any,
     ) -> Self:
         """Draw a record, and say in the title what a classifier makes of it.
 
@@ -323,6 +243,8 @@ class ECGDisplay(RecordDisplay):
             What `read_ecg` returns, or millivolts.
         sampling_rate : float, optional
             In Hz; an `ECGRecord` brings its own.
+        target_names : sequence of two str, optional
+            What the two classes of a classifier are called; the labels, if they are words, by default.
         title : str, default=""
             Goes before the probability.
         **kwargs
@@ -336,6 +258,8 @@ class ECGDisplay(RecordDisplay):
         signal, rate = as_record(record, sampling_rate)
         probabilities = estimator.predict_proba(signal[np.newaxis])[0]
         classes = estimator.classes_
+        if len(classes) == 2:
+            classes = name_classes(np.asarray(classes), target_names)
         shown = [1] if len(classes) == 2 else np.argsort(-probabilities)[:3]
         said = ", ".join(f"P({classes[k]}) = {probabilities[k]:.2f}" for k in shown)
         return cls.from_record(signal, rate, title=f"{title}   {said}".strip(), **kwargs)
@@ -387,13 +311,11 @@ class ECGDisplay(RecordDisplay):
             raise ValueError(f"start={start:g} and duration={duration} leave nothing of a record of {length:g} s.")
         shown = self.record[:, first : first + n_samples]
         width = n_samples / self.sampling_rate * paper_speed
-        rows = [self._cut(row, shown, width, gain) for row in self._rows(layout)]
-        placed, size = place(rows, left=_PULSE)
+        rows = [cut_strips(row, self.leads, shown, width, gain) for row in self._rows(layout)]
+        placed, size = place(rows, left=PULSE)
         self._spread(size, ax)
         for row in placed:
-            # The pulse of 1 mV, 5 mm wide.
-            x, y = row[0].x - _PULSE + np.array([0, 1, 1, 6, 6, 7]), row[0].y + gain * np.array([0, 0, 1, 1, 0, 0])
-            self.ax_.plot(x, y, color=INK, linewidth=0.9)
+            self.ax_.plot(*draw_pulse(row[0], gain), color=INK, linewidth=0.9)
             for strip in row:
                 self.ax_.plot(strip.times, strip.y + strip.strip.traces[0], color=INK, linewidth=0.8, zorder=3)
                 write_name(self.ax_, strip)
@@ -418,14 +340,3 @@ class ECGDisplay(RecordDisplay):
                 f"{list(self.leads)}. Give rows of these names, such as [['{self.leads[0]}']]."
             )
         return layout
-
-    def _cut(self, row: Sequence[str], shown: Any, width: float, gain: float) -> list[Strip]:
-        """Return the strips of a row: one after the other in time."""
-        bounds = np.linspace(0, shown.shape[1], len(row) + 1).round().astype(int)
-        strips = []
-        for name, begin, end in zip(row, bounds[:-1], bounds[1:], strict=True):
-            lead = shown[self.leads.index(name.removeprefix("-"))]
-            level = np.nanmedian(lead) if np.isfinite(lead).any() else 0.0
-            sign = -1 if name.startswith("-") else 1
-            strips.append(Strip(name, on_paper(sign * (lead[begin:end] - level), gain), width / len(row)))
-        return strips

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import rankdata
 
+from omi_estimators._paper import INK
 from omi_estimators._validation import how_to_install
 from omi_estimators.displays import get_axes
-from omi_estimators.inspection._paper import INK, name_leads, place_beats, write_name
+from omi_estimators.inspection._paper import name_leads, place_beats, write_name
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

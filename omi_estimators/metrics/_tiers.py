@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtrik, betainc
 
+from omi_estimators._text import make_html_table
 from omi_estimators._validation import check_level, check_scores, check_weights, make_rng, warn_few
 from omi_estimators.metrics._bootstrap import Resampler, check_records
 from omi_estimators.metrics._proportion import find_share
@@ -55,6 +56,13 @@ class TierThresholds:
     rule_in: Interval
     rule_in_unreached: float = 0.0
     guarantee: float | None = None
+
+    def _repr_html_(self) -> str:
+        cuts = {"rule-out below": self.rule_out, "high from": self.max_f1, "rule-in from": self.rule_in}
+        rows = [(name, f"{cut.estimate:.3f}", f"{cut.low:.3f} to {cut.high:.3f}") for name, cut in cuts.items()]
+        if self.guarantee is not None:
+            rows.append(("each promise is kept with probability", f"{self.guarantee:g}", ""))
+        return make_html_table(rows, ("", "probability", f"{self.rule_out.confidence_level:.0%} interval"))
 
     def __str__(self) -> str:
         promise = "" if self.guarantee is None else f"; each promise is kept with probability {self.guarantee:g}"

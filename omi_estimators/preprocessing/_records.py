@@ -19,6 +19,7 @@ from tqdm import tqdm
 from omi_estimators._compat import HasMethods, Interval, StrOptions, delayed, num_samples, run_parallel
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators._store import CheckedMemory
+from omi_estimators._text import is_silent
 from omi_estimators.leads import check_ecg, check_records_axis, convert_records
 from omi_estimators.preprocessing._resample import cut_stretches, fill_gaps, recorded_span
 
@@ -448,7 +449,7 @@ def map_records(
     # An array that is an argument itself is left by Dask's backend on one worker, which may die before the task that
     # wants it; inside a tuple it belongs to the task and can be sent again.
     tasks = (delayed(_map_block)(function, (block,), params) for block in blocks)
-    with tqdm(total=len(records), desc=progress, unit="record", disable=not progress) as bar:
+    with tqdm(total=len(records), desc=progress, unit="record", disable=is_silent(progress)) as bar:
         for results in run_parallel(tasks, n_jobs):
             yield from results
             bar.update(len(results))

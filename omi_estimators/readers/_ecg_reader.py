@@ -19,6 +19,7 @@ from tqdm import tqdm
 from omi_estimators._compat import delayed, run_parallel
 from omi_estimators._documentation import DocumentedMixin
 from omi_estimators._store import NewRows
+from omi_estimators._text import is_silent
 from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing import Measured, Usable, resample_ecg
 from omi_estimators.readers._read import read_ecg
@@ -137,7 +138,8 @@ def _load(
     params = {"duration": duration + 1.0, **(read_params or {})}
     # A process that was started before keeps the working directory of that time.
     tasks = (delayed(_read_one)(path.absolute(), sampling_rate, n_samples, params) for path in files)
-    outcomes = tqdm(run_parallel(tasks, n_jobs), total=len(files), desc="reading", unit="file", disable=not verbose)
+    bar = {"desc": "reading", "unit": "file", "disable": is_silent(verbose)}
+    outcomes = tqdm(run_parallel(tasks, n_jobs), total=len(files), **bar)
     shape = (len(files), len(LEADS), n_samples)
     with NewRows(shape, _choose_place(shape, mmap_path)) as X:
         for path, (signal, row) in zip(files, outcomes, strict=True):

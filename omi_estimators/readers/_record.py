@@ -15,6 +15,8 @@ from xml.etree.ElementTree import Element
 import numpy as np
 from numpy.typing import NDArray
 
+from omi_estimators._paper import draw_svg
+from omi_estimators._text import make_html_table
 from omi_estimators.leads import LEADS
 
 MEASUREMENTS = ("heart_rate", "pr", "p_duration", "qrs", "qt", "qtc", "p_axis", "qrs_axis", "t_axis")
@@ -225,6 +227,23 @@ class ECGRecord:
         from omi_estimators.readers._to_wfdb import write_wfdb
 
         return write_wfdb(self, path, include_patient_id=include_patient_id, overwrite=overwrite)
+
+    def _repr_html_(self) -> str:
+        """Return the record on paper, and what the file says of it, for notebooks; not whose it is."""
+        facts: dict[str, object] = {
+            "format": self.source_format,
+            "recorded": f"{self.duration:g} s at {self.sampling_rate:g} Hz",
+            "time": self.recording_time,
+            "age": None if self.age is None else f"{self.age:g}",
+            "sex": self.sex,
+            "derived leads": ", ".join(self.derived_leads),
+            "missing leads": ", ".join(self.missing_leads),
+            "the device measured": ", ".join(f"{name} {value:g}" for name, value in self.measurements.items()),
+            "the device, or a reader, says": "; ".join(self.statements),
+            "notes": " ".join(self.notes),
+        }
+        table = make_html_table((name, text) for name, text in facts.items() if text not in (None, ""))
+        return f"<div>{draw_svg(self.signal, self.sampling_rate) if self.signal.size else ''}{table}</div>"
 
     def __repr__(self) -> str:
         leads = f"{len(LEADS) - len(self.missing_leads)} leads"

@@ -183,12 +183,12 @@ def test_class_weights_of_other_labels_are_another_fit(make_classifier, make_bea
     assert POWER.epochs_seen == 6
 
 
-def test_what_changes_no_weight_is_the_same_fit(make_classifier, make_beats, capsys):
+def test_what_changes_no_weight_is_the_same_fit(make_classifier, make_beats, notebook):
     X, y, _ = make_beats()
     _cut(make_classifier(), 4, X, y)
     make_classifier(verbose=1, correct_prior=False, on_interrupt="keep").fit(X, y)
     assert POWER.epochs_seen == 3
-    assert "6/6" in capsys.readouterr().err
+    assert "6/6" in notebook.readouterr().err
 
 
 def test_a_finished_fit_is_trained_anew(make_classifier, make_beats):

@@ -145,10 +145,10 @@ def test_early_stopping_of_the_user_is_no_interruption(make_classifier, make_bea
     assert classifier.n_iter_ < 50
 
 
-def test_progress_bar_shows_losses_and_auroc(make_classifier, make_beats, capsys):
+def test_progress_bar_shows_losses_and_auroc(make_classifier, make_beats, notebook):
     X, y, _ = make_beats()
     make_classifier(verbose=1).fit(X, y)
-    shown = capsys.readouterr().err
+    shown = notebook.readouterr().err
     assert "4/4" in shown
     for name in ("train_loss", "valid_loss", "valid_auc"):
         assert name in shown

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from sklearn.dummy import DummyClassifier
 
 from omi_estimators import make_forest_pipeline, make_net_pipeline
+from omi_estimators._paper import LAYOUTS, Strip, on_paper, place
 from omi_estimators.features import delineate
 from omi_estimators.inspection import BeatDisplay, ECGDisplay, FiducialDisplay
-from omi_estimators.inspection._paper import LAYOUTS, Strip, on_paper, place
 from omi_estimators.leads import LEADS
 from omi_estimators.preprocessing import NoBeatError
 from omi_estimators.readers import ECGRecord
@@ -109,6 +109,13 @@ def test_the_title_says_what_a_classifier_makes_of_it(ax, make_ecg):
     classifier.predict_proba = lambda X: np.tile([[0.25, 0.75]], (len(X), 1))
     ECGDisplay.from_estimator(classifier, X[0], 500, title="Patient 7", ax=ax)
     assert ax.get_title(loc="left") == "Patient 7   P(none) = 0.75"
+    classifier.classes_ = np.array([0, 1])
+    ECGDisplay.from_estimator(classifier, X[0], 500, ax=ax)
+    assert ax.get_title(loc="left") == "P(positive) = 0.75"
+    ECGDisplay.from_estimator(classifier, X[0], 500, target_names=["no OMI", "OMI"], ax=ax)
+    assert ax.get_title(loc="left") == "P(OMI) = 0.75"
+    with pytest.raises(ValueError, match="target_names must name"):
+        ECGDisplay.from_estimator(classifier, X[0], 500, target_names=["OMI"], ax=ax)
 
 
 @pytest.mark.parametrize(
