@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.pipeline import make_pipeline
 
-from omi_estimators import ECGSmartNetClassifier, MedianBeat, save
+from omi_estimators import save
+from omi_estimators.candidates import make_candidates
 from omi_estimators.cli import _pages, _view, main
 from omi_estimators.cli._view import Desk, make_app
 from omi_estimators.datasets import make_omi_ecgs
@@ -73,10 +73,9 @@ def as_npy(record) -> bytes:
 
 def test_a_page_is_that_of_the_report(ecgs, files, tmp_path, open_desk, monkeypatch):
     monkeypatch.setattr(_pages, "_N_BACKGROUND", 2)
-    model = tmp_path / "net.omi"
-    # Whose steps take no time, unlike features.
-    net = make_pipeline(MedianBeat(sampling_rate=250), ECGSmartNetClassifier(width=4, max_epochs=1, random_state=0))
-    save(net.fit(ecgs.X, ecgs.y), model)
+    model = tmp_path / "regression.omi"
+    # Which needs neither features nor torch.
+    save(make_candidates(["regression"], 250)["regression"].fit(ecgs.X, ecgs.y), model)
     given = [str(model), str(files[0]), "--report", str(tmp_path / "pages")]
     assert main(["predict", *given, "--jobs", "1", *_PLAIN]) == 0
     desk, client = open_desk(model)

@@ -249,6 +249,7 @@ def make_app(desk: Desk, token: str, hosts: Sequence[str]) -> Any:
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from starlette.applications import Starlette
+    from starlette.datastructures import UploadFile
     from starlette.exceptions import HTTPException
     from starlette.requests import Request
     from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
@@ -318,7 +319,8 @@ def make_app(desk: Desk, token: str, hosts: Sequence[str]) -> Any:
             raise HTTPException(413, _TOO_LARGE)
         n_before = len(desk.ecgs)
         async with request.form(max_files=_MOST_FILES, max_fields=0) as form:
-            uploads = [(part.filename, part.file) for _, part in form.multi_items() if getattr(part, "filename", "")]
+            parts = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
+            uploads = [(part.filename, part.file) for part in parts if part.filename]
             if not uploads:
                 raise HTTPException(400, "No file was chosen.")
             try:
