@@ -35,6 +35,10 @@ _MOST_FILES = 200  # in one upload
 _MOST_ECGS = 500  # in memory
 _SECONDS_TO_END = 1  # that a page in the making has when the viewer ends
 _TOO_LARGE = f"These files have more than {_MOST_BYTES >> 20} MiB together; open fewer at once, or shorter recordings."
+_POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
 _HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -103,15 +107,8 @@ def _view(args: argparse.Namespace) -> int:
                 desk.open(expand_files(args.files))
             port, token = server.getsockname()[1], secrets.token_urlsafe(24)
             app = make_app(desk, token, [f"127.0.0.1:{port}", f"localhost:{port}"])
-            config = uvicorn.Config(
-                app,
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_level="critical",
-                timeout_graceful_shutdown=_SECONDS_TO_END,
-                server_header=False,
-            )
+            calm = {"log_level": "critical", "timeout_graceful_shutdown": _SECONDS_TO_END, "server_header": False}
+            config = uvicorn.Config(app, http="h11", ws="none", lifespan="off", **calm)
 
             async def serve() -> None:
                 print(f"Viewer: http://127.0.0.1:{port}/{token}/ (Ctrl-C ends it)", flush=True)
@@ -166,10 +163,10 @@ class Desk:
         self.ecgs: list[_Opened] = []
         self.compose = lru_cache(maxsize=64)(self._compose)
 
-    def open(self, files: Sequence[Path], hidden: str = "") -> None:
-        """Read and judge files, and keep what they hold; `hidden` goes from every text.
+    def open(self, files: Sequence[Path], hidden: str = "") -> range:
+        """Read and judge files, keep what they hold, and return the numbers of these ECGs.
 
-        Raises a ValueError if there would be too many.
+        `hidden` goes from every text. Raises a ValueError if there would be too many.
         """
         if len(files) + len(self.ecgs) > _MOST_ECGS:
             raise ValueError(
@@ -185,9 +182,10 @@ class Desk:
             opened.append(_Opened(label, record, shown))
         # At once, as pages are made meanwhile.
         self.ecgs = self.ecgs + opened
+        return range(len(self.ecgs) - len(opened), len(self.ecgs))
 
-    def receive(self, uploads: Sequence[tuple[str, BinaryIO]]) -> None:
-        """Open uploads, by their names: on disk only while they are read."""
+    def receive(self, uploads: Sequence[tuple[str, BinaryIO]]) -> range:
+        """Open uploads, by their names, and return the numbers of their ECGs; on disk only while they are read."""
         from omi_estimators.readers import find_ecg_files
 
         with tempfile.TemporaryDirectory(dir=self._folder) as inside:
@@ -198,7 +196,7 @@ class Desk:
                 for name, (_, content) in zip(names, uploads, strict=True):
                     with Path(inside, name).open("xb") as file:
                         shutil.copyfileobj(content, file)
-                self.open(find_ecg_files([Path(inside, name) for name in names]), hidden)
+                return self.open(find_ecg_files([Path(inside, name) for name in names]), hidden)
             except FileExistsError as error:
                 raise ValueError("Two of these files have one name; open one after the other.") from error
             except OSError as error:
@@ -247,7 +245,7 @@ def make_app(desk: Desk, token: str, hosts: Sequence[str]) -> Any:
     callable
         For ASGI.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import Environment, StrictUndefined
     from starlette.applications import Starlette
     from starlette.datastructures import UploadFile
     from starlette.exceptions import HTTPException
@@ -257,19 +255,10 @@ def make_app(desk: Desk, token: str, hosts: Sequence[str]) -> Any:
 
     from omi_estimators.evaluation import render_page
 
-    environment = Environment(
-        loader=PackageLoader("omi_estimators.cli", ""), autoescape=True, undefined=StrictUndefined
-    )
-    template, root, nonce, turn = (
-        environment.get_template("view.html"),
-        f"/{token}/",
-        secrets.token_urlsafe(16),
-        asyncio.Lock(),
-    )
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'nonce-{nonce}'; "
-    headers = _HEADERS | {
-        "Content-Security-Policy": policy + "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    }
+    root, nonce, turn = f"/{token}/", secrets.token_urlsafe(16), asyncio.Lock()
+    text = Path(__file__).with_name("view.html").read_text(encoding="utf-8")
+    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
+    headers = _HEADERS | {"Content-Security-Policy": f"{_POLICY}; script-src 'nonce-{nonce}'"}
 
     async def in_turn(work: Any, *args: Any) -> Any:
         """Work in a thread, one piece after the other, while other pages are still given."""
@@ -287,18 +276,20 @@ def make_app(desk: Desk, token: str, hosts: Sequence[str]) -> Any:
             Thread(target=run, daemon=True).start()
             return await asyncio.wrap_future(done)
 
-    def answer(
-        content: dict[str, Any], links: dict[str, str], errors: Sequence[str] = (), status: int = 200
-    ) -> Response:
+    def answer(content: Any, links: Any = None, errors: Sequence[str] = (), status: int = 200) -> Response:
         words = {"root": root, "nonce": nonce, "most_bytes": _MOST_BYTES, "too_large": _TOO_LARGE}
-        frame = template.render(links=links, errors=[clean_text(text) for text in errors], **words)
+        frame = template.render(links=links or {}, errors=[clean_text(text) for text in errors], **words)
         return HTMLResponse(render_page(**content, frame=frame), status, headers)
 
-    def refuse_page(text: str, status: int) -> Response:
-        return answer(desk.compose_index(root), {}, [text], status)
-
     async def show_index(request: Request) -> Response:
-        return answer(desk.compose_index(root), {})
+        return answer(desk.compose_index(root))
+
+    async def show_error(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException):
+            return answer(desk.compose_index(root), errors=[error.detail], status=error.status_code)
+        traceback.print_exception(error)
+        said = f"This went wrong, and is written where the viewer was started: {error!r}"
+        return answer(desk.compose_index(root), errors=[said], status=500)
 
     async def show_ecg(request: Request) -> Response:
         number, links = request.path_params["number"], list(desk.link_pages(root).values())
@@ -317,25 +308,18 @@ def make_app(desk: Desk, token: str, hosts: Sequence[str]) -> Any:
             async for _ in request.stream():
                 pass
             raise HTTPException(413, _TOO_LARGE)
-        n_before = len(desk.ecgs)
         async with request.form(max_files=_MOST_FILES, max_fields=0) as form:
             parts = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
             uploads = [(part.filename, part.file) for part in parts if part.filename]
             if not uploads:
                 raise HTTPException(400, "No file was chosen.")
             try:
-                await in_turn(desk.receive, uploads)
+                opened = await in_turn(desk.receive, uploads)
             except (OSError, ValueError) as error:
                 raise HTTPException(400, explain(error)) from error
-        only = f"{root}ecg/{n_before}" if len(desk.ecgs) == n_before + 1 else ""
-        return RedirectResponse(only if only in desk.link_pages(root).values() else root, 303, headers)
-
-    async def tell(request: Request, error: Exception) -> Response:
-        return refuse_page(error.detail, error.status_code) if isinstance(error, HTTPException) else fail(error)
-
-    def fail(error: Exception) -> Response:
-        traceback.print_exception(error)
-        return refuse_page(f"This went wrong, and is written where the viewer was started: {error!r}", 500)
+        page = f"{root}ecg/{opened[0]}"
+        has_page = len(opened) == 1 and page in desk.link_pages(root).values()
+        return RedirectResponse(page if has_page else root, 303, headers)
 
     app = Starlette(
         routes=[
@@ -343,14 +327,13 @@ def make_app(desk: Desk, token: str, hosts: Sequence[str]) -> Any:
             Route(f"{root}ecg/{{number:int}}", show_ecg),
             Route(f"{root}open", open_files, methods=["POST"]),
         ],
-        exception_handlers={HTTPException: tell, Exception: tell},
+        exception_handlers={HTTPException: show_error, Exception: show_error},
     )
 
     async def guard(scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope)
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
-        given = scope["path"].split("/")[1]
-        if not secrets.compare_digest(given.encode(), token.encode()):
+        if not secrets.compare_digest(scope["path"][: len(root)].encode(), root.encode()):
             reason = "This needs the whole address that the viewer printed."
         elif host not in hosts:
             reason = "This is not the viewer's address."
