@@ -107,7 +107,11 @@ def _view(args: argparse.Namespace) -> int:
                 desk.open(expand_files(args.files))
             port, token = server.getsockname()[1], secrets.token_urlsafe(24)
             app = make_app(desk, token, [f"127.0.0.1:{port}", f"localhost:{port}"])
-            calm = {"log_level": "critical", "timeout_graceful_shutdown": _SECONDS_TO_END, "server_header": False}
+            calm: dict[str, Any] = {
+                "log_level": "critical",
+                "timeout_graceful_shutdown": _SECONDS_TO_END,
+                "server_header": False,
+            }
             config = uvicorn.Config(app, http="h11", ws="none", lifespan="off", **calm)
 
             async def serve() -> None:
