@@ -54,6 +54,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     assert {name for name in inside if name.endswith(".py")} == modules
     assert inside - modules == {
         "omi_estimators/py.typed",
+        "omi_estimators/cli/view.html",
         "omi_estimators/datasets/data/normal_hearts.csv",
         "omi_estimators/evaluation/page.html",
         "omi_estimators/persistence/examples/mi-forest.omi",

@@ -1,4 +1,4 @@
-"""The command line: ``omi-estimators compare``, ``fit``, ``predict``, ``validate``, ``convert`` and ``card``."""
+"""The command line, ``omi-estimators``: a file for each of its verbs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import omi_estimators
 from omi_estimators._text import clean_text
-from omi_estimators.cli import _compare, _convert, _fit, _predict, _validate
+from omi_estimators.cli import _compare, _convert, _fit, _predict, _validate, _view
 from omi_estimators.cli._tools import INTERRUPTED, BadInput, model_file, refuse
 
 
@@ -61,7 +61,7 @@ def _make_parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="omi-estimators", description="Estimators for OMI on the 12-lead ECG.")
     parser.add_argument("--version", action="version", version=f"omi-estimators {omi_estimators.__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
-    for command in (_compare, _fit, _predict, _validate, _convert):
+    for command in (_compare, _fit, _predict, _view, _validate, _convert):
         command.add_parser(commands)
     card = commands.add_parser("card", help="print the card of a saved model, without loading it")
     card.set_defaults(run=_card, lost="nothing was printed")

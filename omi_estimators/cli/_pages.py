@@ -1,4 +1,4 @@
-"""The pages of ``omi-estimators predict --report``: one for each ECG, and an index of them."""
+"""The pages of ``omi-estimators predict --report`` and ``view``: one for each ECG, and an index of them."""
 
 from __future__ import annotations
 
@@ -39,17 +39,13 @@ _LEAST_CHANGE = 0.1
 _N_BACKGROUND = 12
 
 
-class Pages:
-    """The pages of a run, written chunk by chunk as its ECGs are judged.
+class PageMaker:
+    """What makes the page of an ECG, and that of several, for a folder of pages and for the viewer alike.
 
     Parameters
     ----------
-    folder : Path
-        Where to; made if it is absent.
-    files : sequence of Path
-        All ECGs of the run, by which pages are named.
-    model : estimator
-        The fitted classifier.
+    model : estimator or None
+        The fitted classifier; without one, pages hold the ECG and its measurements.
     target : object
         Its positive class.
     sampling_rate : float
@@ -58,81 +54,89 @@ class Pages:
         What the positive class is called.
     model_name : str
         What the model is called.
+    notes : sequence of str
+        What must be known of it.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        files: Sequence[Path],
-        model: Any,
-        target: Any,
-        sampling_rate: float,
-        positive: str,
-        model_name: str,
+        self, model: Any, target: Any, sampling_rate: float, positive: str, model_name: str, notes: Sequence[str]
     ):
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
         self.model = model
         self.target = target
         self.sampling_rate = sampling_rate
         self.positive = positive
         self.model_name = clean_text(model_name)
-        self._prefix = _find_common_folder(files)
-        self._names = iter(name_uniquely(files, taken=["index"]))
-        self._rows: list[dict[str, str]] = []
-        self._links: dict[str, str] = {}
+        self.notes = [f"{note[:1].upper()}{note[1:]}" for note in notes]
 
-    def write(self, X: Any, lines: Sequence[dict[str, Any]]) -> None:
-        """Write the pages of some ECGs: those of the run in order, each with its record (mV) and its line."""
-        judged = [i for i, line in enumerate(lines) if not line["error"]]
-        looks = dict(zip(judged, self._look(X[judged]), strict=True)) if judged else {}
-        for i, line in enumerate(lines):
-            name, shown = next(self._names), {key: clean_text(value) for key, value in line.items()}
-            label = clean_text(line["file"].removeprefix(self._prefix))
-            if np.isfinite(X[i]).any():
-                self._write_page(self.folder / f"{name}.html", X[i], shown, looks.get(i))
-                self._links[label] = f"{name}.html"
-            self._rows.append(
-                {
-                    "ECG": label,
-                    f"P({self.positive})": shown["probability"],
-                    "tier": shown["tier"],
-                    "quality": shown["quality"],
-                    "typicality": shown["typicality"],
-                    "to know": shown["error"] or shown["warnings"],
-                }
-            )
+    def look(self, X: Any, lines: Sequence[dict[str, Any]]) -> list[Any]:
+        """Return what the model looks at in each record: what was said of it without waves of groups of leads.
 
-    def write_index(self) -> Path:
-        """Write the page that leads to all others, the highest probabilities first, and return where it is."""
-        table = pd.DataFrame(self._rows).set_index("ECG")
-        table = table.sort_values(f"P({self.positive})", ascending=False, kind="stable")
-        table = table.loc[:, (table != "").any()]
-        n_judged = sum(row[f"P({self.positive})"] != "" for row in self._rows)
-        return write_page(
-            self.folder / "index.html",
-            [Section("ECGs", table=table, links=self._links)],
-            title=f"{self.model_name} on {count_noun(len(self._rows), 'ECG')}",
-            counts=f"{n_judged} of {count_noun(len(self._rows), 'ECG')} could be judged.",
-        )
-
-    def _look(self, X: Any) -> list[Any]:
-        """Return what the model looks at in each record: what was said of it without waves of groups of leads."""
+        None of a record that was not judged.
+        """
+        judged = [i for i, line in enumerate(lines) if self.model is not None and not line["error"]]
+        looks: list[Any] = [None] * len(lines)
+        if not judged:
+            return looks
         with warnings.catch_warnings():
             # What is odd about a record is in its line.
             warnings.simplefilter("ignore", UserWarning)
             found = ablation_importance(
                 self.model,
-                X,
+                X[judged],
                 sampling_rate=self.sampling_rate,
                 background=self._background,
                 lead_groups=TERRITORIES,
                 target=self.target,
             )
-        return [
-            type(found)(found.log_odds[[i]], found.ablated[[i]], found.leads, found.segments, self.positive)
-            for i in range(len(X))
-        ]
+        for row, i in enumerate(judged):
+            looks[i] = type(found)(
+                found.log_odds[[row]], found.ablated[[row]], found.leads, found.segments, self.positive
+            )
+        return looks
+
+    def compose(self, record: Any, line: dict[str, Any], look: Any) -> dict[str, Any]:
+        """Return what `render_page` makes the page of an ECG from: its record (mV), its line, what was looked at."""
+        shown = {key: clean_text(value) for key, value in line.items()}
+        sections = [Section("ECG", picture=self._draw(ECGDisplay, record, (11, 8)))]
+        if look is not None:
+            sections.append(self._show_look(look))
+        sections.append(self._show_measurements(record, shown))
+        if self.model is not None:
+            sections.append(Section("How typical it is", [_tell_typicality(shown)]))
+        said = [shown[name] for name in ("warnings", "notes") if shown[name]]
+        sections.append(Section("The recording", [f"Quality of the signal, from 0 to 1: {shown['quality']}.", *said]))
+        return {
+            "sections": sections,
+            "title": ": ".join(filter(None, [Path(shown["file"]).name, self.model_name])),
+            "counts": shown["file"],
+            "notes": self.notes,
+            "verdict": self._judge(shown) if self.model is not None or shown["error"] else None,
+        }
+
+    def compose_index(
+        self, labels: Sequence[str], lines: Sequence[dict[str, Any]], links: dict[str, str]
+    ) -> dict[str, Any]:
+        """Return what `render_page` makes the page of all ECGs from, the highest probabilities first.
+
+        `links` says where their pages are, by their labels.
+        """
+        probability = f"P({self.positive})"
+        rows = []
+        for line in lines:
+            shown = {key: clean_text(value) for key, value in line.items()}
+            row = {probability: shown["probability"]} | {
+                name: shown[name] for name in ("tier", "quality", "typicality")
+            }
+            rows.append(row | {"to know": shown["error"] or shown["warnings"]})
+        table = pd.DataFrame(rows, index=pd.Index(labels, name="ECG"))
+        table = table.sort_values(probability, ascending=False, kind="stable").loc[:, lambda found: (found != "").any()]
+        n_judged, ecgs = sum(not line["error"] for line in lines), count_noun(len(lines), "ECG")
+        return {
+            "sections": [Section("ECGs", table=table, links=links)],
+            "title": f"{self.model_name} on {ecgs}" if self.model_name else ecgs,
+            "counts": f"{n_judged} of {ecgs} could be {'read' if self.model is None else 'judged'}.",
+            "notes": self.notes,
+        }
 
     @cached_property
     def _background(self) -> Any:
@@ -141,22 +145,6 @@ class Pages:
 
         data = make_omi_ecgs(2 * _N_BACKGROUND, prevalence=0.5, sampling_rate=self.sampling_rate, random_state=0)
         return data.X[data.y == 0][:_N_BACKGROUND]
-
-    def _write_page(self, path: Path, record: Any, line: dict[str, str], look: Any) -> None:
-        sections = [Section("ECG", picture=self._draw(ECGDisplay, record, (11, 8)))]
-        if look is not None:
-            sections.append(self._show_look(look))
-        sections.append(self._show_measurements(record, line))
-        sections.append(Section("How typical it is", [_tell_typicality(line)]))
-        said = [line[name] for name in ("warnings", "notes") if line[name]]
-        sections.append(Section("The recording", [f"Quality of the signal, from 0 to 1: {line['quality']}.", *said]))
-        write_page(
-            path,
-            sections,
-            title=f"{Path(line['file']).name}: {self.model_name}",
-            counts=line["file"],
-            verdict=self._judge(line),
-        )
 
     def _judge(self, line: dict[str, str]) -> Verdict:
         """Return what is said of the ECG in a minute."""
@@ -211,7 +199,7 @@ class Pages:
         """Return what we measure beside what the device says, and the beat that we measure on."""
         try:
             row = measure_record(record, self.sampling_rate, include=_GROUPS)
-            picture = self._draw(FiducialDisplay, record, (8, 8))
+            picture = self._draw(FiducialDisplay, record, (11, 8))
         except NoBeatError:
             row, picture = np.full(len(feature_names(include=_GROUPS)), np.nan), None
         ours = dict(zip(feature_names(include=_GROUPS), row, strict=True))
@@ -229,6 +217,45 @@ class Pages:
             table,
             picture,
         )
+
+
+class Pages:
+    """The pages of a run, written chunk by chunk as its ECGs are judged.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to; made if it is absent.
+    files : sequence of Path
+        All ECGs of the run, by which pages are named.
+    maker : PageMaker
+        What makes them.
+    """
+
+    def __init__(self, folder: Path, files: Sequence[Path], maker: PageMaker):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.maker = maker
+        self._prefix = _find_common_folder(files)
+        self._names = iter(name_uniquely(files, taken=["index"]))
+        self._labels: list[str] = []
+        self._lines: list[dict[str, Any]] = []
+        self._links: dict[str, str] = {}
+
+    def write(self, X: Any, lines: Sequence[dict[str, Any]]) -> None:
+        """Write the pages of some ECGs: those of the run in order, each with its record (mV) and its line."""
+        for record, line, look in zip(X, lines, self.maker.look(X, lines), strict=True):
+            name, label = next(self._names), clean_text(line["file"].removeprefix(self._prefix))
+            if np.isfinite(record).any():
+                write_page(self.folder / f"{name}.html", **self.maker.compose(record, line, look))
+                self._links[label] = f"{name}.html"
+            self._labels.append(label)
+        self._lines += lines
+
+    def write_index(self) -> Path:
+        """Write the page that leads to all others, and return where it is."""
+        page = self.maker.compose_index(self._labels, self._lines, self._links)
+        return write_page(self.folder / "index.html", **page)
 
 
 def _find_common_folder(files: Sequence[Path]) -> str:

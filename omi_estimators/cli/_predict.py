@@ -9,8 +9,9 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omi_estimators._text import clean_cell, clean_text
 from omi_estimators.cli._tools import (
@@ -25,11 +26,15 @@ from omi_estimators.cli._tools import (
     find_positive,
     load_model,
     model_file,
+    model_notes,
     name_flags,
     name_positive,
     refuse,
     say,
 )
+
+if TYPE_CHECKING:
+    from omi_estimators.cli._pages import PageMaker
 
 _CHUNK = 32  # files read and judged at once
 _DEVICE = ("heart_rate", "pr", "p_duration", "qrs", "qt", "qtc", "p_axis", "qrs_axis", "t_axis")
@@ -83,17 +88,19 @@ def _predict(args: argparse.Namespace) -> int:
     """Run ``omi-estimators predict``."""
     from tqdm import tqdm
 
+    from omi_estimators.cli._pages import Pages
+
     try:
         files = _check(args)
-        run = _start(args)
-        pages = _start_pages(run, files)
+        run = start_run(args)
+        pages = Pages(args.report, files, start_pages(run)) if args.report else None
         lines: list[dict[str, Any]] = []
         width = min(60, max(len(clean_text(path)) for path in files))
         progress = {"desc": "predicting", "unit": "file", "file": sys.stderr, "disable": len(files) < 2 or None}
         with tqdm(total=len(files), **progress) as bar:
             for start in range(0, len(files), _CHUNK):
                 chunk = files[start : start + _CHUNK]
-                X, found = _judge(run, chunk)
+                X, found = judge_files(run, chunk)
                 for line in found:
                     tqdm.write(_format(line, width), file=sys.stdout)
                 lines += found
@@ -128,10 +135,15 @@ def _check(args: argparse.Namespace) -> list[Path]:
     return files
 
 
-def _start(args: argparse.Namespace) -> _Run:
-    """Return the model, ready to work in as many processes as was asked for, and what it was fitted on."""
+def start_run(args: argparse.Namespace) -> _Run:
+    """Return the model, ready to work in as many processes as was asked for, and what it was fitted on.
+
+    Without a model, records are read as 10 s at 500 Hz.
+    """
     from omi_estimators import persistence
 
+    if args.model is None:
+        return _Run(None, 500.0, 5000, "", _Batch(None), args)
     model, sampling_rate, n_samples = load_model(args.model)
     for part in persistence.iterate_parts(model):
         if "n_jobs" in vars(part):
@@ -140,21 +152,15 @@ def _start(args: argparse.Namespace) -> _Run:
     return _Run(model, sampling_rate, n_samples, name_positive(args, model), batch, args)
 
 
-def _start_pages(run: _Run, files: Sequence[Path]) -> Any:
-    """Return what writes the pages, None where none are wanted."""
-    if not run.args.report:
-        return None
-    from omi_estimators.cli._pages import Pages
+def start_pages(run: _Run) -> PageMaker:
+    """Return what makes the pages of a run."""
+    from omi_estimators.cli._pages import PageMaker
 
-    return Pages(
-        run.args.report,
-        files,
-        run.model,
-        find_positive(run.model),
-        run.sampling_rate,
-        run.positive,
-        run.args.model.name,
-    )
+    if run.model is None:
+        return PageMaker(None, None, run.sampling_rate, "", "", [])
+    model, path = run.model, run.args.model
+    target, notes = find_positive(model), model_notes(path)
+    return PageMaker(model, target, run.sampling_rate, run.positive, path.name, notes)
 
 
 class _Batch:
@@ -206,7 +212,7 @@ class _Batch:
             )
 
 
-def _judge(run: _Run, files: Sequence[Path]) -> tuple[Any, list[dict[str, Any]]]:
+def judge_files(run: _Run, files: Sequence[Path]) -> tuple[Any, list[dict[str, Any]]]:
     """Return the records of some files, and the line of each."""
     import numpy as np
 
@@ -230,7 +236,7 @@ def _judge(run: _Run, files: Sequence[Path]) -> tuple[Any, list[dict[str, Any]]]
     read = np.flatnonzero(table["error"].to_numpy() == "")
     known = X if len(read) == len(X) else X[read]
     qualities = run_parallel((delayed(signal_quality)(record, run.sampling_rate) for record in known), n_jobs)
-    judged = _judge_records(run, known) if len(read) else iter(())
+    judged = _judge_records(run, known) if len(read) and run.model is not None else repeat({}, len(read))
     described = run.batch.describe(known, table.iloc[read]) if len(read) else iter(())
     lines = []
     for path, (_, row) in zip(files, table.iterrows(), strict=True):
@@ -291,7 +297,7 @@ def _warnings(quality: Any, row: Any) -> Iterator[str]:
         if leads:
             yield f"{flag}: {' '.join(leads)}"
     if row["limb_leads"]:
-        yield row["limb_leads"]
+        yield row["limb_leads"].rstrip(".")
     if row["missing_duration"] > 0:
         yield f"{row['missing_duration']:.1f} s short"
 

@@ -28,6 +28,7 @@ INTERRUPTED = 130
 _FLAGS = {"sampling_rate": "--file-rate", "unit": "--unit", "leads": "leads, in Python,"}
 # The line of a card that names the positive class.
 _POSITIVE = "- Positive class: "
+_EXAMPLE_NOTE = "an example model: MI of any age against normal ECGs. It is not OMI, and not for patients."
 _REASONS = {
     FileNotFoundError: "there is no such file",
     IsADirectoryError: "it is a folder",
@@ -49,15 +50,20 @@ def name_flags(text: str) -> str:
     return re.sub(rf"\b({'|'.join(_FLAGS)})=(?=(\S?))", lambda m: _FLAGS[m[1]] + " " * (m[2].strip(";,.") != ""), text)
 
 
-def refuse(error: Exception) -> int:
-    """Say in one line why input is bad; return the exit status."""
+def explain(error: Exception) -> str:
+    """Return in one line why input is bad."""
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         reason = _REASONS.get(type(error), error.strerror)
         text = reason if error.filename is None else f"{error.filename}: {reason}"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         text += "; make room there, or choose another place, and give the same command again"
-    say(f"omi-estimators: error: {name_flags(' '.join(text.split()))}")
+    return name_flags(" ".join(text.split()))
+
+
+def refuse(error: Exception) -> int:
+    """Say in one line why input is bad; return the exit status."""
+    say(f"omi-estimators: error: {explain(error)}")
     return BAD_INPUT
 
 
@@ -327,8 +333,15 @@ def model_file(text: str) -> Path:
         path = find_example(text.removeprefix("example:"))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-    say("note: an example model: MI of any age against normal ECGs. It is not OMI, and not for patients.")
+    say(f"note: {_EXAMPLE_NOTE}")
     return path
+
+
+def model_notes(path: Path) -> list[str]:
+    """Return what must be known of a model wherever it is used."""
+    from omi_estimators.persistence import find_example
+
+    return [_EXAMPLE_NOTE] if path.parent == find_example("mi-forest").parent else []
 
 
 def load_model(path: Path, notes: list[str] | None = None) -> tuple[Any, float, int]:

@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_compare": ["compare_estimators"],
         "_inspected": ["inspect_comparison"],
         "_recalibrate": ["RecalibratedClassifier", "recalibrate", "recalibration_gain"],
-        "_page": ["Picture", "Section", "Verdict", "new_figure", "render", "write_page"],
+        "_page": ["Picture", "Section", "Verdict", "new_figure", "render", "render_page", "write_page"],
         "_result": ["ComparisonResult"],
         "_validate": ["validate_model"],
         "_validated": ["ValidationResult"],

@@ -154,12 +154,45 @@ def write_page(
     ...     "b &lt; c" in page.read_text()
     True
     """
+    path.write_text(render_page(sections, title=title, counts=counts, notes=notes, verdict=verdict), encoding="utf-8")
+    return path
+
+
+def render_page(
+    sections: Sequence[Section],
+    *,
+    title: str,
+    counts: str,
+    notes: Sequence[str] = (),
+    verdict: Verdict | None = None,
+    frame: str = "",
+) -> str:
+    """Return a page as HTML, with everything it shows inside.
+
+    Parameters
+    ----------
+    sections, title, counts, notes, verdict
+        As for `write_page`.
+    frame : str, optional
+        HTML that stands above all, as it is.
+
+    Returns
+    -------
+    str
+        The HTML.
+
+    Examples
+    --------
+    >>> from omi_estimators.evaluation import Section, render_page
+    >>> page = render_page([Section("A", ["b < c"])], title="T", counts="None.", frame="<hr>")
+    >>> "b &lt; c" in page and "<hr>" in page
+    True
+    """
     versions = {"omi_estimators": omi_estimators.__version__, "scikit-learn": sklearn.__version__}
     made_with = ", ".join(f"{name} {text}" for name, text in (versions | {"Python": platform.python_version()}).items())
     made_with = f"{made_with}, on {datetime.now(UTC).date().isoformat()}"
     given = {"title": title, "counts": counts, "notes": notes, "verdict": verdict, "made_with": made_with}
-    path.write_text(_load_template().render(sections=sections, **given), encoding="utf-8")
-    return path
+    return _load_template().render(sections=sections, frame=frame, **given)
 
 
 @cache
