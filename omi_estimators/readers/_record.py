@@ -41,19 +41,8 @@ MOST_BYTES = 2**30
 """What a file may hold once it is unpacked, in bytes of samples as they are stored or as float64, whichever is more."""
 
 # What libraries raise on files cut short or scrambled.
-DAMAGE = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
+DAMAGE = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError)
+DAMAGE += (ValueError, struct.error, zlib.error)
 
 
 @contextmanager
@@ -97,6 +86,8 @@ class Source:
     start, duration : float, float or None
         The part that is wanted, in seconds. Formats of long recordings read that alone, by `choose_part`; of the
         others the whole is read, and cut afterwards.
+    notes : list of str
+        Gets what reading assumed, left out or found odd.
     """
 
     path: Path
@@ -107,6 +98,7 @@ class Source:
     leads: Sequence[str] | None = None
     start: float = 0.0
     duration: float | None = None
+    notes: list[str] = field(default_factory=list)
 
     def choose_part(self, n_samples: int, sampling_rate: float) -> tuple[int, int]:
         """Return the first sample that is wanted of `n_samples`, and the one after the last.
@@ -222,7 +214,7 @@ class ECGRecord:
         >>> from omi_estimators import read_ecg
         >>> read_ecg("muse.xml").to_wfdb("converted/patient_1")  # doctest: +SKIP
         """
-        from omi_estimators.readers._to_wfdb import write_wfdb
+        from omi_estimators.readers._wfdb import write_wfdb
 
         return write_wfdb(self, path, include_patient_id=include_patient_id, overwrite=overwrite)
 
