@@ -30,24 +30,19 @@ from omi_estimators.readers._leads import (
     name_numbered,
     sort_leads,
 )
-from omi_estimators.readers._record import DAMAGE, MOST_BYTES, ECGFileError, ECGRecord, Source, check_size
+from omi_estimators.readers._record import DAMAGE, MEASUREMENTS, MOST_BYTES, ECGFileError, ECGRecord, Source, check_size
 
 # Numbers of the leads in SCP-ECG, which the codes of SCPECG (5.6.3-9-1) and of MDC (2:1) share.
 _NUMBERS = {1: "I", 2: "II", 61: "III", 62: "aVR", 63: "aVL", 64: "aVF"} | {i + 2: f"V{i}" for i in range(1, 7)}
 _LEAD_CODE = re.compile(r"^(?:5\.6\.3-9-|2:)(\d{1,3})$")
 _TYPES = {"SB": "i1", "UB": "u1", "SS": "i2", "US": "u2", "SL": "i4", "UL": "u4"}
-# Codes of SCPECG and of MDC (TID 3713, CIDs 3227 and 3229), and words that their meanings begin with.
-_MEASUREMENTS = {
-    "heart_rate": (("5.10.2.5-1", "2:16016"), r"(ventricular|heart)( heart)? rate\b"),
-    "pr": (("5.13.5-7", "2:15872"), r"pr (interval|duration)"),
-    "p_duration": (("5.13.5-5", "2:16184", "2:15880"), r"p[- ]?(wave )?duration"),
-    "qrs": (("5.13.5-9", "2:16156"), r"qrs (interval|duration)"),
-    "qt": (("5.13.5-11", "2:16160"), r"qt (interval|duration)"),
-    "qtc": (("5.10.2.5-5", "2:15876", "2:15877"), r"qtc\b"),
-    "p_axis": (("5.10.3-11", "2:16128"), r"p (frontal )?axis"),
-    "qrs_axis": (("5.10.3-13", "2:16132"), r"(qrs|r) (frontal )?axis"),
-    "t_axis": (("5.10.3-15", "2:16136"), r"t (frontal )?axis"),
-}
+# Codes of SCPECG and of MDC (TID 3713, CIDs 3227 and 3229), and words that their meanings begin with, in the order of
+# MEASUREMENTS.
+_CODES = ("5.10.2.5-1 2:16016", "5.13.5-7 2:15872", "5.13.5-5 2:16184 2:15880", "5.13.5-9 2:16156", "5.13.5-11 2:16160")
+_CODES += ("5.10.2.5-5 2:15876 2:15877", "5.10.3-11 2:16128", "5.10.3-13 2:16132", "5.10.3-15 2:16136")
+_WORDS = (r"(ventricular|heart)( heart)? rate\b", "pr (interval|duration)", "p[- ]?(wave )?duration")
+_WORDS += ("qrs (interval|duration)", "qt (interval|duration)", r"qtc\b")
+_WORDS += ("p (frontal )?axis", "(qrs|r) (frontal )?axis", "t (frontal )?axis")
 _MILLISECONDS = {"ms": 1.0, "s": 1000.0}
 # What is looked at; all else is passed over as the file is read.
 _WANTED = ["AcquisitionDate", "AcquisitionDateTime", "AcquisitionTime", "ContentDate", "ContentTime", "Modality"]
@@ -321,6 +316,6 @@ def _read_annotation(annotation: Any) -> tuple[str, str | None, float | None]:
 def _find_name(code: Any) -> str | None:
     """Return which measurement a code stands for."""
     value, meaning = str(code.get("CodeValue", "")).strip(), " ".join(str(code.get("CodeMeaning", "")).lower().split())
-    by_code = (name for name, (codes, _) in _MEASUREMENTS.items() if value in codes)
-    by_meaning = (name for name, (_, pattern) in _MEASUREMENTS.items() if re.match(pattern, meaning))
+    by_code = (name for name, codes in zip(MEASUREMENTS, _CODES, strict=True) if value in codes.split())
+    by_meaning = (name for name, words in zip(MEASUREMENTS, _WORDS, strict=True) if re.match(words, meaning))
     return next(by_code, next(by_meaning, None))

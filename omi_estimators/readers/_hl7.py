@@ -20,21 +20,14 @@ from omi_estimators.readers._fields import (
     to_time,
 )
 from omi_estimators.readers._leads import Group, choose_rate, join_groups, make_record, sort_leads
-from omi_estimators.readers._record import ECGFileError, ECGRecord, Source
+from omi_estimators.readers._record import MEASUREMENTS, ECGFileError, ECGRecord, Source
 
 _SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6, "usec": 1e-6}
-_MEASUREMENTS = {
-    "MDC_ECG_HEART_RATE": "heart_rate",
-    "MDC_ECG_TIME_PD_P": "p_duration",
-    "MDC_ECG_TIME_PD_PR": "pr",
-    "MDC_ECG_TIME_PD_QRS": "qrs",
-    "MDC_ECG_TIME_PD_QT": "qt",
-    "MDC_ECG_TIME_PD_QTC": "qtc",
-    "MDC_ECG_TIME_PD_QTCB": "qtc",
-    "MDC_ECG_ANGLE_P_FRONT": "p_axis",
-    "MDC_ECG_ANGLE_QRS_FRONT": "qrs_axis",
-    "MDC_ECG_ANGLE_T_FRONT": "t_axis",
-}
+# In the order of MEASUREMENTS; what follows MDC_ECG_.
+_MEASURED = ("HEART_RATE", "TIME_PD_PR", "TIME_PD_P", "TIME_PD_QRS", "TIME_PD_QT", "TIME_PD_QTC")
+_MEASURED += ("ANGLE_P_FRONT", "ANGLE_QRS_FRONT", "ANGLE_T_FRONT")
+_MEASURED_AS = {f"MDC_ECG_{code}": name for name, code in zip(MEASUREMENTS, _MEASURED, strict=True)}
+_MEASURED_AS |= {"MDC_ECG_TIME_PD_QTCB": "qtc"}
 _START = "effectiveTime/low"
 _REPORTED_AGE = "21612-7"  # LOINC
 
@@ -168,7 +161,7 @@ def _find_measured(root: Element) -> Iterator[tuple[str | None, float | None]]:
     for code, value in _find_annotations(root):
         number, unit = to_measured(value.get("value")), (value.get("unit") or "").lower()
         if number is not None:
-            yield _MEASUREMENTS.get(code), number * (1e3 * _SECONDS[unit] if unit in _SECONDS else 1.0)
+            yield _MEASURED_AS.get(code), number * (1e3 * _SECONDS[unit] if unit in _SECONDS else 1.0)
 
 
 def _code(element: Element) -> str:

@@ -32,53 +32,25 @@ from omi_estimators.readers._fields import (
     to_time,
 )
 from omi_estimators.readers._leads import choose_rate, common_rate, find_lead, make_record, name_numbered
-from omi_estimators.readers._record import ECGFileError, ECGRecord, Source, check_size
+from omi_estimators.readers._record import MEASUREMENTS, ECGFileError, ECGRecord, Source, check_size
 
 _Named = list[tuple[str, NDArray[np.float64]]]
 
-# Where each format says what the device measured: the elements to look below, and what to look for there.
+# Where each format says what the device measured: the elements to look below, and places there in the order of
+# MEASUREMENTS, one after another where there are several.
 _PHILIPS_REPORTS = (
     # First what the reader confirmed, then what the program said alone.
-    "interpretations/interpretation/globalmeasurements",
-    "interpretations/interpretation/interpretationmeasurements",
-    "measurements/globalmeasurements",
-    "internalmeasurements/globalmeasurements",
+    *(f"interpretations/interpretation/{tag}" for tag in ("globalmeasurements", "interpretationmeasurements")),
+    *(f"{tag}/globalmeasurements" for tag in ("measurements", "internalmeasurements")),
 )
-_PHILIPS_MEASURED = {
-    "heart_rate": ("heartrate", "meanventrate"),
-    "pr": ("print", "meanprint"),
-    "p_duration": ("pdur",),
-    "qrs": ("qrsdur", "meanqrsdur"),
-    "qt": ("qtint", "meanqtint"),
-    "qtc": ("qtcb", "qtc", "meanqtc"),
-    "p_axis": ("pfrontaxis",),
-    "qrs_axis": ("qrsfrontaxis",),
-    "t_axis": ("tfrontaxis",),
-}
+_PHILIPS_MEASURED = ("heartrate meanventrate", "print meanprint", "pdur", "qrsdur meanqrsdur", "qtint meanqtint")
+_PHILIPS_MEASURED += ("qtcb qtc meanqtc", "pfrontaxis", "qrsfrontaxis", "tfrontaxis")
 _GE_REPORTS = ("RestingECGMeasurements",)
-_GE_MEASURED = {
-    "heart_rate": ("VentricularRate",),
-    "pr": ("PRInterval", "PQInterval"),
-    "p_duration": ("PDuration",),
-    "qrs": ("QRSDuration",),
-    "qt": ("QTInterval",),
-    "qtc": ("QTCorrected", "QTCInterval"),
-    "p_axis": ("PAxis",),
-    "qrs_axis": ("RAxis",),
-    "t_axis": ("TAxis",),
-}
+_GE_MEASURED = ("VentricularRate", "PRInterval PQInterval", "PDuration", "QRSDuration", "QTInterval")
+_GE_MEASURED += ("QTCorrected QTCInterval", "PAxis", "RAxis", "TAxis")
 _MORTARA_PLACES = ("TYPICAL_CYCLE", ".", "SUBJECT")
-_MORTARA_MEASURED = {
-    "heart_rate": ("@VENT_RATE", "@HEART_RATE"),
-    "pr": ("@PR_DURATION", "@PR_INTERVAL", "@PR_INT", "@PR"),
-    "p_duration": ("@P_DURATION",),
-    "qrs": ("@QRS_DURATION", "@QRSD"),
-    "qt": ("@QT", "@QT_INTERVAL"),
-    "qtc": ("@QTC", "@QTC_BAZETT"),
-    "p_axis": ("@P_AXIS",),
-    "qrs_axis": ("@QRS_AXIS",),
-    "t_axis": ("@T_AXIS",),
-}
+_MORTARA_MEASURED = ("@VENT_RATE @HEART_RATE", "@PR_DURATION @PR_INTERVAL @PR_INT @PR", "@P_DURATION")
+_MORTARA_MEASURED += ("@QRS_DURATION @QRSD", "@QT @QT_INTERVAL", "@QTC @QTC_BAZETT", "@P_AXIS", "@QRS_AXIS", "@T_AXIS")
 _NOT_COMPRESSED = {"", "none", "uncompressed", "false", "no"}
 _MOST_CHANNELS = 100
 # Samples of all leads together; Python takes a second for a million.
@@ -87,13 +59,13 @@ _CARDIOSOFT_STATEMENTS = ("Diagnosis/DiagnosisText", "Conclusion/ConclusionText"
 
 
 def _find_measured(
-    root: Element, places: tuple[str, ...], names: dict[str, tuple[str, ...]]
+    root: Element, reports: tuple[str, ...], names: tuple[str, ...]
 ) -> Iterator[tuple[str, float | None]]:
-    """Yield name and value of what a device measured, at each of `places` by each of its `names`."""
-    for name, written in names.items():
-        for place in places:
-            for each in written:
-                yield name, to_measured(find_text(root.find(place), each))
+    """Yield name and value of what a device measured, from each of its reports."""
+    for name, places in zip(MEASUREMENTS, names, strict=True):
+        for report in reports:
+            for place in places.split():
+                yield name, to_measured(find_text(root.find(report), place))
 
 
 def read_philips(source: Source) -> ECGRecord:
