@@ -38,11 +38,11 @@ _LEAD_CODE = re.compile(r"^(?:5\.6\.3-9-|2:)(\d{1,3})$")
 _TYPES = {"SB": "i1", "UB": "u1", "SS": "i2", "US": "u2", "SL": "i4", "UL": "u4"}
 # Codes of SCPECG and of MDC (TID 3713, CIDs 3227 and 3229), and words that their meanings begin with, in the order of
 # MEASUREMENTS.
-_CODES = ("5.10.2.5-1 2:16016", "5.13.5-7 2:15872", "5.13.5-5 2:16184 2:15880", "5.13.5-9 2:16156", "5.13.5-11 2:16160")
-_CODES += ("5.10.2.5-5 2:15876 2:15877", "5.10.3-11 2:16128", "5.10.3-13 2:16132", "5.10.3-15 2:16136")
-_WORDS = (r"(ventricular|heart)( heart)? rate\b", "pr (interval|duration)", "p[- ]?(wave )?duration")
-_WORDS += ("qrs (interval|duration)", "qt (interval|duration)", r"qtc\b")
-_WORDS += ("p (frontal )?axis", "(qrs|r) (frontal )?axis", "t (frontal )?axis")
+_CODES = ["5.10.2.5-1 2:16016", "5.13.5-7 2:15872", "5.13.5-5 2:16184 2:15880", "5.13.5-9 2:16156", "5.13.5-11 2:16160"]
+_CODES += ["5.10.2.5-5 2:15876 2:15877", "5.10.3-11 2:16128", "5.10.3-13 2:16132", "5.10.3-15 2:16136"]
+_WORDS = [r"(ventricular|heart)( heart)? rate\b", "pr (interval|duration)", "p[- ]?(wave )?duration"]
+_WORDS += ["qrs (interval|duration)", "qt (interval|duration)", r"qtc\b"]
+_WORDS += ["p (frontal )?axis", "(qrs|r) (frontal )?axis", "t (frontal )?axis"]
 _MILLISECONDS = {"ms": 1.0, "s": 1000.0}
 # What is looked at; all else is passed over as the file is read.
 _WANTED = ["AcquisitionDate", "AcquisitionDateTime", "AcquisitionTime", "ContentDate", "ContentTime", "Modality"]

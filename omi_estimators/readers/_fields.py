@@ -1,20 +1,15 @@
-"""What files say in one form: units, patient, time and measurements, numbers as text, and XML without its dangers."""
+"""What files say in one form: units, patient, time and measurements, numbers as text."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, time
-from typing import Any, NoReturn
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from omi_estimators.readers._record import DAMAGE, ECGFileError, Source, check_size
+from omi_estimators.readers._record import DAMAGE, ECGFileError, Source
 
 # Both signs that look like a Greek mu; what their bytes in UTF-8, the code page 437 and ISO 8859-7 are in Latin-1;
 # the names of HL7 and DICOM.
@@ -41,9 +36,6 @@ _NOTHING |= {"not available", "not known", "undefined", "unknown", "unnamed", "u
 # Beyond these a device's number means that it could not measure.
 _RANGES = {"heart_rate": (1, 500), "p_axis": (-360, 360), "qrs_axis": (-360, 360), "t_axis": (-360, 360)}
 _INTERVAL = (1, 3000)
-# XML beyond these is none of an ECG, and made to exhaust memory: a Holter recording in text has fewer bytes.
-_MOST_XML = 2**28
-_MOST_ELEMENTS, _MOST_DEPTH = 300_000, 200
 
 
 def read_aside(what: str, read: Callable[[], Any], notes: list[str]) -> Any:
@@ -188,8 +180,10 @@ def to_date(text: object) -> date | None:
 def to_clock(text: str) -> time | None:
     """Return a time of day such as 14:50:55.25 or 14.50.55, None for any other text."""
     found = _CLOCK.fullmatch(text.strip())
+    if found is None:
+        return None
     try:
-        return None if found is None else time(*map(int, found.groups()[:3]), int((found[4] or "0").ljust(6, "0")[:6]))
+        return time(int(found[1]), int(found[2]), int(found[3]), int((found[4] or "0").ljust(6, "0")[:6]))
     except ValueError:
         return None
 
@@ -242,131 +236,6 @@ def keep_measured(found: Iterable[tuple[str | None, float | None]], notes: list[
             )
             kept = {name: value for name, value in kept.items() if name not in wrong}
     return kept
-
-
-def decode_base64(text: str | None, what: str) -> bytes:
-    """Return the bytes of a text in base64, or raise an ECGFileError that says what they should have been."""
-    try:
-        return base64.b64decode((text or "").encode().translate(None, b" \t\r\n\f\v"), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ECGFileError(f"the samples of {what} are no base64 ({error}); the file is damaged") from error
-
-
-def decode_int16(text: str | None, what: str) -> NDArray[np.float64]:
-    """Return little-endian 16-bit numbers that are written in base64."""
-    data = decode_base64(text, what)
-    if len(data) % 2:
-        raise ECGFileError(f"the samples of {what} have {len(data)} bytes, which are no 16-bit values")
-    return np.frombuffer(data, dtype="<i2").astype(np.float64)
-
-
-def parse_numbers(text: str | None, what: str) -> NDArray[np.float64]:
-    """Return numbers that are written as text, parted by blanks or commas."""
-    # A number takes a digit and a blank at least, and 8 bytes.
-    check_size(4.0 * len(text or ""), f"the samples of {what}")
-    try:
-        # One at a time: as objects of Python all would take ten times as much.
-        values = np.fromiter((float(found[0]) for found in re.finditer(r"[^\s,]+", text or "")), dtype=np.float64)
-    except ValueError as error:
-        raise ECGFileError(f"the samples of {what} are not all numbers ({error}); the file is damaged") from error
-    if not np.isfinite(values).all():
-        raise ECGFileError(f"the samples of {what} are not all finite; the file is damaged")
-    return values
-
-
-def check_count(name: str, values: NDArray[Any], stated: float | None) -> None:
-    """Raise an ECGFileError if a lead has another number of samples than its file states."""
-    if stated is not None and stated != len(values):
-        raise ECGFileError(f"{name} has {len(values)} samples, but the file says {stated:g}; it is damaged or cut")
-
-
-def parse_xml(data: bytes) -> Element:
-    """Return the root of an XML document, tags and attributes without the prefixes of their namespaces.
-
-    Parameters
-    ----------
-    data : bytes
-        The whole file, in any encoding that it declares; one that declares another than it has is read too.
-
-    Returns
-    -------
-    Element
-        Of `xml.etree.ElementTree`.
-
-    Raises
-    ------
-    ECGFileError
-        If it is not well-formed, defines entities or defaults of attributes, which can be made to grow without limit
-        or to read other files, or has more bytes, elements or levels than any ECG. A document type alone is let
-        through: GE MUSE writes one.
-    """
-    if len(data) > _MOST_XML:
-        raise ECGFileError(f"it has {len(data) / 2**20:.0f} MiB of XML; an ECG has far less than {_MOST_XML >> 20} MiB")
-    try:
-        return _build_tree(data, None)
-    except ECGFileError:
-        raise
-    except (expat.ExpatError, ValueError, LookupError) as error:
-        try:
-            return _build_tree(decode_text(data).encode(), "utf-8")
-        except (expat.ExpatError, UnicodeError):
-            raise ECGFileError(f"it is not well-formed XML ({error}); is it cut, or in another encoding?") from error
-
-
-def _build_tree(data: bytes, encoding: str | None) -> Element:
-    """Return the root of a document; expat alone, as namespaces could make each tag as long as the file."""
-    builder = TreeBuilder()
-    n_elements = depth = 0
-
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal n_elements, depth
-        n_elements += 1 + len(attributes)
-        depth += 1
-        if n_elements > _MOST_ELEMENTS or depth > _MOST_DEPTH:
-            what = f"more than {_MOST_ELEMENTS} elements and attributes, or {_MOST_DEPTH} levels of them"
-            raise ECGFileError(f"it has {what}, of XML; an ECG has far fewer")
-        builder.start(_local(tag), {_local(name): value for name, value in attributes.items()})
-
-    def end(tag: str) -> None:
-        nonlocal depth
-        depth -= 1
-        builder.end(_local(tag))
-
-    def refuse(*declared: object) -> NoReturn:
-        what = "defines XML entities or attributes, which no ECG needs and which can do harm"
-        raise ECGFileError(f"it {what} ({declared[0]!r:.80})")
-
-    parser = expat.ParserCreate(encoding)
-    parser.buffer_text = True
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, builder.data
-    parser.EntityDeclHandler = parser.UnparsedEntityDeclHandler = refuse
-    parser.AttlistDeclHandler = parser.ExternalEntityRefHandler = refuse
-    parser.Parse(data, True)
-    root: Element = builder.close()
-    return root
-
-
-def _local(name: str) -> str:
-    return name.rpartition(":")[2]
-
-
-def find_text(element: Element | None, *places: str) -> str | None:
-    """Return what is said at the first of `places` that says something, below `element`; None where none does.
-
-    A place is a path, as ElementTree has them, of an element with a text, or `path@attribute`.
-    """
-    for place in places:
-        path, _, attribute = place.partition("@")
-        for found in [] if element is None else element.iterfind(path or "."):
-            text = found.get(attribute) if attribute else found.text
-            if text and text.strip():
-                return text.strip()
-    return None
-
-
-def find_number(element: Element | None, *places: str) -> float | None:
-    """Return the number that `find_text` finds; None where there is none, or a word."""
-    return to_number(find_text(element, *places))
 
 
 def to_measured(text: str | None) -> float | None:

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from xml.etree.ElementTree import Element
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omi_estimators.readers._fields import (
-    choose_unit,
-    count_in_unit_asked,
-    find_number,
-    find_text,
-    parse_numbers,
-    to_measured,
-    to_number,
-    to_time,
-)
+from omi_estimators.readers._fields import choose_unit, count_in_unit_asked, to_measured, to_number, to_time
 from omi_estimators.readers._leads import Group, choose_rate, join_groups, make_record, sort_leads
 from omi_estimators.readers._record import MEASUREMENTS, ECGFileError, ECGRecord, Source
+from omi_estimators.readers._xml import find_number, find_text, parse_numbers
 
 _SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6, "usec": 1e-6}
 # In the order of MEASUREMENTS; what follows MDC_ECG_.
-_MEASURED = ("HEART_RATE", "TIME_PD_PR", "TIME_PD_P", "TIME_PD_QRS", "TIME_PD_QT", "TIME_PD_QTC")
-_MEASURED += ("ANGLE_P_FRONT", "ANGLE_QRS_FRONT", "ANGLE_T_FRONT")
+_MEASURED = ["HEART_RATE", "TIME_PD_PR", "TIME_PD_P", "TIME_PD_QRS", "TIME_PD_QT", "TIME_PD_QTC"]
+_MEASURED += ["ANGLE_P_FRONT", "ANGLE_QRS_FRONT", "ANGLE_T_FRONT"]
 _MEASURED_AS = {f"MDC_ECG_{code}": name for name, code in zip(MEASUREMENTS, _MEASURED, strict=True)}
 _MEASURED_AS |= {"MDC_ECG_TIME_PD_QTCB": "qtc"}
 _START = "effectiveTime/low"
@@ -56,9 +49,8 @@ def read_hl7(source: Source) -> ECGRecord:
     groups, others = [], dict[str, None]()
     sets = _find_rhythm(source)
     for _, start, named, rate in sets:
-        read, rest = sort_leads(
-            [name for name, _ in named], lambda place, named=named: _read_lead(*named[place], source), source.notes
-        )
+        reading = partial(_read_lead, named, source)
+        read, rest = sort_leads([name for name, _ in named], reading, source.notes)
         others |= dict.fromkeys(rest)
         groups += [Group(rate, start, read)] if read else []
     if not groups:
@@ -134,8 +126,9 @@ def _find_start(series: Element, time: Element) -> float | None:
     return None if begin is None else (begin.replace(tzinfo=None) - datetime(1900, 1, 1)).total_seconds() + after
 
 
-def _read_lead(name: str, value: Element, source: Source) -> NDArray[np.float64]:
-    """Return the millivolts of a lead."""
+def _read_lead(named: list[tuple[str, Element]], source: Source, place: int) -> NDArray[np.float64]:
+    """Return the millivolts of the lead at a place."""
+    name, value = named[place]
     counts = parse_numbers(value.findtext("digits"), name)
     scale, unit = find_number(value, "scale@value"), find_text(value, "scale@unit") or "none"
     factor = scale * choose_unit(unit, name, source) if scale else count_in_unit_asked("scale", source)

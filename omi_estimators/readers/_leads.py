@@ -190,7 +190,7 @@ def make_record(
     if np.isinf(signal).any():
         raise ECGFileError("it has infinite values")
     signal, pulse = cut_calibration(signal, sampling_rate)
-    empty = np.isnan(signal).all(axis=1)
+    empty = np.array([np.isnan(lead).all() for lead in signal])
     if empty.all():
         raise ECGFileError("it has no valid sample in any of the twelve leads")
     check_range(signal)

@@ -13,29 +13,18 @@ from typing import Any
 
 from omi_estimators.readers._dicom import read_dicom
 from omi_estimators.readers._edf import read_edf
-from omi_estimators.readers._fields import decode_text, parse_xml
+from omi_estimators.readers._fields import decode_text
 from omi_estimators.readers._hl7 import read_hl7
 from omi_estimators.readers._plain import is_mat_4, read_plain
 from omi_estimators.readers._record import MOST_BYTES, ECGFileError, ECGRecord, Source, naming_file
 from omi_estimators.readers._scp import is_scp, read_scp
 from omi_estimators.readers._vendors import read_cardiosoft, read_mortara, read_muse, read_philips
 from omi_estimators.readers._wfdb import parse_wfdb_signal, read_wfdb, split_wfdb_header
+from omi_estimators.readers._xml import parse_xml
 
-FORMATS = {
-    "philips": "Philips SierraECG XML",
-    "muse": "GE MUSE XML",
-    "cardiosoft": "GE CardioSoft XML",
-    "hl7": "HL7 aECG XML",
-    "mortara": "Mortara XML",
-    "wfdb": "WFDB",
-    "dicom": "DICOM waveform",
-    "edf": "EDF",
-    "scp": "SCP-ECG",
-    "csv": "CSV",
-    "npy": "NPY",
-    "npz": "NPZ",
-    "mat": "MAT",
-}
+FORMATS = {"philips": "Philips SierraECG XML", "muse": "GE MUSE XML", "cardiosoft": "GE CardioSoft XML"}
+FORMATS |= {"hl7": "HL7 aECG XML", "mortara": "Mortara XML", "wfdb": "WFDB", "dicom": "DICOM waveform", "edf": "EDF"}
+FORMATS |= {"scp": "SCP-ECG", "csv": "CSV", "npy": "NPY", "npz": "NPZ", "mat": "MAT"}
 """Formats that are read, by the name that they have here."""
 
 _READERS: dict[str, Callable[[Source], ECGRecord]] = {"wfdb": read_wfdb, "dicom": read_dicom, "edf": read_edf}

@@ -41,8 +41,8 @@ MOST_BYTES = 2**30
 """What a file may hold once it is unpacked, in bytes of samples as they are stored or as float64, whichever is more."""
 
 # What libraries raise on files cut short or scrambled.
-DAMAGE = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError)
-DAMAGE += (ValueError, struct.error, zlib.error)
+DAMAGE: tuple[type[Exception], ...] = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError)
+DAMAGE += (RuntimeError, TypeError, ValueError, struct.error, zlib.error)
 
 
 @contextmanager

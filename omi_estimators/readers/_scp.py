@@ -8,6 +8,7 @@ complexes are restored, `_restore` says what is done here.
 from __future__ import annotations
 
 import binascii
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from omi_estimators.readers._leads import choose_rate, find_lead, make_record
 from omi_estimators.readers._record import ECGFileError, ECGRecord, Source, check_size
 
 _Sections = dict[int, bytes | None]
+# A Huffman table: how many bits follow each prefix, and a value (True) or the number of a table to go on with.
+_Table = dict[str, tuple[int, int, bool]]
 
 _NAMES = {1: "I", 2: "II", 61: "III", 62: "aVR", 63: "aVL", 64: "aVF", 65: "-aVR", 9: "V7", 66: "V8", 67: "V9"}
 _NAMES |= {i + 2: f"V{i}" for i in range(1, 7)} | {i + 8: f"V{i}R" for i in range(2, 8)} | {16: "X", 17: "Y", 18: "Z"}
@@ -173,20 +176,6 @@ class _Beats:
     protected: tuple[tuple[int, int], ...] = ()
 
 
-@dataclass(frozen=True)
-class _Table:
-    """A Huffman table, sorted by code. `codes` are the prefixes, moved to the left of 32 bits.
-
-    `prefixes` and `lengths` are bits of the prefix, and of all; `switches` numbers of tables to go on with, else 0.
-    """
-
-    codes: NDArray[np.int64]
-    prefixes: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-    values: NDArray[np.int64]
-    switches: NDArray[np.int64]
-
-
 def _read_signal(sections: _Sections, source: Source) -> tuple[list[tuple[str, NDArray[np.float64]]], float]:
     """Return names and millivolts of the leads, and their sampling rate."""
     if 6 not in sections and 5 in sections:
@@ -260,15 +249,14 @@ def _read_tables(section: bytes) -> list[_Table]:
 
 def _make_table(rows: list[tuple[int, int, int, int, int]], n_tables: int = 1) -> _Table:
     """Return a table from rows: bits of prefix and code, whether it is a value, the value, the prefix from its end."""
-    made = []
-    for prefix, length, is_value, value, code in rows:
+    table = {}
+    for prefix, length, is_value, value, code in sorted(rows):
         if not 1 <= prefix <= length <= 32:
             raise ECGFileError(f"its Huffman table has a code of {length} bits, of which {prefix} are the prefix")
         if not is_value and not 1 <= value <= n_tables:
             raise ECGFileError(f"its Huffman table switches to table {value} of {n_tables}")
-        mirrored = int(f"{code % 2**prefix:0{prefix}b}"[::-1], 2)
-        made.append((mirrored << (32 - prefix), prefix, length, value, 0 if is_value else value))
-    return _Table(*np.array(sorted(made), dtype=np.int64).T)
+        table[f"{code % 2**prefix:0{prefix}b}"[::-1]] = (length - prefix, value, bool(is_value))
+    return table
 
 
 def _make_default_rows() -> list[tuple[int, int, int, int, int]]:
@@ -284,47 +272,29 @@ _DEFAULT = _make_table(_make_default_rows())
 
 
 def _decode_huffman(data: bytes, most: int, tables: list[_Table]) -> NDArray[np.int64]:
-    """Return at most so many numbers of a stream, each lead of which begins with the first table.
-
-    What each bit would be the beginning of is looked up for all bits at once; then one follows from the other.
-    """
-    n_bits = 8 * len(data)
-    padded = np.frombuffer(data + bytes(16), dtype=np.uint8).astype(np.uint64)
-    words = np.zeros(len(data) + 8, dtype=np.uint64)
-    for byte in range(8):
-        words |= padded[byte : byte + words.size] << np.uint64(56 - 8 * byte)
-    bits = np.arange(n_bits + 32)
-    windows = ((words[bits // 8] << (bits % 8).astype(np.uint64)) >> np.uint64(32)).astype(np.int64)
-    looked_up: dict[int, tuple[list[int], NDArray[np.int64], list[int]]] = {}
-    found: list[np.int64] = []
-    table = at = 0
-    while len(found) < most and at < n_bits:
-        if table not in looked_up:
-            looked_up[table] = _look_up(windows, n_bits, tables[table])
-        following, values, switches = looked_up[table]
-        if following[at] < 0:
-            raise ECGFileError("its leads are damaged: bits that are no code of the Huffman table")
-        if following[at] > n_bits:
+    """Return at most so many numbers of a stream, each lead of which begins with the first table."""
+    bits = f"{int.from_bytes(data):0{8 * len(data)}b}"
+    patterns = [re.compile("|".join(table)) for table in tables]
+    found: list[int] = []
+    number = at = 0
+    while len(found) < most and at < len(bits):
+        prefix = patterns[number].match(bits, at)
+        if prefix is None:
+            if at + max(map(len, tables[number])) <= len(bits):
+                raise ECGFileError("its leads are damaged: bits that are no code of the Huffman table")
             break
-        if switches[at]:
-            table = switches[at] - 1
+        n_more, value, is_value = tables[number][prefix[0]]
+        at = prefix.end() + n_more
+        if at > len(bits):
+            break
+        if not is_value:
+            number = value - 1
+        elif n_more:
+            # The bits after the prefix, with a sign, count from the value of the code.
+            found.append(value + int(bits[at - n_more : at], 2) - (int(bits[at - n_more]) << n_more))
         else:
-            found.append(values[at])
-        at = following[at]
+            found.append(value)
     return np.array(found, dtype=np.int64)
-
-
-def _look_up(windows: NDArray[np.int64], n_bits: int, table: _Table) -> tuple[list[int], NDArray[np.int64], list[int]]:
-    """Return for the code at each bit the bit after it (-1 if there is no such code), its value, and its switch."""
-    bits = np.arange(n_bits)
-    row = np.searchsorted(table.codes, windows[:n_bits], side="right") - 1
-    prefixes, extra = table.prefixes[row], table.lengths[row] - table.prefixes[row]
-    is_code = (row >= 0) & ((windows[:n_bits] ^ table.codes[row]) >> (32 - prefixes) == 0)
-    # The bits after the prefix, with a sign, count from the value of the code.
-    originals = windows[bits + prefixes] >> (32 - extra)
-    originals -= np.where((extra > 0) & (originals >> np.maximum(extra - 1, 0) == 1), 1 << extra, 0)
-    following = np.where(is_code, bits + table.lengths[row], -1)
-    return following.tolist(), table.values[row] + originals, table.switches[row].tolist()
 
 
 def _read_leads(section: bytes, rhythm: bytes, notes: list[str]) -> tuple[bool, list[_Lead]]:
@@ -507,7 +477,7 @@ def _read_patient(sections: _Sections, notes: list[str]) -> tuple[dict[str, Any]
         notes += [] if is_whole else ["The patient data are cut; what stands before is read."]
 
     def unpack(what: str, number: int, form: str, make: Callable[..., Any] = lambda *fields: fields) -> Any:
-        value = tags.get(number)
+        value = tags.get(number, b"")
         # Zeros are a date that was left out, but a time of day.
         is_said = value and (any(value) or make is time)
         return read_aside(what, lambda: make(*struct.unpack_from(form, value)) if is_said else None, notes)

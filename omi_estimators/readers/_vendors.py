@@ -18,21 +18,10 @@ from numpy.typing import NDArray
 
 from omi_estimators._validation import naming_package
 from omi_estimators.leads import LEADS
-from omi_estimators.readers._fields import (
-    check_count,
-    choose_unit,
-    count_in_unit_asked,
-    decode_base64,
-    decode_int16,
-    find_number,
-    find_text,
-    parse_numbers,
-    to_measured,
-    to_number,
-    to_time,
-)
+from omi_estimators.readers._fields import choose_unit, count_in_unit_asked, to_measured, to_number, to_time
 from omi_estimators.readers._leads import choose_rate, common_rate, find_lead, make_record, name_numbered
 from omi_estimators.readers._record import MEASUREMENTS, ECGFileError, ECGRecord, Source, check_size
+from omi_estimators.readers._xml import check_count, decode_base64, decode_int16, find_number, find_text, parse_numbers
 
 _Named = list[tuple[str, NDArray[np.float64]]]
 
@@ -43,14 +32,14 @@ _PHILIPS_REPORTS = (
     *(f"interpretations/interpretation/{tag}" for tag in ("globalmeasurements", "interpretationmeasurements")),
     *(f"{tag}/globalmeasurements" for tag in ("measurements", "internalmeasurements")),
 )
-_PHILIPS_MEASURED = ("heartrate meanventrate", "print meanprint", "pdur", "qrsdur meanqrsdur", "qtint meanqtint")
-_PHILIPS_MEASURED += ("qtcb qtc meanqtc", "pfrontaxis", "qrsfrontaxis", "tfrontaxis")
+_PHILIPS_MEASURED = ["heartrate meanventrate", "print meanprint", "pdur", "qrsdur meanqrsdur", "qtint meanqtint"]
+_PHILIPS_MEASURED += ["qtcb qtc meanqtc", "pfrontaxis", "qrsfrontaxis", "tfrontaxis"]
 _GE_REPORTS = ("RestingECGMeasurements",)
-_GE_MEASURED = ("VentricularRate", "PRInterval PQInterval", "PDuration", "QRSDuration", "QTInterval")
-_GE_MEASURED += ("QTCorrected QTCInterval", "PAxis", "RAxis", "TAxis")
+_GE_MEASURED = ["VentricularRate", "PRInterval PQInterval", "PDuration", "QRSDuration", "QTInterval"]
+_GE_MEASURED += ["QTCorrected QTCInterval", "PAxis", "RAxis", "TAxis"]
 _MORTARA_PLACES = ("TYPICAL_CYCLE", ".", "SUBJECT")
-_MORTARA_MEASURED = ("@VENT_RATE @HEART_RATE", "@PR_DURATION @PR_INTERVAL @PR_INT @PR", "@P_DURATION")
-_MORTARA_MEASURED += ("@QRS_DURATION @QRSD", "@QT @QT_INTERVAL", "@QTC @QTC_BAZETT", "@P_AXIS", "@QRS_AXIS", "@T_AXIS")
+_MORTARA_MEASURED = ["@VENT_RATE @HEART_RATE", "@PR_DURATION @PR_INTERVAL @PR_INT @PR", "@P_DURATION"]
+_MORTARA_MEASURED += ["@QRS_DURATION @QRSD", "@QT @QT_INTERVAL", "@QTC @QTC_BAZETT", "@P_AXIS", "@QRS_AXIS", "@T_AXIS"]
 _NOT_COMPRESSED = {"", "none", "uncompressed", "false", "no"}
 _MOST_CHANNELS = 100
 # Samples of all leads together; Python takes a second for a million.
@@ -58,9 +47,7 @@ _MOST_XLI = 5_000_000
 _CARDIOSOFT_STATEMENTS = ("Diagnosis/DiagnosisText", "Conclusion/ConclusionText", "Statement")
 
 
-def _find_measured(
-    root: Element, reports: tuple[str, ...], names: tuple[str, ...]
-) -> Iterator[tuple[str, float | None]]:
+def _find_measured(root: Element, reports: tuple[str, ...], names: list[str]) -> Iterator[tuple[str, float | None]]:
     """Yield name and value of what a device measured, from each of its reports."""
     for name, places in zip(MEASUREMENTS, names, strict=True):
         for report in reports:

@@ -293,7 +293,8 @@ def _undo_rounding(row: NDArray[np.float64], signal: _Signal, step: str | None) 
 
 def _read_about(words: list[str], comments: list[str]) -> dict[str, Any]:
     """Return what the header's first line says of the time, and its comments of the patient, and derived leads."""
-    days, clocks = ([i for i in map(to, words) if i is not None] for to in (to_date, to_clock))
+    days = [day for day in map(to_date, words) if day is not None]
+    clocks = [clock for clock in map(to_clock, words) if clock is not None]
     text = "\n".join(comments)
     moment = None
     if days and (clocks or len(words) == 1):
