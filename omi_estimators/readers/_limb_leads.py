@@ -81,12 +81,12 @@ def _find_contradiction(leads: NDArray[np.float64], where: NDArray[np.intp]) -> 
     covariance = leads @ leads.T
     projector = unlawful.T @ unlawful
     stated = float(np.sum(projector * covariance))
-    words, orders, signs = _list_explanations(names)
-    left = _measure_misses(covariance, projector, orders, signs)
+    explanations = _list_explanations(names)
+    left = _measure_misses(covariance, projector, np.array([*explanations.values()]))
     order, left_by_order = _find_order(covariance, projector, names)
     best = left.min()
     if best < _EXPLAINED * stated and not left_by_order < _EXPLAINED * best:
-        said = " or ".join(words[i] for i in np.flatnonzero(left <= best / _CLEARLY))
+        said = " or ".join(words for words, misses in zip(explanations, left, strict=True) if misses <= best / _CLEARLY)
         return f"The limb leads contradict each other unless {said}. No lead was changed."
     if left_by_order < _EXPLAINED * stated:
         return f"The limb leads look as if they were in the order {order}. No lead was changed."
@@ -103,27 +103,21 @@ def _find_contradiction(leads: NDArray[np.float64], where: NDArray[np.intp]) -> 
 
 
 def _measure_misses(
-    covariance: NDArray[np.float64], projector: NDArray[np.float64], orders: NDArray[np.intp], signs: NDArray[np.intp]
+    covariance: NDArray[np.float64], projector: NDArray[np.float64], mends: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return by how much leads of each order and each set of signs, shape (n, n_leads), miss the laws."""
-    signed = signs[:, :, np.newaxis] * signs[:, np.newaxis]
-    misses: NDArray[np.float64] = np.sum(
-        projector * signed * covariance[orders[:, :, np.newaxis], orders[:, np.newaxis]], axis=(1, 2)
-    )
+    """Return by how much leads still miss the laws after each of several mends, of shape (n, n_leads, n_leads)."""
+    misses: NDArray[np.float64] = (projector * (mends @ covariance @ mends.swapaxes(1, 2))).sum(axis=(1, 2))
     return misses
 
 
-def _list_explanations(names: list[str]) -> tuple[list[str], NDArray[np.intp], NDArray[np.intp]]:
-    """Return in words, and as the order and the signs that mend it, each way in which one or two leads may be wrong."""
-    n_leads = len(names)
-    pairs = list(combinations(range(n_leads), 2))
-    words = [f"{name} is inverted" for name in names]
-    words += [f"{names[first]} and {names[second]} are exchanged" for first, second in pairs]
-    orders, signs = np.tile(np.arange(n_leads), (len(words), 1)), np.ones((len(words), n_leads), dtype=np.intp)
-    np.fill_diagonal(signs[:n_leads], -1)
-    for order, (first, second) in zip(orders[n_leads:], pairs, strict=True):
-        order[[first, second]] = second, first
-    return words, orders, signs
+def _list_explanations(names: list[str]) -> dict[str, NDArray[np.float64]]:
+    """Return in words each way in which one or two leads may be wrong, and the matrix that mends it."""
+    same = np.eye(len(names))
+    mends = {f"{name} is inverted": np.diag(1 - 2 * row) for name, row in zip(names, same, strict=True)}
+    for first, second in combinations(range(len(names)), 2):
+        order = [{first: second, second: first}.get(place, place) for place in range(len(names))]
+        mends[f"{names[first]} and {names[second]} are exchanged"] = same[order]
+    return mends
 
 
 def _find_order(covariance: NDArray[np.float64], projector: NDArray[np.float64], names: list[str]) -> tuple[str, float]:
@@ -134,10 +128,10 @@ def _find_order(covariance: NDArray[np.float64], projector: NDArray[np.float64],
     if len(names) < len(LIMB_LEADS):
         return "", np.inf
     # The lead called names[i] is found at place order[i].
-    orders = np.array(list(permutations(range(len(names)))) * 2)
-    signs = np.ones_like(orders)
-    signs[len(orders) // 2 :, names.index("aVR")] = -1
-    left = _measure_misses(covariance, projector, orders, signs)
+    orders = list(permutations(range(len(names))))
+    mends, inverted = np.eye(len(names))[np.array(orders)], np.diag([-1.0 if name == "aVR" else 1.0 for name in names])
+    left = _measure_misses(covariance, projector, np.concatenate([mends, inverted @ mends]))
     best, second = np.argsort(left)[:2]
-    called = (f"{'-' if signs[best, i] < 0 else ''}{names[i]}" for i in np.argsort(orders[best]))
-    return ", ".join(called), float(left[best]) if left[best] < _CLEARLY * left[second] else np.inf
+    called = [names[i] for i in np.argsort(orders[best % len(orders)])]
+    said = ", ".join(f"-{name}" if name == "aVR" and best >= len(orders) else name for name in called)
+    return said, float(left[best]) if left[best] < _CLEARLY * left[second] else np.inf

@@ -32,6 +32,9 @@ _READERS |= {"philips": read_philips, "muse": read_muse, "cardiosoft": read_card
 _READERS |= {"mortara": read_mortara, "scp": read_scp}
 _HEAD = 65_536
 
+# What a format begins with, or has at a place of its own.
+_MAGIC = [(0, b"\x93NUMPY", "npy"), (0, b"PK\x03\x04", "npz"), (0, b"MATLAB 5.0", "mat"), (124, b"\0\x01IM", "mat")]
+_MAGIC += [(124, b"\x01\0MI", "mat"), (128, b"DICM", "dicom"), (0, b"0       ", "edf"), (0, b"\xffBIOSEMI", "edf")]
 # What is recognised and not read, with what to do about it.
 _PICTURE, _HDF5 = (
     "it is a picture; export the waveform instead",
@@ -212,16 +215,13 @@ def _detect_binary_format(head: bytes) -> str | None:
             raise ECGFileError(reason)
     if is_scp(head):
         return "scp"
-    if head.startswith(b"\x93NUMPY"):
-        return "npy"
-    if head.startswith(b"PK\x03\x04"):
-        return "npz"
-    if head[124:128] in (b"\x00\x01IM", b"\x01\x00MI") or head.startswith(b"MATLAB 5.0") or is_mat_4(head):
+    for start, magic, name in _MAGIC:
+        if head[start : start + len(magic)] == magic:
+            return name
+    if is_mat_4(head):
         return "mat"
-    if head[128:132] == b"DICM" or _is_dicom_without_preamble(head):
+    if _is_dicom_without_preamble(head):
         return "dicom"
-    if head.startswith((b"0       ", b"\xffBIOSEMI")):
-        return "edf"
     # The first sign of a text in any encoding.
     is_xml = head.replace(b"\0", b"").lstrip(b"\xff\xfe\xef\xbb\xbf \t\r\n").startswith(b"<")
     return "xml" if is_xml else None
