@@ -31,8 +31,8 @@ _NAMES = {1: "I", 2: "II", 61: "III", 62: "aVR", 63: "aVL", 64: "aVF", 65: "-aVR
 _NAMES |= {i + 2: f"V{i}" for i in range(1, 7)} | {i + 8: f"V{i}R" for i in range(2, 8)} | {16: "X", 17: "Y", 18: "Z"}
 _HEADER = 16
 _DEFAULT_TABLE = 19999
-# Each is looked up for all bits of a lead.
-_MOST_TABLES = 8
+# Devices have one table of 19 codes; each code is tried for each sample.
+_MOST_TABLES, _MOST_CODES = 8, 256
 # Samples that the zeros at the end of a stream may look like.
 _PADDING = 16
 # Of a lead, what its stream may lack at its end: some devices round the length that they state.
@@ -238,6 +238,8 @@ def _read_tables(section: bytes) -> list[_Table]:
     for _ in range(count):
         n_codes = int.from_bytes(section[at : at + 2], "little")
         codes = section[at + 2 : at + 2 + 9 * n_codes]
+        if n_codes > _MOST_CODES:
+            raise ECGFileError(f"it names a Huffman table of {n_codes} codes; at most {_MOST_CODES} are read")
         if not codes or len(codes) < 9 * n_codes:
             raise ECGFileError(f"its section 2 names {count} Huffman tables, but is cut")
         tables.append(list(struct.iter_unpack("<BBBhI", codes)))

@@ -147,7 +147,9 @@ def _read_philips_counts(
         data = decode_base64(waveform.text, "the leads")
         said = {(find_text(waveform, f"@{name}") or "").lower() for name in ("compressmethod", "compression")}
         fits = len(data) >= 2 * len(labels) * n_samples and len(data) % (2 * n_samples) == 0
-        is_unpacked = fits and (waveform.get("compressflag") == "False" or not _find_chunks(data, labels, n_samples))
+        is_unpacked = fits and (
+            waveform.get("compressflag") in ("False", "false") or not _find_chunks(data, labels, n_samples)
+        )
         if said - _NOT_COMPRESSED and not is_unpacked:
             if said - _NOT_COMPRESSED != {"xli"}:
                 raise ECGFileError(f"its waveform is compressed by {said - _NOT_COMPRESSED}; XLI and none are read")
@@ -193,8 +195,10 @@ def _decode_xli(data: bytes, labels: list[str], n_samples: int) -> NDArray[np.fl
     with naming_package("sierraecg", "io", "Reading compressed Philips files"):
         from sierraecg.lzw import LzwDecoder
         from sierraecg.xli import xli_decode_deltas
+    if len(labels) * n_samples > _MOST_XLI:
+        raise ECGFileError(f"it says {n_samples} samples of each lead, compressed; at most {_MOST_XLI} in all are read")
     chunks = _find_chunks(data, labels, n_samples)
-    if chunks is None or len(labels) * n_samples > _MOST_XLI:
+    if chunks is None:
         raise ECGFileError("its compressed leads do not have the sizes that it says; the file is damaged")
     leads = np.empty((len(labels), n_samples))
     # Some leads are longer than what they are said to be; a small chunk can unpack to a huge one.
@@ -276,7 +280,9 @@ def _read_muse_lead(lead: Element, source: Source) -> tuple[str, NDArray[np.floa
     if find_number(lead, "LeadSampleSize") not in (None, 2.0):
         raise ECGFileError(f"{name} has samples of {find_text(lead, 'LeadSampleSize')} bytes; 2 are expected")
     counts = decode_int16(find_text(lead, "WaveFormData"), name)
-    check_count(name, counts, find_number(lead, "LeadSampleCountTotal"))
+    n_bytes = find_number(lead, "LeadByteCountTotal")
+    for stated in (find_number(lead, "LeadSampleCountTotal"), n_bytes and n_bytes / 2):
+        check_count(name, counts, stated)
     checksum = find_text(lead, "LeadDataCRC32")
     if checksum is not None and checksum.lstrip("0") != str(zlib.crc32(counts.astype("<i2").tobytes())):
         source.notes.append(f"The checksum of {name} is not that of its samples: {checksum[:20]!r}. Damaged or edited?")

@@ -435,21 +435,15 @@ def _find_step(values: NDArray[np.float64]) -> float | None:
 def _write_comments(record: ECGRecord, leads: dict[str, _Stored], include_patient_id: bool) -> list[str]:
     """Return the comments: first those that `read_wfdb` understands."""
     moment = record.recording_time
-    comments = {
-        "Age": None if record.age is None else np.format_float_positional(record.age, trim="-"),
-        "Sex": record.sex and record.sex.capitalize(),
-    }
-    said = [(name, value) for name, value in comments.items() if value is not None]
-    said += [("Dx", text) for text in record.statements]
-    said += [("Time zone", f"{moment:%z}")] if moment is not None and moment.tzinfo is not None else []
-    said += [("Derived leads", " ".join(record.derived_leads))] if record.derived_leads else []
+    age = "" if record.age is None else np.format_float_positional(record.age, trim="-")
+    said = [("Age", age), ("Sex", (record.sex or "").capitalize()), *(("Dx", text) for text in record.statements)]
+    said += [("Time zone", f"{moment:%z}" if moment else ""), ("Derived leads", " ".join(record.derived_leads))]
     said += [(f"Exact count of {lead}", repr(each.step)) for lead, each in leads.items() if each.step is not None]
-    said += [("Patient id", record.patient_id)] if include_patient_id and record.patient_id is not None else []
-    said += [("Source", record.source_format)]
+    said += [("Patient id", (include_patient_id and record.patient_id) or ""), ("Source", record.source_format)]
     said += [(f"Measured {name}", f"{value:g}") for name, value in record.measurements.items()]
     said += [("Note", note) for note in record.notes]
     rows = dict(zip(LEADS, record.signal, strict=True))
     stated = leads.keys() - set(record.derived_leads)
     error = max((float(np.nanmax(np.abs(leads[lead].millivolts - rows[lead]))) for lead in stated), default=0.0)
-    said += [("Largest error of rounding", f"{error:.2g} mV")] if error > 0 else []
-    return [" ".join(f"{name}: {text}".split()) for name, text in said]
+    said += [("Largest error of rounding", f"{error:.2g} mV" if error > 0 else "")]
+    return [" ".join(f"{name}: {text}".split()) for name, text in said if text]
