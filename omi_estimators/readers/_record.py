@@ -214,7 +214,7 @@ class ECGRecord:
         >>> from omi_estimators import read_ecg
         >>> read_ecg("muse.xml").to_wfdb("converted/patient_1")  # doctest: +SKIP
         """
-        from omi_estimators.readers._wfdb import write_wfdb
+        from omi_estimators.readers._to_wfdb import write_wfdb
 
         return write_wfdb(self, path, include_patient_id=include_patient_id, overwrite=overwrite)
 
