@@ -8,6 +8,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_ecg_reader": ["ECGReader", "UnreadableFileWarning", "load_ecgs"],
         "_read": ["FORMATS", "find_ecg_files", "read_ecg"],
         "_record": ["ECGFileError", "ECGRecord"],
-        "_signals": ["read_wfdb_leads"],
+        "_wfdb": ["read_wfdb_leads"],
     },
 )

@@ -13,71 +13,41 @@ from numpy.typing import NDArray
 
 from omi_estimators._validation import naming_package
 from omi_estimators.readers._fields import (
-    count_in,
+    choose_unit,
+    count_in_unit_asked,
     is_voltage,
     note_unread,
     read_aside,
-    read_sex,
-    read_time,
-    read_unit,
-    to_age,
     to_measured,
     to_number,
 )
-from omi_estimators.readers._leads import choose_rate, find_lead, make_record, name_numbered, sort_leads
-from omi_estimators.readers._pieces import Group, join_groups
-from omi_estimators.readers._record import DAMAGE, MOST_BYTES, ECGFileError, ECGRecord, Source, check_size
+from omi_estimators.readers._leads import (
+    Group,
+    choose_rate,
+    find_lead,
+    join_groups,
+    make_record,
+    name_numbered,
+    sort_leads,
+)
+from omi_estimators.readers._record import DAMAGE, MEASUREMENTS, MOST_BYTES, ECGFileError, ECGRecord, Source, check_size
 
 # Numbers of the leads in SCP-ECG, which the codes of SCPECG (5.6.3-9-1) and of MDC (2:1) share.
 _NUMBERS = {1: "I", 2: "II", 61: "III", 62: "aVR", 63: "aVL", 64: "aVF"} | {i + 2: f"V{i}" for i in range(1, 7)}
 _LEAD_CODE = re.compile(r"^(?:5\.6\.3-9-|2:)(\d{1,3})$")
 _TYPES = {"SB": "i1", "UB": "u1", "SS": "i2", "US": "u2", "SL": "i4", "UL": "u4"}
-# Codes of SCPECG and of MDC (TID 3713, CIDs 3227 and 3229).
-_CODES = {
-    "heart_rate": ("5.10.2.5-1", "2:16016"),
-    "pr": ("5.13.5-7", "2:15872"),
-    "p_duration": ("5.13.5-5", "2:16184", "2:15880"),
-    "qrs": ("5.13.5-9", "2:16156"),
-    "qt": ("5.13.5-11", "2:16160"),
-    "qtc": ("5.10.2.5-5", "2:15876", "2:15877"),
-    "p_axis": ("5.10.3-11", "2:16128"),
-    "qrs_axis": ("5.10.3-13", "2:16132"),
-    "t_axis": ("5.10.3-15", "2:16136"),
-}
-_BY_CODE = {code: name for name, codes in _CODES.items() for code in codes}
-_BY_MEANING = {
-    "heart_rate": r"^(ventricular|heart)( heart)? rate\b",
-    "pr": r"^pr (interval|duration)",
-    "p_duration": r"^p[- ]?(wave )?duration",
-    "qrs": r"^qrs (interval|duration)",
-    "qt": r"^qt (interval|duration)",
-    "qtc": r"^qtc\b",
-    "p_axis": r"^p (frontal )?axis",
-    "qrs_axis": r"^(qrs|r) (frontal )?axis",
-    "t_axis": r"^t (frontal )?axis",
-}
+# Codes of SCPECG and of MDC (TID 3713, CIDs 3227 and 3229), and words that their meanings begin with, in the order of
+# MEASUREMENTS.
+_CODES = ["5.10.2.5-1 2:16016", "5.13.5-7 2:15872", "5.13.5-5 2:16184 2:15880", "5.13.5-9 2:16156", "5.13.5-11 2:16160"]
+_CODES += ["5.10.2.5-5 2:15876 2:15877", "5.10.3-11 2:16128", "5.10.3-13 2:16132", "5.10.3-15 2:16136"]
+_WORDS = [r"(ventricular|heart)( heart)? rate\b", "pr (interval|duration)", "p[- ]?(wave )?duration"]
+_WORDS += ["qrs (interval|duration)", "qt (interval|duration)", r"qtc\b"]
+_WORDS += ["p (frontal )?axis", "(qrs|r) (frontal )?axis", "t (frontal )?axis"]
 _MILLISECONDS = {"ms": 1.0, "s": 1000.0}
-
-
 # What is looked at; all else is passed over as the file is read.
-_WANTED = [
-    "AcquisitionDate",
-    "AcquisitionDateTime",
-    "AcquisitionTime",
-    "ContentDate",
-    "ContentTime",
-    "Modality",
-    "PatientAge",
-    "PatientBirthDate",
-    "PatientID",
-    "PatientSex",
-    "SOPClassUID",
-    "StudyDate",
-    "StudyTime",
-    "WaveformAnnotationSequence",
-    "WaveformSequence",
-]
-_KINDS_OF_TIME = ("Acquisition", "Content", "Study")
+_WANTED = ["AcquisitionDate", "AcquisitionDateTime", "AcquisitionTime", "ContentDate", "ContentTime", "Modality"]
+_WANTED += ["PatientAge", "PatientBirthDate", "PatientID", "PatientSex", "SOPClassUID", "StudyDate", "StudyTime"]
+_WANTED += ["WaveformAnnotationSequence", "WaveformSequence"]
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 # Of 16 bits, as most devices store them; as float64 they are four times as many.
 _MOST_INFLATED = MOST_BYTES // 4
@@ -129,7 +99,7 @@ def read_dicom(source: Source) -> ECGRecord:
         dataset = _read_deflated(data)
         if dataset is None:
             dataset = pydicom.dcmread(_Elements(data), force=data[128:132] != b"DICM", specific_tags=_WANTED)
-        return _read(dataset, source)
+        return _read_dataset(dataset, source)
     except (pydicom.errors.BytesLengthException, pydicom.errors.InvalidDicomError) as error:
         raise ECGFileError(f"it is damaged ({' '.join(str(error).split())[:150]})") from error
 
@@ -154,36 +124,34 @@ def _read_deflated(data: bytes) -> Any | None:
     return read_dataset(_Elements(inflated), False, True, specific_tags=[Tag(name) for name in _WANTED])
 
 
-def _read(dataset: Any, source: Source) -> ECGRecord:
+def _read_dataset(dataset: Any, source: Source) -> ECGRecord:
     """Return the record of a data set, whose elements are decoded as they are looked at."""
-    notes: list[str] = []
-    groups = [_read_group(group, _is_little_endian(dataset), source, notes) for group in _choose_groups(dataset)]
-    others = list(dict.fromkeys(name for _, names in groups for name in names))
+    notes = source.notes
+    groups = [_read_group(group, _is_little_endian(dataset), source) for group in _choose_groups(dataset)]
+    others = dict.fromkeys(name for _, names in groups for name in names)
     leads, rate = join_groups([group for group, _ in groups], notes)
 
     def field(what: str, name: str) -> str:
         return read_aside(what, lambda: str(dataset.get(name) or "").strip(), notes) or ""
 
-    days = [field("recording time", f"{kind}Date") for kind in _KINDS_OF_TIME]
-    times = [field("recording time", f"{kind}Time") for kind in _KINDS_OF_TIME]
-    time = read_time(
-        [field("recording time", "AcquisitionDateTime"), *(f"{i}{j}" for i, j in zip(days, times, strict=True) if i)],
-        notes,
-    )
-    age = to_age(field("age", "PatientAge"), birth=field("date of birth", "PatientBirthDate"), when=time, notes=notes)
+    times = [field("recording time", "AcquisitionDateTime")]
+    for kind in ("Acquisition", "Content", "Study"):
+        day, clock = (field("recording time", f"{kind}{part}") for part in ("Date", "Time"))
+        times += [f"{day}{clock}"] if day else []
     annotations = read_aside("annotations", lambda: list(dataset.get("WaveformAnnotationSequence") or ()), notes) or []
     said = [read_aside("annotation", partial(_read_annotation, each), notes) for each in annotations]
     return make_record(
+        source,
         [*leads.items(), *((name, np.zeros(0)) for name in others)],
         rate,
         "DICOM waveform",
-        age=age,
-        sex=read_sex(field("sex", "PatientSex"), notes),
-        patient_id=field("patient id", "PatientID") or None,
-        recording_time=time,
+        age=(field("age", "PatientAge"), None),
+        birth=field("date of birth", "PatientBirthDate"),
+        sex=field("sex", "PatientSex"),
+        patient_id=field("patient id", "PatientID"),
+        times=times,
         measured=(measured for _, *measured in filter(None, said)),
-        statements=tuple(text for text, *_ in filter(None, said) if text),
-        notes=notes,
+        statements=[text for text, *_ in filter(None, said)],
     )
 
 
@@ -200,10 +168,11 @@ def _choose_groups(dataset: Any) -> list[Any]:
     return leads
 
 
-def _read_group(group: Any, little_endian: bool, source: Source, notes: list[str]) -> tuple[Group, list[str]]:
+def _read_group(group: Any, little_endian: bool, source: Source) -> tuple[Group, list[str]]:
     """Return the leads of a multiplex group, and the names of its channels that are none."""
+    notes = source.notes
     said = read_aside("sampling rate", lambda: str(_or(group.get("SamplingFrequency"), "")), notes) or ""
-    rate = choose_rate(to_number(said), source.sampling_rate, said, notes)
+    rate = choose_rate(to_number(said), said, source)
     counts = _read_counts(group, little_endian)
     padding = read_aside("padding value", lambda: _find_padding(group, counts.dtype), notes)
     channels = list(group.ChannelDefinitionSequence)
@@ -213,7 +182,7 @@ def _read_group(group: Any, little_endian: bool, source: Source, notes: list[str
         skew = read_aside("skew", lambda: _find_skew(channel, rate), notes) or 0.0
         if abs(skew) >= 1:
             notes.append(f"{_name(channel)} is said to be skewed by {skew:g} samples, which was not undone.")
-        return _calibrate(channel, _mask_padding(counts[place], padding, rate), source.unit, notes)
+        return _calibrate(channel, _mask_padding(counts[place], padding, rate), source)
 
     leads, others = sort_leads(list(map(_name, channels)), read, notes)
     offset = read_aside("time of a group", lambda: group.get("MultiplexGroupTimeOffset"), notes)
@@ -260,9 +229,8 @@ def _read_counts(group: Any, little_endian: bool) -> NDArray[np.integer]:
     if int(group.WaveformBitsAllocated) != 8 * dtype.itemsize:
         raise ECGFileError(f"its samples are {kind} of {group.WaveformBitsAllocated} bits, which contradict each other")
     if n_channels < 1 or n_samples < 1 or len(data) < needed:
-        raise ECGFileError(
-            f"it says {n_channels} channels of {n_samples} samples, {needed} bytes, but has {len(data)}; it is cut"
-        )
+        says = f"{n_channels} channels of {n_samples} samples, {needed} bytes"
+        raise ECGFileError(f"it says {says}, but has {len(data)}; it is cut")
     if len(group.ChannelDefinitionSequence) != n_channels:
         raise ECGFileError(f"it has {n_channels} channels, but describes {len(group.ChannelDefinitionSequence)}")
     check_size(8.0 * n_channels * n_samples, f"its {n_channels} channels of {n_samples} samples")
@@ -308,14 +276,14 @@ def _mask_padding(stored: NDArray[np.integer], value: np.integer | None, rate: f
     return counts
 
 
-def _calibrate(channel: Any, counts: NDArray[np.float64], unit: str | None, notes: list[str]) -> NDArray[np.float64]:
+def _calibrate(channel: Any, counts: NDArray[np.float64], source: Source) -> NDArray[np.float64]:
     """Return the millivolts of a channel."""
-    sensitivity = read_aside("sensitivity", lambda: to_number(str(channel.get("ChannelSensitivity"))), notes)
+    sensitivity = read_aside("sensitivity", lambda: to_number(str(channel.get("ChannelSensitivity"))), source.notes)
     if not sensitivity:
-        return counts * count_in(unit, "sensitivity of its channels (ChannelSensitivity)", notes)
+        return counts * count_in_unit_asked("sensitivity of its channels (ChannelSensitivity)", source)
     units = list(channel.get("ChannelSensitivityUnitsSequence") or ())
     said = [str(each.get(name, "")) for each in units[:1] for name in ("CodeValue", "CodeMeaning")]
-    factor = read_unit(next(filter(is_voltage, said), said[0] if said else ""), unit, _name(channel), notes)
+    factor = choose_unit(next(filter(is_voltage, said), (said or [""])[0]) or "none", _name(channel), source)
     scale = sensitivity * float(_or(channel.get("ChannelSensitivityCorrectionFactor"), 1.0))
     if not scale:
         raise ECGFileError(f"the sensitivity of {_name(channel)} is corrected by a factor of 0; it is damaged")
@@ -347,8 +315,7 @@ def _read_annotation(annotation: Any) -> tuple[str, str | None, float | None]:
 
 def _find_name(code: Any) -> str | None:
     """Return which measurement a code stands for."""
-    value = str(code.get("CodeValue", "")).strip()
-    if value in _BY_CODE:
-        return _BY_CODE[value]
-    meaning = " ".join(str(code.get("CodeMeaning", "")).lower().split())
-    return next((name for name, pattern in _BY_MEANING.items() if re.match(pattern, meaning)), None)
+    value, meaning = str(code.get("CodeValue", "")).strip(), " ".join(str(code.get("CodeMeaning", "")).lower().split())
+    by_code = (name for name, codes in zip(MEASUREMENTS, _CODES, strict=True) if value in codes.split())
+    by_meaning = (name for name, words in zip(MEASUREMENTS, _WORDS, strict=True) if re.match(words, meaning))
+    return next(by_code, next(by_meaning, None))

@@ -104,16 +104,7 @@ def load_ecgs(
     >>> X, table = load_ecgs(["a.xml", "b.hea"], sampling_rate=500, n_jobs=2)  # doctest: +SKIP
     >>> X.shape, table["age"].median()  # doctest: +SKIP
     """
-    X, table = _load(
-        paths,
-        sampling_rate,
-        duration,
-        read_params=read_params,
-        n_jobs=n_jobs,
-        on_error=on_error,
-        mmap_path=mmap_path,
-        verbose=verbose,
-    )
+    X, table = _load(paths, sampling_rate, duration, read_params, n_jobs, on_error, mmap_path, verbose)
     _warn_unreadable(table)
     return X, table
 
@@ -122,11 +113,10 @@ def _load(
     paths: Iterable[str | os.PathLike[str]],
     sampling_rate: float,
     duration: float,
-    *,
     read_params: dict[str, Any] | None,
     n_jobs: int | None,
     on_error: str,
-    mmap_path: str | os.PathLike[str] | None = None,
+    mmap_path: str | os.PathLike[str] | None,
     verbose: bool,
 ) -> tuple[NDArray[np.float32], pd.DataFrame]:
     """Return what `load_ecgs` does, without a warning."""
@@ -143,17 +133,15 @@ def _load(
     shape = (len(files), len(LEADS), n_samples)
     with NewRows(shape, _choose_place(shape, mmap_path)) as X:
         for path, (signal, row) in zip(files, outcomes, strict=True):
-            if signal is None:
-                if on_error == "raise":
-                    raise ECGFileError(row["error"])
-                skipped.append((str(path), row["error"]))
-                if on_error == "warn":
-                    continue
-            X.array[len(rows)] = np.nan if signal is None else signal
-            rows.append({"path": str(path), **row})
+            if row["error"] and on_error == "raise":
+                raise ECGFileError(row["error"])
+            skipped += [(str(path), row["error"])] if row["error"] else []
+            if not row["error"] or on_error == "keep":
+                X.array[len(rows)] = signal
+                rows.append({"path": str(path), **row})
         if not rows:
             raise ECGFileError(f"None of the {len(files)} files could be read; the first: {skipped[0][1]}")
-        return X.finish(len(rows)), _make_table(rows, skipped=skipped, sampling_rate=sampling_rate)
+        return X.finish(len(rows)), _make_table(rows, skipped, sampling_rate)
 
 
 def _check_arguments(
@@ -176,41 +164,20 @@ def _check_arguments(
 
 def _read_one(
     path: Path, sampling_rate: float, n_samples: int, params: dict[str, Any]
-) -> tuple[NDArray[np.float32] | None, dict[str, Any]]:
-    """Return the signal (12, n_samples) and the row of one file."""
+) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """Return the signal (12, n_samples) at `sampling_rate`, NaN after the record's end, and the row of one file."""
+    fitted = np.full((len(LEADS), n_samples), np.nan, dtype=np.float32)
     try:
         record = read_ecg(path, **params)
     except ECGFileError as error:
-        return None, {**_describe_record(_UNREAD, np.nan), "error": str(error)}
-    missing = n_samples / sampling_rate - record.duration
-    row = _describe_record(record, missing if missing > 1 / sampling_rate else 0.0)
-    return _fit_length(record, sampling_rate, n_samples), row
-
-
-def _fit_length(record: ECGRecord, sampling_rate: float, n_samples: int) -> NDArray[np.float32]:
-    """Return the signal of a record at `sampling_rate`, its first `n_samples`, NaN after its end.
-
-    Parameters
-    ----------
-    record : ECGRecord
-        Of any rate and length.
-    sampling_rate : float
-        Hz.
-    n_samples : int
-        Of the result.
-
-    Returns
-    -------
-    ndarray of shape (12, n_samples)
-        Float32 millivolts.
-    """
+        return fitted, {**_describe_record(_UNREAD, np.nan), "error": str(error)}
     signal = record.signal
     if record.sampling_rate != sampling_rate:
         signal = resample_ecg(signal, record.sampling_rate, sampling_rate)
-    fitted = np.full((len(LEADS), n_samples), np.nan, dtype=np.float32)
     kept = min(n_samples, signal.shape[1])
     fitted[:, :kept] = signal[:, :kept]
-    return fitted
+    missing = n_samples / sampling_rate - record.duration
+    return fitted, _describe_record(record, missing if missing > 1 / sampling_rate else 0.0)
 
 
 def _describe_record(record: ECGRecord, missing_duration: float) -> dict[str, Any]:
@@ -234,7 +201,7 @@ def _describe_record(record: ECGRecord, missing_duration: float) -> dict[str, An
     }
 
 
-def _make_table(rows: list[dict[str, Any]], **attrs: Any) -> pd.DataFrame:
+def _make_table(rows: list[dict[str, Any]], skipped: list[tuple[str, str]], sampling_rate: float) -> pd.DataFrame:
     """Return the table of what was read."""
     import pandas as pd
 
@@ -243,7 +210,7 @@ def _make_table(rows: list[dict[str, Any]], **attrs: Any) -> pd.DataFrame:
     table = pd.DataFrame(rows).astype(dict.fromkeys(numbers, np.float64))
     # The devices' clocks may bear different time zones, or none.
     table["recording_time"] = table["recording_time"].astype(object).where(table["recording_time"].notna(), None)
-    table.attrs |= attrs
+    table.attrs |= {"skipped": skipped, "sampling_rate": sampling_rate}
     return table
 
 
@@ -395,15 +362,9 @@ class ECGReader(DocumentedMixin, TransformerMixin, BaseEstimator):
 
     def _load(self, X: ArrayLike) -> tuple[NDArray[np.float32], pd.DataFrame]:
         """Return the records of files, in their order, and the table of what was read."""
-        return _load(
-            _check_paths(X),
-            self.sampling_rate,
-            self.duration,
-            read_params=self.read_params,
-            n_jobs=self.n_jobs,
-            on_error="raise" if self.on_error == "raise" else "keep",
-            verbose=bool(self.verbose),
-        )
+        on_error = "raise" if self.on_error == "raise" else "keep"
+        options = (self.read_params, self.n_jobs, on_error, None, bool(self.verbose))
+        return _load(_check_paths(X), self.sampling_rate, self.duration, *options)
 
     def set_output(self, *, transform: str | None = None) -> Self:
         """Accept, and ignore, an output container: waveforms are arrays, whatever tables a pipeline makes.

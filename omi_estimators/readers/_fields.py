@@ -1,20 +1,15 @@
-"""What files say in one form: units, patient, time and measurements, numbers as text, and XML without its dangers."""
+"""What files say in one form: units, patient, time and measurements, numbers as text."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Iterable
-from datetime import date, datetime, timedelta
-from typing import Any, NoReturn
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+from datetime import date, datetime, time
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from omi_estimators.readers._record import DAMAGE, ECGFileError, check_size
+from omi_estimators.readers._record import DAMAGE, ECGFileError, Source
 
 # Both signs that look like a Greek mu; what their bytes in UTF-8, the code page 437 and ISO 8859-7 are in Latin-1;
 # the names of HL7 and DICOM.
@@ -23,73 +18,28 @@ _MICROVOLTS |= {"microvolt", "microvolts", "uvolt", "uvolts"}
 _MILLIVOLTS = {"v": 1e3, "volt": 1e3, "volts": 1e3, "mv": 1.0, "millivolt": 1.0, "millivolts": 1.0, "mvolt": 1.0}
 _MILLIVOLTS |= dict.fromkeys(_MICROVOLTS, 1e-3) | dict.fromkeys(("nv", "nanovolt", "nanovolts"), 1e-6)
 _MOST_YEARS = 120.0
-_YEARS = {
-    "": 1.0,
-    "y": 1.0,
-    "yr": 1.0,
-    "year": 1.0,
-    "a": 1.0,
-    "m": 1 / 12,
-    "mo": 1 / 12,
-    "month": 1 / 12,
-    "mth": 1 / 12,
-}
-_YEARS |= {"w": 7 / 365.25, "wk": 7 / 365.25, "week": 7 / 365.25, "d": 1 / 365.25, "day": 1 / 365.25}
-_YEARS |= {"h": 1 / 8766, "hr": 1 / 8766, "hour": 1 / 8766}
-_SEXES = {"m": "male", "male": "male", "man": "male", "f": "female", "female": "female", "w": "female"}
-_SEXES |= {"woman": "female", "m\xe4nnlich": "male", "weiblich": "female"}
-# YYYYMMDDHHMMSS with fraction and zone, with or without separators, as HL7, DICOM and ISO 8601 have it.
-_STAMP = re.compile(
-    r"^(\d{4})-?(\d\d)-?(\d\d)(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?)?\s*(Z|[+-]\d\d:?\d\d)?$"
-)
+_YEARS = {"": 1.0} | dict.fromkeys(("y", "yr", "year", "a"), 1.0) | dict.fromkeys(("m", "mo", "mth", "month"), 1 / 12)
+_YEARS |= dict.fromkeys(("w", "wk", "week"), 7 / 365.25) | dict.fromkeys(("d", "day"), 1 / 365.25)
+_YEARS |= dict.fromkeys(("h", "hr", "hour"), 1 / 8766)
+_SEXES = dict.fromkeys(("m", "male", "man", "m\xe4nnlich"), "male")
+_SEXES |= dict.fromkeys(("f", "female", "w", "woman", "weiblich"), "female")
 # A number, and the unit that some write behind it.
 _AGE = re.compile(r"^\+?(\d{1,9}(?:\.\d{0,20})?)\+?\s*([a-z]*)$")
 # What stands for "not known", which is no mistake of a file.
 _UNKNOWN = {"u", "un", "unk", "undetermined", "not specified", "indeterminate", "other", "o", "n"}
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DATE = re.compile(r"^(\d{1,4})[-/. :](\d{1,2}|[A-Za-z]{3})[-/. :](\d{1,4})$")
+_CLOCK = re.compile(r"(\d{1,2})[:.](\d{1,2})[:.](\d{1,2})(?:\.(\d{1,9}))?")
 # What is written for a name or a number that nobody wanted to write.
-_NOTHING = {
-    "anonym",
-    "anonymised",
-    "anonymized",
-    "anonymous",
-    "n/a",
-    "na",
-    "nan",
-    "nil",
-    "no name",
-    "none",
-    "not available",
-}
-_NOTHING |= {"not known", "null", "undefined", "unknown", "unnamed", "unspecified"}
+_NOTHING = {"anonym", "anonymised", "anonymized", "anonymous", "n/a", "na", "nan", "nil", "no name", "none", "null"}
+_NOTHING |= {"not available", "not known", "undefined", "unknown", "unnamed", "unspecified"}
 # Beyond these a device's number means that it could not measure.
 _RANGES = {"heart_rate": (1, 500), "p_axis": (-360, 360), "qrs_axis": (-360, 360), "t_axis": (-360, 360)}
 _INTERVAL = (1, 3000)
-# XML beyond these is none of an ECG, and made to exhaust memory: a Holter recording in text has fewer bytes.
-_MOST_XML = 2**28
-_MOST_ELEMENTS, _MOST_DEPTH = 300_000, 200
-_PIECE = 2**20
-_BLANK = re.compile(r"\s")
 
 
 def read_aside(what: str, read: Callable[[], Any], notes: list[str]) -> Any:
-    """Return a field that the signal does not need, or None and a note if it cannot be read.
-
-    Parameters
-    ----------
-    what : str
-        The field, such as "recording time".
-    read : callable
-        Returns its value, or None where the file leaves it out.
-    notes : list of str
-        Gets one more if it is broken.
-
-    Returns
-    -------
-    object
-        The value, or None.
-    """
+    """Return a field that the signal does not need, or None and a note if it cannot be read."""
     try:
         return read()
     except DAMAGE as error:
@@ -105,23 +55,7 @@ def note_unread(what: str, text: object, value: object, notes: list[str]) -> Non
 
 
 def to_millivolts(unit: object) -> float:
-    """Return the factor from `unit` to millivolts.
-
-    Parameters
-    ----------
-    unit : str
-        Such as "mV", "uV", "MICROVOLTS".
-
-    Returns
-    -------
-    float
-        What a value is multiplied by.
-
-    Raises
-    ------
-    ECGFileError
-        If it is no unit of voltage that is known.
-    """
+    """Return the factor from `unit`, such as "mV", "uV" or "MICROVOLTS", to millivolts, or raise an ECGFileError."""
     try:
         return _MILLIVOLTS[str(unit).strip().lower()]
     except KeyError:
@@ -133,21 +67,17 @@ def is_voltage(unit: str) -> bool:
     return unit.strip().lower() in _MILLIVOLTS
 
 
-def choose_unit(
-    stated: str | None, asked: str | None, name: str, notes: list[str], default: str | None = None
-) -> float:
+def choose_unit(stated: str | None, name: str, source: Source, default: str | None = None) -> float:
     """Return the factor to millivolts of a signal, by its file or else by the caller.
 
     Parameters
     ----------
     stated : str or None
         What the file says.
-    asked : str or None
-        What the caller says, which must not contradict it, and counts where the file's cannot be read.
     name : str
         The signal.
-    notes : list of str
-        Gets one more if the file's cannot be read.
+    source : Source
+        Its `unit` must not contradict the file's, and counts, with a note, where that cannot be read.
     default : str or None
         What the format means by none.
 
@@ -161,44 +91,37 @@ def choose_unit(
     ECGFileError
         If there is neither, or the one contradicts the other.
     """
-    said = " ".join((stated or "").split())
+    said, asked = " ".join((stated or "").split()), source.unit
     try:
         factor = to_millivolts(said or (default if asked is None else asked))
     except ECGFileError:
         if asked is None:
             what = f"is in {said[:40]!r}, no unit of voltage that is known" if said else "states no unit"
             raise ECGFileError(f"its signal {name} {what}; give unit='uV' or 'mV' if you know it") from None
-        notes.append(f"The unit {said[:20]!r} cannot be read; {asked} was given.")
+        source.notes.append(f"The unit {said[:20]!r} cannot be read; {asked} was given.")
         return to_millivolts(asked)
     if asked is not None and abs(to_millivolts(asked) / factor - 1) > 1e-9:
         raise ECGFileError(f"its signal {name} is in {said}, but unit={asked!r} was given; leave that out")
     return factor
 
 
-def read_unit(stated: str | None, asked: str | None, name: str, notes: list[str]) -> float:
-    """Return what `choose_unit` does for formats that state a unit, so that none is one that cannot be read."""
-    return choose_unit(stated or "none", asked, name, notes)
-
-
-def count_in(asked: str | None, what: str, notes: list[str]) -> float:
+def count_in_unit_asked(what: str, source: Source) -> float:
     """Return the millivolts of one count by the caller's unit, where the file does not say them; `what` is absent."""
-    if asked is None:
+    if source.unit is None:
         raise ECGFileError(f"it does not say the {what}; give unit= of one count if you know it")
-    notes.append(f"The {what} cannot be read; counts of {asked} were given.")
-    return to_millivolts(asked)
+    source.notes.append(f"The {what} cannot be read; counts of {source.unit} were given.")
+    return to_millivolts(source.unit)
 
 
-def to_age(
-    value: object, unit: object = "years", *, birth: object = None, when: datetime | None = None, notes: list[str]
-) -> float | None:
+def to_age(value: object, unit: object, birth: object, when: datetime | None, notes: list[str]) -> float | None:
     """Return an age in years, None if there is none that a patient has.
 
     Parameters
     ----------
     value : str, float or None
         The number, which may have a unit of its own behind it ("066Y").
-    unit : str
-        Years, months, weeks, days or hours, in full or by their first letters.
+    unit : str or None
+        Years, months, weeks, days or hours, in full or by their first letters; years if None.
     birth : str, date or None
         The day of birth, which counts where there is no age that a patient has.
     when : datetime or None
@@ -212,7 +135,7 @@ def to_age(
         The age.
     """
     found = _AGE.match("" if value is None else str(value)[:200].strip().lower())
-    of = (found[2] or str(unit).strip().lower()).removesuffix("s") if found else ""
+    of = (found[2] or str(unit or "").strip().lower()).removesuffix("s") if found else ""
     stated = float(found[1]) * _YEARS[of] if found and of in _YEARS else None
     note_unread("age", value, stated, notes)
     born = to_time(birth)
@@ -230,33 +153,13 @@ def to_sex(text: object) -> str | None:
     return _SEXES.get(str(text).strip().lower())
 
 
-def read_sex(text: object, notes: list[str]) -> str | None:
-    """Return "male" or "female", None with a note for a word that means neither and not "unknown"."""
-    sex = to_sex(text)
-    note_unread("sex", text, sex, notes)
-    return sex
-
-
-def read_time(texts: Iterable[str | None], notes: list[str]) -> datetime | None:
-    """Return the first of several texts that is a time, None with a note of the first that is none."""
-    said = [text for text in texts if text and text.strip()]
-    time = next(filter(None, map(to_time, said)), None)
-    note_unread("recording time", next(iter(said), None), time, notes)
-    return time
-
-
 def to_time(text: object) -> datetime | None:
     """Return a time stamp such as 20240315092653.000, 2024-03-15T09:26:53 or 2024-03-15; None for any other text."""
-    found = _STAMP.match(str(text).strip())
-    if found is None:
-        return None
-    year, month, day, hour, minute, second = (int(found[i] or 0) for i in range(1, 7))
+    # As ISO 8601 has them: HL7 and DICOM leave out the T, and some put a blank before the zone.
+    said = re.sub(r"^(\d{8})(?=\d)", r"\1T", str(text).strip())
     try:
-        time = datetime(year, month, day, hour, minute, min(second, 59))
-        time += timedelta(microseconds=int((found[7] or "0").ljust(6, "0")[:6]))
-        zone = found[8]
-        return time if zone is None else datetime.strptime(f"{time:%Y%m%d%H%M%S.%f}{zone}", "%Y%m%d%H%M%S.%f%z")
-    except (OverflowError, ValueError):
+        return datetime.fromisoformat(re.sub(r"\s+(?=[+-]\d\d:?\d\d$)", "", said))
+    except ValueError:
         return None
 
 
@@ -267,11 +170,20 @@ def to_date(text: object) -> date | None:
         return None
     first, middle, last = found.groups()
     year, day = (first, last) if len(first) == 4 else (last, first)
-    month = middle.lower()
     try:
-        return date(
-            int(year) if len(year) == 4 else 0, int(month) if month.isdecimal() else _MONTHS.index(month) + 1, int(day)
-        )
+        month = int(middle) if middle.isdecimal() else _MONTHS.index(middle.lower()) + 1
+        return date(int(year) if len(year) == 4 else 0, month, int(day))
+    except ValueError:
+        return None
+
+
+def to_clock(text: str) -> time | None:
+    """Return a time of day such as 14:50:55.25 or 14.50.55, None for any other text."""
+    found = _CLOCK.fullmatch(text.strip())
+    if found is None:
+        return None
+    try:
+        return time(int(found[1]), int(found[2]), int(found[3]), int((found[4] or "0").ljust(6, "0")[:6]))
     except ValueError:
         return None
 
@@ -299,8 +211,8 @@ def decode_text(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-def keep_measured(found: Iterable[tuple[str | None, float | None]]) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Return the first value of each measurement that is there, if a heart can have it, and notes of what cannot be.
+def keep_measured(found: Iterable[tuple[str | None, float | None]], notes: list[str]) -> dict[str, float]:
+    """Return the first value of each measurement that is there, if a heart can have it; else it is noted.
 
     A value that is NaN is one that the device calls indeterminate: later ones of its name do not count. A P wave that
     is longer than PR is left out; of QRS and QT one must be wrong where QRS is longer, and no one knows which.
@@ -310,7 +222,6 @@ def keep_measured(found: Iterable[tuple[str | None, float | None]]) -> tuple[dic
         if name is not None and value is not None:
             first.setdefault(name, float(value))
     kept = {}
-    notes = []
     for name, value in first.items():
         low, high = _RANGES.get(name, _INTERVAL)
         if low <= value <= high:
@@ -324,149 +235,13 @@ def keep_measured(found: Iterable[tuple[str | None, float | None]]) -> tuple[dic
                 f"that {part} is {kept[part]:g} ms and {whole}, of which that is a part, {kept[whole]:g} ms."
             )
             kept = {name: value for name, value in kept.items() if name not in wrong}
-    return kept, tuple(notes)
-
-
-def decode_base64(text: str | None, what: str) -> bytes:
-    """Return the bytes of a text in base64, or raise an ECGFileError that says what they should have been."""
-    try:
-        return base64.b64decode((text or "").encode().translate(None, b" \t\r\n\f\v"), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ECGFileError(f"the samples of {what} are no base64 ({error}); the file is damaged") from error
-
-
-def decode_int16(text: str | None, what: str) -> NDArray[np.float64]:
-    """Return little-endian 16-bit numbers that are written in base64."""
-    data = decode_base64(text, what)
-    if len(data) % 2:
-        raise ECGFileError(f"the samples of {what} have {len(data)} bytes, which are no 16-bit values")
-    return np.frombuffer(data, dtype="<i2").astype(np.float64)
-
-
-def parse_integers(text: str | None, what: str) -> NDArray[np.float64]:
-    """Return numbers that are written as text, parted by blanks or commas."""
-    text = (text or "").replace(",", " ")
-    # A number takes a digit and a blank at least, and 8 bytes.
-    check_size(4.0 * len(text), f"the samples of {what}")
-    pieces, start = [np.zeros(0)], 0
-    # As objects of Python numbers take ten times as much: a piece at a time.
-    while start < len(text):
-        blank = _BLANK.search(text, start + _PIECE)
-        stop = blank.start() if blank else len(text)
-        try:
-            pieces.append(np.array(text[start:stop].split(), dtype=np.float64))
-        except ValueError as error:
-            raise ECGFileError(f"the samples of {what} are not all numbers ({error}); the file is damaged") from error
-        start = stop
-    values = np.concatenate(pieces)
-    if not np.isfinite(values).all():
-        raise ECGFileError(f"the samples of {what} are not all finite; the file is damaged")
-    return values
-
-
-def parse_xml(data: bytes) -> Element:
-    """Return the root of an XML document, tags and attributes without the prefixes of their namespaces.
-
-    Parameters
-    ----------
-    data : bytes
-        The whole file, in any encoding that it declares; one that declares another than it has is read too.
-
-    Returns
-    -------
-    Element
-        Of `xml.etree.ElementTree`.
-
-    Raises
-    ------
-    ECGFileError
-        If it is not well-formed, defines entities or defaults of attributes, which can be made to grow without limit
-        or to read other files, or has more bytes, elements or levels than any ECG. A document type alone is let
-        through: GE MUSE writes one.
-    """
-    if len(data) > _MOST_XML:
-        raise ECGFileError(f"it has {len(data) / 2**20:.0f} MiB of XML; an ECG has far less than {_MOST_XML >> 20} MiB")
-    try:
-        return _build_tree(data, None)
-    except ECGFileError:
-        raise
-    except (expat.ExpatError, ValueError, LookupError) as error:
-        try:
-            return _build_tree(decode_text(data).encode(), "utf-8")
-        except (expat.ExpatError, UnicodeError):
-            raise ECGFileError(
-                f"it is not well-formed XML ({error}); it may be cut short or in another encoding"
-            ) from error
-
-
-def _build_tree(data: bytes, encoding: str | None) -> Element:
-    """Return the root of a document; expat alone, as namespaces could make each tag as long as the file."""
-    builder = TreeBuilder()
-    n_elements = depth = 0
-
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal n_elements, depth
-        n_elements += 1 + len(attributes)
-        depth += 1
-        if n_elements > _MOST_ELEMENTS or depth > _MOST_DEPTH:
-            raise ECGFileError(
-                f"it has more than {_MOST_ELEMENTS} elements and attributes, or {_MOST_DEPTH} levels of them, of XML; "
-                "an ECG has far fewer"
-            )
-        builder.start(_local(tag), {_local(name): value for name, value in attributes.items()})
-
-    def end(tag: str) -> None:
-        nonlocal depth
-        depth -= 1
-        builder.end(_local(tag))
-
-    def refuse(*declared: object) -> NoReturn:
-        raise ECGFileError(
-            f"it defines XML entities or attributes, which no ECG needs and which can do harm ({declared[0]!r:.80})"
-        )
-
-    parser = expat.ParserCreate(encoding)
-    parser.buffer_text = True
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, builder.data
-    parser.EntityDeclHandler = parser.UnparsedEntityDeclHandler = refuse
-    parser.AttlistDeclHandler = parser.ExternalEntityRefHandler = refuse
-    parser.Parse(data, True)
-    root: Element = builder.close()
-    return root
-
-
-def _local(name: str) -> str:
-    return name.rpartition(":")[2]
-
-
-def find_text(element: Element | None, path: str) -> str | None:
-    """Return the text at `path` below `element`, stripped; None where there is none."""
-    if element is None:
-        return None
-    text = element.findtext(path)
-    return None if text is None or not text.strip() else text.strip()
-
-
-def find_number(element: Element | None, path: str) -> float | None:
-    """Return the number at `path` below `element`; None where there is none, or a word."""
-    return to_number(find_text(element, path))
-
-
-def find_measured(element: Element | None, path: str) -> float | None:
-    """Return what a device measured at `path` below `element`, NaN for a word such as "Indeterminate"."""
-    return to_measured(find_text(element, path))
+    return kept
 
 
 def to_measured(text: str | None) -> float | None:
-    """Return `text` as a number, NaN if it is a word instead, None if there is none."""
+    """Return `text` as a number, NaN if it is a word such as "Indeterminate" instead, None if there is none."""
     number = to_number(text)
     return float("nan") if number is None and text is not None and text.strip() else number
-
-
-def find_attribute(element: Element, path: str, name: str) -> str | None:
-    """Return an attribute of the first element at `path` below `element`; None where there is none."""
-    found = element.find(path)
-    return None if found is None else found.get(name)
 
 
 def to_number(text: str | None) -> float | None:

@@ -10,35 +10,17 @@ from xml.etree.ElementTree import Element
 import numpy as np
 from numpy.typing import NDArray
 
-from omi_estimators.readers._fields import (
-    count_in,
-    find_attribute,
-    parse_integers,
-    read_sex,
-    read_time,
-    read_unit,
-    to_age,
-    to_measured,
-    to_number,
-    to_time,
-)
-from omi_estimators.readers._leads import choose_rate, make_record, sort_leads
-from omi_estimators.readers._pieces import Group, join_groups
-from omi_estimators.readers._record import ECGFileError, ECGRecord, Source
+from omi_estimators.readers._fields import choose_unit, count_in_unit_asked, to_measured, to_number, to_time
+from omi_estimators.readers._leads import Group, choose_rate, join_groups, make_record, sort_leads
+from omi_estimators.readers._record import MEASUREMENTS, ECGFileError, ECGRecord, Source
+from omi_estimators.readers._xml import find_number, find_text, parse_numbers
 
 _SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6, "usec": 1e-6}
-_MEASUREMENTS = {
-    "MDC_ECG_HEART_RATE": "heart_rate",
-    "MDC_ECG_TIME_PD_P": "p_duration",
-    "MDC_ECG_TIME_PD_PR": "pr",
-    "MDC_ECG_TIME_PD_QRS": "qrs",
-    "MDC_ECG_TIME_PD_QT": "qt",
-    "MDC_ECG_TIME_PD_QTC": "qtc",
-    "MDC_ECG_TIME_PD_QTCB": "qtc",
-    "MDC_ECG_ANGLE_P_FRONT": "p_axis",
-    "MDC_ECG_ANGLE_QRS_FRONT": "qrs_axis",
-    "MDC_ECG_ANGLE_T_FRONT": "t_axis",
-}
+# In the order of MEASUREMENTS; what follows MDC_ECG_.
+_MEASURED = ["HEART_RATE", "TIME_PD_PR", "TIME_PD_P", "TIME_PD_QRS", "TIME_PD_QT", "TIME_PD_QTC"]
+_MEASURED += ["ANGLE_P_FRONT", "ANGLE_QRS_FRONT", "ANGLE_T_FRONT"]
+_MEASURED_AS = {f"MDC_ECG_{code}": name for name, code in zip(MEASUREMENTS, _MEASURED, strict=True)}
+_MEASURED_AS |= {"MDC_ECG_TIME_PD_QTCB": "qtc"}
 _START = "effectiveTime/low"
 _REPORTED_AGE = "21612-7"  # LOINC
 
@@ -64,133 +46,98 @@ def read_hl7(source: Source) -> ECGRecord:
         If there is no rhythm series, or it does not say rate, origin or scale.
     """
     root = source.root
-    notes: list[str] = []
-    sets = _find_rhythm(root, source.sampling_rate, notes)
     groups, others = [], dict[str, None]()
+    sets = _find_rhythm(source)
     for _, start, named, rate in sets:
-        reading = partial(_read_lead, named, source.unit, notes)
-        read, rest = sort_leads([name for name, _ in named], reading, notes)
+        reading = partial(_read_lead, named, source)
+        read, rest = sort_leads([name for name, _ in named], reading, source.notes)
         others |= dict.fromkeys(rest)
         groups += [Group(rate, start, read)] if read else []
     if not groups:
         raise ECGFileError(f"it has none of the twelve leads; its signals are {', '.join(others) or 'none'}"[:300])
-    leads, sampling_rate = join_groups(groups, notes)
-    moments = [find_attribute(sets[0][0], _START, "value"), find_attribute(sets[0][0], "effectiveTime/center", "value")]
-    time = read_time([*moments, find_attribute(root, _START, "value")], notes)
-    age = _find_age(root, time, notes)
+    leads, sampling_rate = join_groups(groups, source.notes)
+    moments = [find_text(sets[0][0], f"{place}@value") for place in (_START, "effectiveTime/center")]
+    reported = next((each for each in root.iter("relatedObservation") if _code(each) == _REPORTED_AGE), None)
     subject = next((each for tag in ("trialSubject", "subject") for each in root.iter(tag)), None)
-    identity = subject.find("id") if subject is not None else None
-    texts = (value.text for code, value in _find_annotations(root) if code.startswith("MDC_ECG_INTERPRETATION"))
+    identity = None if subject is None else subject.find("id")
+    texts = (value.text or "" for code, value in _find_annotations(root) if code.startswith("MDC_ECG_INTERPRETATION"))
     return make_record(
+        source,
         [*leads.items(), *((name, np.zeros(0)) for name in others)],
         sampling_rate,
         "HL7 aECG XML",
-        age=age,
-        sex=read_sex(find_attribute(root, ".//administrativeGenderCode", "code"), notes),
+        age=(find_text(reported, "value@value"), find_text(reported, "value@unit")),
+        birth=find_text(root, ".//birthTime@value", ".//birthTime"),
+        sex=find_text(root, ".//administrativeGenderCode@code"),
         # Alone the root is a unique name; with an extension it is that of who gave it, the same for all.
-        patient_id=identity.get("extension", identity.get("root")) or None if identity is not None else None,
-        recording_time=time,
+        patient_id=None if identity is None else identity.get("extension", identity.get("root")),
+        times=[*moments, find_text(root, f"{_START}@value")],
         measured=_find_measured(root),
-        statements=tuple(text.strip() for text in texts if text and text.strip()),
-        notes=notes,
+        statements=[text.strip() for text in texts],
     )
 
 
-def _find_rhythm(
-    root: Element, asked: float | None, notes: list[str]
-) -> list[tuple[Element, float | None, list[tuple[str, Element]], float]]:
+def _find_rhythm(source: Source) -> list[tuple[Element, float | None, list[tuple[str, Element]], float]]:
     """Return series, start in seconds, leads (name, value) and rate of each set of a rhythm, the fullest first."""
     found = []
-    wrong: list[ECGFileError] = []
-    for series in root.iter("series"):
-        if "BEAT" in _code(series):
-            continue
-        for each in series.findall("component/sequenceSet"):
-            leads, time = _sort_sequences(each)
-            if leads and time is not None:
-                try:
-                    step = _find_step(time)
-                    period = _to_seconds(step)
-                    # A period written with ten digits is not quite that of a whole rate.
-                    stated = period and round(1 / period, 4)
-                    said = f"{step.get('value', '')} {step.get('unit', '')}"
-                    rate = choose_rate(stated, asked, said, notes)
-                except ECGFileError as error:
-                    wrong.append(error)
-                else:
-                    found.append((series, _find_start(series, time), leads, rate))
+    wrong = ECGFileError("it has no rhythm with leads and a sampling period")
+    for series in source.root.iter("series"):
+        for each in [] if "BEAT" in _code(series) else series.findall("component/sequenceSet"):
+            leads, times = _sort_sequences(each)
+            try:
+                if leads and times:
+                    found.append((series, _find_start(series, times[0]), leads, _find_rate(times, source)))
+            except ECGFileError as error:
+                wrong = error
     if not found:
-        raise wrong[0] if wrong else ECGFileError("it has no rhythm with leads and a sampling period")
+        raise wrong
     return sorted(found, key=lambda each: -len(each[2]))
+
+
+def _sort_sequences(sequences: Element) -> tuple[list[tuple[str, Element]], list[Element]]:
+    """Return the leads of a set by name, and the values that state its sampling period."""
+    leads, times = [], []
+    for sequence in sequences.findall("component/sequence"):
+        value = sequence.find("value")
+        if value is not None and value.find("increment") is not None and _code(sequence).startswith("TIME"):
+            times.append(value)
+        elif value is not None and value.find("digits") is not None:
+            leads.append((find_text(sequence, "code@code") or "", value))
+    return leads, times
+
+
+def _find_rate(times: list[Element], source: Source) -> float:
+    """Return the sampling rate of a set, by its sampling period."""
+    steps = {(find_text(each, "increment@value") or "", find_text(each, "increment@unit") or "") for each in times}
+    if len(steps) > 1:
+        raise ECGFileError("it gives a set of leads two sampling periods")
+    [(value, unit)] = steps
+    period = (to_number(value) or 0.0) * _SECONDS.get(unit.lower(), 0.0)
+    # A period written with ten digits is not quite that of a whole rate.
+    return choose_rate(round(1 / period, 4) if period > 0 else None, f"{value} {unit}", source)
 
 
 def _find_start(series: Element, time: Element) -> float | None:
     """Return when a set begins, in seconds from any moment: its time stamp, or its seconds from that of the series."""
-    head = time.find("head")
-    said = head.get("value") if head is not None else None
-    after = 0.0
-    if head is not None and (head.get("unit") or "").strip().lower() in _SECONDS:
-        after, said = (to_number(said) or 0.0) * _SECONDS[(head.get("unit") or "").strip().lower()], None
-    begin = to_time(said) or to_time(find_attribute(series, _START, "value"))
+    unit = (find_text(time, "head@unit") or "").lower()
+    after = (find_number(time, "head@value") or 0.0) * _SECONDS.get(unit, 0.0)
+    stamp = None if unit in _SECONDS else to_time(find_text(time, "head@value"))
+    begin = stamp or to_time(find_text(series, f"{_START}@value"))
     return None if begin is None else (begin.replace(tzinfo=None) - datetime(1900, 1, 1)).total_seconds() + after
 
 
-def _sort_sequences(sequences: Element) -> tuple[list[tuple[str, Element]], Element | None]:
-    """Return the leads of a set, and the value that states its sampling period."""
-    leads, times = [], []
-    for sequence in sequences.findall("component/sequence"):
-        value = sequence.find("value")
-        if value is None:
-            continue
-        if value.find("increment") is not None and _code(sequence).startswith("TIME"):
-            times.append(value)
-        elif value.find("digits") is not None:
-            leads.append((find_attribute(sequence, "code", "code") or "", value))
-    if leads and len({tuple(sorted(_find_step(each).items())) for each in times}) > 1:
-        raise ECGFileError("it gives a set of leads two sampling periods")
-    return leads, times[0] if times else None
-
-
-def _find_step(value: Element) -> Element:
-    """Return the element of a sampling period."""
-    found = value.find("increment")
-    return Element("increment") if found is None else found
-
-
-def _to_seconds(step: Element) -> float | None:
-    """Return a sampling period in seconds, None for none that can be read."""
-    value, unit = to_number(step.get("value")), (step.get("unit") or "").strip().lower()
-    return None if value is None or value <= 0 or unit not in _SECONDS else value * _SECONDS[unit]
-
-
-def _read_lead(named: list[tuple[str, Element]], unit: str | None, notes: list[str], place: int) -> NDArray[np.float64]:
+def _read_lead(named: list[tuple[str, Element]], source: Source, place: int) -> NDArray[np.float64]:
     """Return the millivolts of the lead at a place."""
     name, value = named[place]
-    counts = parse_integers(value.findtext("digits"), name)
-    scale, origin = (_find_scale(value, tag, name, unit, notes) for tag in ("scale", "origin"))
-    return counts * scale + origin
-
-
-def _find_scale(value: Element, tag: str, name: str, unit: str | None, notes: list[str]) -> float:
-    """Return a scale or an origin in mV."""
-    element = value.find(tag)
-    number = to_number(element.get("value")) if element is not None else None
-    if tag == "origin" and (element is None or (number == 0 and not element.get("unit"))):
-        return 0.0
-    if tag == "scale" and not number:
-        return count_in(unit, "scale", notes)
-    if element is None or number is None:
-        raise ECGFileError(f"{name} has an origin that is no number; the file is damaged")
-    return number * read_unit(element.get("unit"), unit, name, notes)
-
-
-def _find_age(root: Element, time: datetime | None, notes: list[str]) -> float | None:
-    """Return the age that was reported, else that by the time of birth."""
-    found = (each.find("value") for each in root.iter("relatedObservation") if _code(each) == _REPORTED_AGE)
-    value = next((each for each in found if each is not None), Element("value"))
-    birth = next(root.iter("birthTime"), Element("birthTime"))
-    born = birth.get("value") or birth.text
-    return to_age(value.get("value"), value.get("unit") or "years", birth=born, when=time, notes=notes)
+    counts = parse_numbers(value.findtext("digits"), name)
+    scale, unit = find_number(value, "scale@value"), find_text(value, "scale@unit") or "none"
+    factor = scale * choose_unit(unit, name, source) if scale else count_in_unit_asked("scale", source)
+    origin, unit = find_text(value, "origin@value") or "0", find_text(value, "origin@unit") or ""
+    if to_number(origin) is None:
+        raise ECGFileError(f"{name} has an origin that is no number, {origin[:40]!r}; the file is damaged")
+    if not float(origin) and not unit:
+        return counts * factor
+    return counts * factor + float(origin) * choose_unit(unit or "none", name, source)
 
 
 def _find_annotations(root: Element) -> Iterator[tuple[str, Element]]:
@@ -207,9 +154,9 @@ def _find_measured(root: Element) -> Iterator[tuple[str | None, float | None]]:
     for code, value in _find_annotations(root):
         number, unit = to_measured(value.get("value")), (value.get("unit") or "").lower()
         if number is not None:
-            yield _MEASUREMENTS.get(code), number * (1e3 * _SECONDS[unit] if unit in _SECONDS else 1.0)
+            yield _MEASURED_AS.get(code), number * (1e3 * _SECONDS[unit] if unit in _SECONDS else 1.0)
 
 
 def _code(element: Element) -> str:
     """Return the code of an element in capitals; empty where it has none."""
-    return (find_attribute(element, "code", "code") or "").upper()
+    return (find_text(element, "code@code") or "").upper()

@@ -1,21 +1,20 @@
-"""From named signals to twelve leads in the order of `LEADS`."""
+"""From named signals to a record of twelve leads: what leads are called, groups of them, and what an ECG can be."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omi_estimators.leads import LEADS, LIMB_LEADS, derive_limb_leads
-from omi_estimators.readers._fields import is_stated, keep_measured
+from omi_estimators.readers._fields import is_stated, keep_measured, note_unread, to_age, to_sex, to_time
 from omi_estimators.readers._limb_leads import find_limb_lead_fault
-from omi_estimators.readers._pieces import cut_calibration
-from omi_estimators.readers._record import ECGFileError, ECGRecord
+from omi_estimators.readers._record import ECGFileError, ECGRecord, Source, check_size
 
 _NAMES = {lead.upper(): lead for lead in LEADS}
 # Arabic numbers and the D of Romance languages for limb leads, C for chest leads.
@@ -40,6 +39,12 @@ _CHEST_OR_HEAD = {f"C{number}" for number in range(1, 7)}
 _SMALLEST_RANGE, _LARGEST_RANGE = 0.01, 30.0
 _LEAST_RATE, _MOST_RATE = 50.0, 50_000.0
 _LEAST_SECONDS = 0.5
+_MOST_GROUPS = 100
+# The rows that are recorded rather than derived: in those a calibration pulse is the same.
+_RECORDED = [LEADS.index(lead) for lead in ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")]
+# Millivolts: how far leads may differ that are the same (counts of two gains), and how high a pulse is at least.
+_SAME, _LEAST_PULSE = 0.03, 0.5
+_LEAST_TAIL, _LEAST_TOP = 0.25, 0.08  # s
 
 
 def find_lead(name: object) -> tuple[str, float] | None:
@@ -127,33 +132,44 @@ def name_numbered(names: Sequence[str], notes: list[str]) -> list[str]:
 
 
 def make_record(
+    source: Source,
     named: Iterable[tuple[object, NDArray[np.floating]]],
     sampling_rate: float,
     source_format: str,
     *,
-    measured: Iterable[tuple[str | None, float | None]] = (),
-    notes: list[str],
+    age: tuple[object, str | None] = (None, None),
+    birth: object = None,
+    sex: object = None,
     patient_id: str | None = None,
-    **about: Any,
+    times: Iterable[object] = (),
+    measured: Iterable[tuple[str | None, float | None]] = (),
+    statements: Iterable[str] = (),
+    total_duration: float | None = None,
 ) -> ECGRecord:
-    """Return a record of twelve leads from named signals in millivolts, and check that an ECG can be of this kind.
+    """Return a record of what a file says, and check that an ECG can be of this kind.
 
     Parameters
     ----------
+    source : Source
+        Its notes are those of the record, each once.
     named : iterable of (str, ndarray of shape (n_samples,))
         Each signal's name in the file, and its values in mV, NaN where the file has a gap.
     sampling_rate : float
         Hz.
     source_format : str
         What kind of file it is.
+    age, birth : (object, str or None), object
+        Age with its unit, and day of birth, as `to_age` takes them.
+    sex, patient_id : str or None
+        As the file has them; a placeholder is none.
+    times : iterable of (str, datetime or None)
+        Of the recording, of which the first that is a time counts.
     measured : iterable of (str or None, float or None)
         Names of `MEASUREMENTS` and values, of which the first of each name that is there counts.
-    notes : list of str
-        What the reader noted, each at most once in the record.
-    patient_id : str or None
-        As the file has it; a placeholder is none.
-    **about
-        Further fields of the record.
+    statements : iterable of str
+        Those of device or reader.
+    total_duration : float or None
+        Seconds of the whole recording, of which the signal may be a part.
 
     Returns
     -------
@@ -166,14 +182,11 @@ def make_record(
         If there is no lead, a lead twice, leads of different lengths, no sample, less than half a second, an
         infinite value, an impossible rate, or a range of values that no heart gives in millivolts.
     """
-    signal, others = arrange_leads(named, notes)
+    signal, others = arrange_leads(named, source.notes)
     check_rate(sampling_rate)
-    n_samples = signal.shape[1]
-    if n_samples < _LEAST_SECONDS * sampling_rate:
-        raise ECGFileError(
-            f"it has {n_samples} samples at {sampling_rate:g} Hz, which is less than {_LEAST_SECONDS:g} s; "
-            "it looks cut short"
-        )
+    seconds = signal.shape[1] / sampling_rate
+    if seconds < _LEAST_SECONDS:
+        raise ECGFileError(f"it has {seconds:g} s, which is less than {_LEAST_SECONDS:g} s; it looks cut short")
     if np.isinf(signal).any():
         raise ECGFileError("it has infinite values")
     signal, pulse = cut_calibration(signal, sampling_rate)
@@ -182,24 +195,32 @@ def make_record(
         raise ECGFileError("it has no valid sample in any of the twelve leads")
     check_range(signal)
     limb_leads = find_limb_lead_fault(signal, sampling_rate)
-    derived: tuple[str, ...] = ()
     if empty[: len(LIMB_LEADS)].any():
         signal = derive_limb_leads(signal[np.newaxis])[0]
-        derived = tuple(LEADS[i] for i in np.flatnonzero(empty & ~np.isnan(signal).all(axis=1)))
+    missing = np.isnan(signal).all(axis=1)
+    notes = source.notes
     if others:
         notes.append(f"Left out, being none of the twelve leads: {', '.join(others)}.")
-    measurements, odd = keep_measured(measured)
+    said = [each for each in times if str(each or "").strip()]
+    time = next(filter(None, map(to_time, said)), None)
+    note_unread("recording time", next(iter(said), None), time, notes)
+    known_sex = to_sex(sex)
+    note_unread("sex", sex, known_sex, notes)
     return ECGRecord(
         signal=signal,
         sampling_rate=sampling_rate,
-        source_format=source_format,
-        measurements=measurements,
-        derived_leads=derived,
-        missing_leads=tuple(LEADS[i] for i in np.flatnonzero(np.isnan(signal).all(axis=1))),
+        source_format=source_format.strip()[:60],
+        age=to_age(*age, birth, time, notes),
+        sex=known_sex,
+        patient_id=patient_id.strip() if patient_id and is_stated(patient_id) else None,
+        recording_time=time,
+        measurements=keep_measured(measured, notes),
+        statements=tuple(filter(None, statements)),
+        derived_leads=tuple(LEADS[i] for i in np.flatnonzero(empty & ~missing)),
+        missing_leads=tuple(LEADS[i] for i in np.flatnonzero(missing)),
         limb_leads=limb_leads,
-        patient_id=patient_id if is_stated(patient_id) else None,
-        notes=tuple(dict.fromkeys(filter(None, [*pulse, limb_leads, *odd, *notes]))),
-        **about,
+        notes=tuple(dict.fromkeys(filter(None, [pulse, limb_leads, *notes]))),
+        total_duration=total_duration,
     )
 
 
@@ -256,28 +277,27 @@ def common_rate(rates: Iterable[float]) -> float:
     """Return the one rate that the leads have, 0 where there is no lead; an ECGFileError if they have several."""
     different = set(rates)
     if len(different) > 1:
-        raise ECGFileError(
-            f"its leads have different sampling rates ({', '.join(f'{rate:g}' for rate in different)} Hz)"
-        )
+        said = ", ".join(f"{rate:g}" for rate in different)
+        raise ECGFileError(f"its leads have different sampling rates ({said} Hz)")
     return different.pop() if different else 0.0
 
 
-def choose_rate(stated: float | None, asked: float | None, said: object, notes: list[str]) -> float:
+def choose_rate(stated: float | None, said: object, source: Source) -> float:
     """Return the sampling rate that a file states, or if it cannot be read that of the caller, with a note.
 
     Parameters
     ----------
-    stated, asked : float or None
-        Hz by the file and by the caller; none or no number above 0 is one that cannot be read.
+    stated : float or None
+        Hz by the file; none or no number above 0 is one that cannot be read.
     said : str
         What the file has there, or where it should be.
-    notes : list of str
-        Gets one more if the caller's counts.
+    source : Source
+        With the rate of the caller.
 
     Returns
     -------
     float
-        Hz, as an ECG has it.
+        Hz.
 
     Raises
     ------
@@ -285,10 +305,10 @@ def choose_rate(stated: float | None, asked: float | None, said: object, notes: 
         If there is neither, or none that an ECG has.
     """
     if stated is None or not 0 < stated < np.inf:
-        if asked is None:
+        stated = source.sampling_rate
+        if stated is None:
             raise ECGFileError(f"its sampling rate cannot be read, {said!r:.60}; give sampling_rate= if you know it")
-        notes.append(f"The sampling rate cannot be read, {said!r:.60}; {asked:g} Hz was given.")
-        stated = asked
+        source.notes.append(f"The sampling rate cannot be read, {said!r:.60}; {stated:g} Hz was given.")
     check_rate(stated)
     return stated
 
@@ -296,9 +316,8 @@ def choose_rate(stated: float | None, asked: float | None, said: object, notes: 
 def check_rate(sampling_rate: float) -> None:
     """Raise an ECGFileError for a rate that no ECG has."""
     if not _LEAST_RATE <= sampling_rate <= _MOST_RATE:
-        raise ECGFileError(
-            f"its sampling rate is {sampling_rate:g} Hz; an ECG has one from {_LEAST_RATE:g} to {_MOST_RATE:g} Hz"
-        )
+        least, most = _LEAST_RATE, _MOST_RATE
+        raise ECGFileError(f"its sampling rate is {sampling_rate:g} Hz; an ECG has one from {least:g} to {most:g} Hz")
 
 
 def check_range(signal: NDArray[np.float64]) -> None:
@@ -306,16 +325,144 @@ def check_range(signal: NDArray[np.float64]) -> None:
 
     The median over leads decides, of the leads that are not flat: one loose electrode is no wrong unit.
     """
-    # Sorted, what is missing stands last.
-    ordered, last = np.sort(signal, axis=1), np.count_nonzero(~np.isnan(signal), axis=1) - 1
-    rows = np.arange(len(signal))
-    low, high = (ordered[rows, np.rint(share * last).astype(int)] for share in (0.005, 0.995))
-    ranges = (high - low)[(last >= 0) & (ordered[rows, last] > ordered[:, 0])]
-    if not ranges.size:
+    varied = signal[np.nanmax(signal, axis=1, initial=-np.inf) > np.nanmin(signal, axis=1, initial=np.inf)]
+    if not len(varied):
         return
-    typical = float(np.median(ranges))
+    low, high = np.nanpercentile(varied, (0.5, 99.5), axis=1)
+    typical = float(np.median(high - low))
     if not _SMALLEST_RANGE <= typical <= _LARGEST_RANGE:
-        raise ECGFileError(
-            f"its values span {typical:.3g} mV, and a heart gives about 1 mV: the unit or the gain that it states is "
-            "wrong, or it is no ECG"
-        )
+        said = f"its values span {typical:.3g} mV, and a heart gives about 1 mV"
+        raise ECGFileError(f"{said}: the unit or the gain that it states is wrong, or it is no ECG")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Leads that were sampled together.
+
+    Attributes
+    ----------
+    rate : float
+        Hz.
+    start : float or None
+        Seconds at which they begin, from whatever moment the file counts; None if it does not say.
+    leads : dict of str to ndarray of shape (n_samples,)
+        Millivolts by the names of `LEADS`; all of one length.
+    """
+
+    rate: float
+    start: float | None
+    leads: dict[str, NDArray[np.float64]] = field(repr=False)
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples of each lead."""
+        return max((len(values) for values in self.leads.values()), default=0)
+
+    def suits(self, other: Group) -> bool:
+        """Return whether it is known when one of two groups of one rate begins, seen from the other."""
+        is_alike = self.n_samples == other.n_samples and (self.start or 0.0) == (other.start or 0.0)
+        return self.rate == other.rate and (None not in (self.start, other.start) or is_alike)
+
+    def describe(self, names: Iterable[str]) -> str:
+        """Return leads of this group in words."""
+        return f"{', '.join(names)} ({self.n_samples / self.rate:g} s at {self.rate:g} Hz)"
+
+
+def join_groups(groups: Sequence[Group], notes: list[str]) -> tuple[dict[str, NDArray[np.float64]], float]:
+    """Return the leads of all groups that can be put on one time axis, and their rate.
+
+    Groups of the same rate are joined, at the times that they have; where a lead has none it is NaN. If not all fit
+    together, those that have the most leads between them, then the longest, are kept.
+
+    Parameters
+    ----------
+    groups : sequence of Group
+        In the order of the file.
+    notes : list of str
+        Gets what was joined, and which leads were left out: those of groups that cannot be joined, and the shorter
+        one of a lead that is in two.
+
+    Returns
+    -------
+    leads : dict of str to ndarray of shape (n_samples,)
+        Millivolts.
+    rate : float
+        Hz.
+    """
+    if len(groups) > _MOST_GROUPS:
+        raise ECGFileError(f"it keeps its leads in {len(groups)} groups; an ECG has at most {_MOST_GROUPS}")
+    fitting = [[each for each in groups if each is base or each.suits(base)] for base in groups]
+    best = max(
+        range(len(groups)),
+        key=lambda i: (len({lead for each in fitting[i] for lead in each.leads}), groups[i].n_samples / groups[i].rate),
+    )
+    rate = groups[best].rate
+    taken: dict[str, Group] = {}
+    # Among those that are joined the longest has its leads first.
+    for each in sorted(fitting[best], key=lambda each: -each.n_samples):
+        taken = {**dict.fromkeys(each.leads, each), **taken}
+    used = [each for each in fitting[best] if any(group is each for group in taken.values())]
+    first = min(each.start or 0.0 for each in used)
+    starts = {id(each): round(((each.start or 0.0) - first) * rate) for each in used}
+    length = max(starts[id(each)] + each.n_samples for each in used)
+    if length > 2 * sum(each.n_samples for each in used):
+        where = "; ".join(f"from {each.start or 0.0:g} s on {each.describe(each.leads)}" for each in used)
+        raise ECGFileError(f"its leads are recorded at times far apart: {where}")
+    check_size(8.0 * len(LEADS) * length, f"its leads of {length / rate:g} s")
+    joined = {lead: np.full(length, np.nan) for lead in taken}
+    for lead, each in taken.items():
+        joined[lead][starts[id(each)] : starts[id(each)] + each.n_samples] = each.leads[lead]
+    if len(used) > 1:
+        when = ", each at its own time" if len(set(starts.values())) > 1 else ""
+        notes.append(f"Joined {len(used)} groups of leads{when}.")
+    unknown = "Left out, as nothing says when it was recorded beside the others, or at another rate"
+    for each in groups:
+        for why, names in (
+            (unknown, [lead for lead in each.leads if lead not in taken]),
+            ("Left out what is there twice", [lead for lead in each.leads if taken.get(lead, each) is not each]),
+        ):
+            notes += [f"{why}: {each.describe(names)}."] if names else []
+    return joined, rate
+
+
+def cut_calibration(signal: NDArray[np.float64], sampling_rate: float) -> tuple[NDArray[np.float64], str]:
+    """Return a recording without its last second, if that ends in a calibration pulse, and a note of it.
+
+    Devices of Philips add the second, which whoever converts their files carries on. A pulse is rectangular, at least
+    0.5 mV high, begins and ends at one level, is the same in all leads that are recorded rather than derived, and there
+    is nothing like it before.
+
+    Parameters
+    ----------
+    signal : ndarray of shape (12, n_samples)
+        Millivolts.
+    sampling_rate : float
+        Hz.
+
+    Returns
+    -------
+    signal : ndarray of shape (12, n_samples)
+        As given, or a second shorter.
+    note : str
+        Empty where nothing was cut.
+    """
+    second = round(sampling_rate)
+    leads = signal[_RECORDED]
+    leads = leads[~np.isnan(leads).any(axis=1)]
+    if len(leads) < 3 or leads.shape[1] < 2 * second:
+        return signal, ""
+    # Whoever converts may shift each lead.
+    last = leads[:, -second:] - leads[:, -1:]
+    differs = np.flatnonzero(np.ptp(last, axis=0) > _SAME)
+    tail = last[:, int(differs[-1]) + 1 if differs.size else 0 :].mean(axis=0)
+    height = tail[np.argmax(np.abs(tail))] if tail.size else 0.0
+    if tail.size < _LEAST_TAIL * sampling_rate or abs(height) < _LEAST_PULSE:
+        return signal, ""
+    top, bottom = np.abs(tail - height) < 0.15 * abs(height), np.abs(tail) < 0.15 * abs(height)
+    plateau = np.flatnonzero(top)
+    is_whole = top[plateau[0] : plateau[-1] + 1].all() and bottom[0] and bottom[-1]
+    before = leads[:, :-second] - np.median(leads[:, :-second], axis=1, keepdims=True)
+    alike = (np.ptp(before, axis=0) <= _SAME) & (np.abs(before.mean(axis=0)) >= 0.5 * abs(height))
+    if not is_whole or plateau.size < _LEAST_TOP * sampling_rate or (top | bottom).mean() < 0.9 or alike.any():
+        return signal, ""
+    return signal[:, :-second], "Cut off the last second, which ends in the calibration pulse."

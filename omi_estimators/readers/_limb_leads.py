@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import combinations, permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,44 +81,43 @@ def _find_contradiction(leads: NDArray[np.float64], where: NDArray[np.intp]) -> 
     covariance = leads @ leads.T
     projector = unlawful.T @ unlawful
     stated = float(np.sum(projector * covariance))
-    candidates = _list_explanations(names)
-    left = [float(np.sum(projector * (mend @ covariance @ mend.T))) for _, mend in candidates]
+    explanations = _list_explanations(names)
+    left = _measure_misses(covariance, projector, np.array([*explanations.values()]))
     order, left_by_order = _find_order(covariance, projector, names)
-    best = min(left)
+    best = left.min()
     if best < _EXPLAINED * stated and not left_by_order < _EXPLAINED * best:
-        said = [words for (words, _), energy in zip(candidates, left, strict=True) if energy <= best / _CLEARLY]
-        return f"The limb leads contradict each other unless {' or '.join(said)}. No lead was changed."
+        said = " or ".join(words for words, misses in zip(explanations, left, strict=True) if misses <= best / _CLEARLY)
+        return f"The limb leads contradict each other unless {said}. No lead was changed."
     if left_by_order < _EXPLAINED * stated:
         return f"The limb leads look as if they were in the order {order}. No lead was changed."
     if misses.max() <= _MOST_MISS:
         return ""
+    by = f"by {misses.max():.2f} mV"
     for row, name in enumerate(names):
         rest = np.delete(np.arange(where.size), row)
         others = np.eye(rest.size) - laws[rest] @ np.linalg.pinv(laws[rest])
         if rest.size > 2 and float(np.trace(others @ covariance[np.ix_(rest, rest)] @ others)) < _EXPLAINED * stated:
-            return (
-                f"Lead {name} does not follow from the other limb leads, by {misses.max():.2f} mV. It was not changed."
-            )
-    return (
-        f"The limb leads contradict each other, by {misses.max():.2f} mV: they are of different gain or time, or "
-        "mislabelled. No lead was changed."
-    )
+            return f"Lead {name} does not follow from the other limb leads, {by}. It was not changed."
+    why = "they are of different gain or time, or mislabelled"
+    return f"The limb leads contradict each other, {by}: {why}. No lead was changed."
 
 
-def _list_explanations(names: list[str]) -> list[tuple[str, NDArray[np.float64]]]:
-    """Return in words, and as a matrix that mends it, each way in which one or two leads may be wrong."""
-    n_leads = len(names)
-    found = []
-    for row, name in enumerate(names):
-        mend = np.eye(n_leads)
-        mend[row, row] = -1
-        found.append((f"{name} is inverted", mend))
-    for first in range(n_leads):
-        for second in range(first):
-            places = list(range(n_leads))
-            places[first], places[second] = second, first
-            found.append((f"{names[second]} and {names[first]} are exchanged", np.eye(n_leads)[places]))
-    return found
+def _measure_misses(
+    covariance: NDArray[np.float64], projector: NDArray[np.float64], mends: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return by how much leads still miss the laws after each of several mends, of shape (n, n_leads, n_leads)."""
+    misses: NDArray[np.float64] = (projector * (mends @ covariance @ mends.swapaxes(1, 2))).sum(axis=(1, 2))
+    return misses
+
+
+def _list_explanations(names: list[str]) -> dict[str, NDArray[np.float64]]:
+    """Return in words each way in which one or two leads may be wrong, and the matrix that mends it."""
+    same = np.eye(len(names))
+    mends = {f"{name} is inverted": np.diag(1 - 2 * row) for name, row in zip(names, same, strict=True)}
+    for first, second in combinations(range(len(names)), 2):
+        order = [{first: second, second: first}.get(place, place) for place in range(len(names))]
+        mends[f"{names[first]} and {names[second]} are exchanged"] = same[order]
+    return mends
 
 
 def _find_order(covariance: NDArray[np.float64], projector: NDArray[np.float64], names: list[str]) -> tuple[str, float]:
@@ -128,14 +127,11 @@ def _find_order(covariance: NDArray[np.float64], projector: NDArray[np.float64],
     """
     if len(names) < len(LIMB_LEADS):
         return "", np.inf
-    found: list[tuple[float, str]] = []
-    for order in permutations(range(len(names))):
-        # The lead called names[i] is found at place order[i].
-        moved = projector * covariance[np.ix_(order, order)]
-        inverted = 2 * float(moved[3].sum() + moved[:, 3].sum() - 2 * moved[3, 3])
-        energy = float(moved.sum())
-        for sign, value in (("", energy), ("-", energy - inverted)):
-            called = (f"{sign}{names[i]}" if i == 3 else names[i] for i in np.argsort(order))
-            found.append((value, ", ".join(called)))
-    (least, order_found), (second, _) = sorted(found)[:2]
-    return order_found, least if least < _CLEARLY * second else np.inf
+    # The lead called names[i] is found at place order[i].
+    orders = list(permutations(range(len(names))))
+    mends, inverted = np.eye(len(names))[np.array(orders)], np.diag([-1.0 if name == "aVR" else 1.0 for name in names])
+    left = _measure_misses(covariance, projector, np.concatenate([mends, inverted @ mends]))
+    best, second = np.argsort(left)[:2]
+    called = [names[i] for i in np.argsort(orders[best % len(orders)])]
+    said = ", ".join(f"-{name}" if name == "aVR" and best >= len(orders) else name for name in called)
+    return said, float(left[best]) if left[best] < _CLEARLY * left[second] else np.inf

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ _COMMENT = re.compile(r"\s*(?:#|$|sep=.?$)", re.IGNORECASE)
 _CELLS = re.compile(r"[;,|\t]")
 # What Excel writes into a cell without a value, in English and German.
 _NO_VALUE = re.compile(r"#(?:N/A|NV|NUM!|ZAHL!|DIV/0!|VALUE!|WERT!|REF!|BEZUG!|NAME\?|NULL!)")
+_QUOTED = " \t\"'"
 _MOST_NAMES = 1000
 _MOST_COLUMNS = 100_000
 _LONGEST_NUMBER = 400
@@ -49,19 +50,18 @@ _MOST_MEMBERS = 1000
 _NPZ_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # Along each axis, of arrays that are no ECG: rates, ages, labels.
 _MOST_SMALL = 9
-_MAT_HEADER = 128
-_MAT_HEAD = 4096
+_MAT_HEADER, _MAT_HEAD = 128, 4096
 _MOST_AXES = 32
 _MATRIX, _COMPRESSED = 14, 15
 _STRUCTURE, _MOST_LEVELS = 2, 3
 # Numbers of the kinds of elements of a MAT file that hold values.
 _MAT_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
-_MAT_4_TYPES = ("<f8", "<f4", "<i4", "<i2", "<u2", "u1")
 _NUMERIC_CLASSES = range(6, 16)  # double, single, and integers of all widths
 _COMPLEX = 0x0800
 _NO_ELEMENT = (0, memoryview(b""))
 # Name, unit as the file has it, and values; no values where it is none of the twelve leads.
 _Column = tuple[str, str | None, NDArray[Any]]
+_Elements = Iterator[tuple[int, memoryview]]
 
 
 def read_plain(source: Source, name: str) -> ECGRecord:
@@ -85,67 +85,61 @@ def read_plain(source: Source, name: str) -> ECGRecord:
         If rate or unit is missing, the file holds no array of two dimensions, or it is unclear which axis is the
         leads'.
     """
-    notes: list[str] = []
+    what = f"it is a file of plain numbers ({name.upper()}), which says neither rate nor unit"
+    unsaid = ECGFileError(f"{what}; give sampling_rate= in Hz and unit='mV' or 'uV'")
     if source.sampling_rate is None or (source.unit is None and name != "csv"):
-        raise _ask_for_rate_and_unit(name)
+        raise unsaid
     rate = float(source.sampling_rate)
     if name == "csv":
-        columns = _read_csv(source, rate, notes)
+        columns = _read_csv(source, rate)
+    elif name == "npy":
+        columns = _orient(_read_npy(io.BytesIO(source.data)), source.leads)
     else:
-        values = {"npy": _read_npy, "npz": _read_npz, "mat": _read_mat}[name](source.data)
-        columns = _orient(_as_two_dimensional(values), source.leads)
-    names = name_numbered([column[0] for column in columns], notes)
+        columns = _orient((_read_npz if name == "npz" else _read_mat)(source.data), source.leads)
+    names = name_numbered([column[0] for column in columns], source.notes)
     check_rate(rate)
     n_samples = max(len(values) for _, _, values in columns)
     first, last = source.choose_part(n_samples, rate)
-    named: list[tuple[str, NDArray[np.float64]]] = []
+    named = []
     for lead, (_, stated, values) in zip(names, columns, strict=True):
-        if find_lead(lead) is None:
-            named.append((lead, np.zeros(0)))
-            continue
-        if stated is None and source.unit is None:
-            raise _ask_for_rate_and_unit(name)
-        factor = choose_unit(stated, source.unit, lead, notes)
-        with np.errstate(over="ignore"):
-            named.append((lead, values[first:last].astype(np.float64) * factor))
-    return make_record(named, rate, name.upper(), notes=notes, total_duration=n_samples / rate)
+        row = np.zeros(0)
+        if find_lead(lead) is not None:
+            if stated is None and source.unit is None:
+                raise unsaid
+            with np.errstate(over="ignore"):
+                row = values[first:last].astype(np.float64) * choose_unit(stated, lead, source)
+        named.append((lead, row))
+    return make_record(source, named, rate, name.upper(), total_duration=n_samples / rate)
 
 
-def _ask_for_rate_and_unit(name: str) -> ECGFileError:
-    return ECGFileError(
-        f"it is a file of plain numbers ({name.upper()}), which says neither rate nor unit; give sampling_rate= in "
-        "Hz and unit='mV' or 'uV'"
-    )
-
-
-def _read_npy_header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
-    """Return shape, order, type and place of the values of an .npy file, by its first bytes."""
-    stream = io.BytesIO(head)
-    version = np.lib.format.read_magic(stream)
+def _read_npy_header(head: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, order and type of the values of an .npy file, by its first bytes."""
+    version = np.lib.format.read_magic(head)
     if version not in ((1, 0), (2, 0)):
         raise ECGFileError(f"it is an .npy file of version {version}, which holds no plain numbers")
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     try:
-        shape, fortran, dtype = header(stream)
+        shape, fortran, dtype = read_header(head)
     except (SyntaxError, RecursionError, tokenize.TokenError) as error:  # NumPy reads it as Python's literals
         raise ECGFileError(f"its header is not that of an .npy file ({error}); it is damaged") from error
     if dtype.hasobject or dtype.kind not in "iuf":
         raise ECGFileError(f"it holds values of type {dtype}, not numbers")
     if min(shape, default=0) < 0:
         raise ECGFileError(f"its header says a shape of {shape}; it is damaged")
-    return shape, fortran, dtype, stream.tell()
+    return shape, fortran, dtype
 
 
-def _read_npy(data: bytes) -> NDArray[Any]:
-    """Return the array of an .npy file, which must be as long as its header says."""
-    shape, fortran, dtype, start = _read_npy_header(data[:_NPY_HEADER])
-    count = math.prod(shape)
-    if count * dtype.itemsize > len(data) - start:
-        raise ECGFileError(
-            f"its header says {count * dtype.itemsize} bytes of values, but {len(data) - start} follow; it is cut"
-        )
-    array = np.frombuffer(data, dtype, count, start) if count else np.zeros(0, dtype)
-    return array.reshape(shape, order="F" if fortran else "C")
+def _read_npy(file: IO[bytes]) -> NDArray[Any]:
+    """Return the array of an .npy file, which must be as long as its header says; no more is unpacked."""
+    head = io.BytesIO(file.read(_NPY_HEADER))
+    shape, fortran, dtype = _read_npy_header(head)
+    n_bytes = math.prod(shape) * dtype.itemsize
+    check_size(max(n_bytes, 8 * math.prod(shape)), "its array")
+    values = head.read(n_bytes)
+    values += file.read(n_bytes - len(values))
+    if len(values) < n_bytes:
+        raise ECGFileError(f"its header says {n_bytes} bytes of values, but {len(values)} follow; it is cut")
+    return np.frombuffer(values, dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def _read_npz(data: bytes) -> NDArray[Any]:
@@ -154,86 +148,54 @@ def _read_npz(data: bytes) -> NDArray[Any]:
         raise ECGFileError(f"it is a zip archive of more than {_MOST_MEMBERS} files; save the ECG alone")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = {info.filename[:-4]: info for info in archive.infolist() if info.filename.endswith(".npy")}
+            packed = [info for info in archive.infolist() if info.compress_type in _NPZ_PACKED]
+            members = {info.filename[:-4]: info for info in packed if info.filename.endswith(".npy")}
             if not members:
-                raise ECGFileError("it is a zip archive without arrays; unpack it, and give an ECG in it")
+                raise ECGFileError("it is a zip archive without arrays of NumPy; unpack it, and give an ECG in it")
             tables = [name for name, info in members.items() if _is_table(archive, info)]
-            info = members[_choose(tables or list(members))]
-            if info.compress_type not in _NPZ_PACKED:
-                raise ECGFileError("its array is packed in a way that NumPy does not write; save it by np.savez")
-            with archive.open(info) as member:
-                shape, _, dtype, start = _read_npy_header(member.read(_NPY_HEADER))
-            # The size in the archive's list is only a claim; that of the array counts, and no more is unpacked.
-            check_size(math.prod(shape) * max(dtype.itemsize, 8), "its array")
-            with archive.open(info) as member:
-                return _read_npy(member.read(start + math.prod(shape) * dtype.itemsize))
+            with archive.open(members[_choose_name(tables or list(members))]) as file:
+                return _read_npy(file)
     except zipfile.BadZipFile as error:
         raise ECGFileError(f"it is damaged ({error}); copy or save it again") from error
 
 
 def _is_table(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
     """Return whether a member of an archive is an array of numbers of two or three dimensions, by its header."""
-    if info.compress_type in _NPZ_PACKED:
-        with suppress(*DAMAGE, zipfile.BadZipFile), archive.open(info) as member:
-            shape, *_ = _read_npy_header(member.read(_NPY_HEADER))
-            return len(shape) in (2, 3) and max(shape) > _MOST_SMALL
+    with suppress(*DAMAGE, zipfile.BadZipFile), archive.open(info) as member:
+        shape, *_ = _read_npy_header(io.BytesIO(member.read(_NPY_HEADER)))
+        return len(shape) in (2, 3) and max(shape) > _MOST_SMALL
     return False
 
 
-def _read_mat(data: bytes) -> NDArray[Any]:
-    """Return the array of a MAT file that is the ECG."""
-    arrays = {
-        name: array
-        for name, array in read_mat_arrays(data).items()
-        if array.ndim <= 3 and max(array.shape) > _MOST_SMALL
-    }
-    # What is in structures counts where there is nothing beside them.
-    arrays = {name: array for name, array in arrays.items() if "." not in name} or arrays
-    if not arrays:
-        raise ECGFileError("it is a MAT file without an array of numbers of two dimensions")
-    return arrays[_choose(list(arrays))]
-
-
-def _choose(names: Sequence[str]) -> str:
+def _choose_name(names: Sequence[str]) -> str:
     """Return the one name, or the one that an ECG usually has."""
-    if len(names) == 1:
-        return names[0]
-    for usual in _USUAL_NAMES:
-        found = [name for name in names if name.rpartition(".")[2].lower() == usual]
+    usual = [[name for name in names if name.rpartition(".")[2].lower() == each] for each in _USUAL_NAMES]
+    for found in (names, *usual):
         if len(found) == 1:
             return found[0]
     raise ECGFileError(f"it holds several arrays ({', '.join(names[:10])}); save the ECG alone, or call it signal")
 
 
-def _as_two_dimensional(values: NDArray[Any]) -> NDArray[Any]:
-    """Return an array of one record, which may come as the first of one."""
-    if values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
-        values = values[0] if values.shape[0] == 1 else values[:, :, 0]
-    if values.ndim == 3:
-        raise ECGFileError(
-            f"it holds an array of shape {values.shape}, {values.shape[0]} records; save one in each file"
-        )
-    if values.ndim != 2 or 0 in values.shape:
-        raise ECGFileError(f"it holds an array of shape {values.shape}; an ECG has (n_leads, n_samples)")
-    return values
-
-
 def _orient(values: NDArray[Any], leads: Sequence[str] | None) -> list[_Column]:
-    """Return the leads of an array, which are its rows or its columns."""
-    n_leads = len(LEADS) if leads is None else len(leads)
-    fits = [axis for axis in (0, 1) if values.shape[axis] == n_leads]
+    """Return the leads of an array, which are its rows or its columns; it may come as the first of one."""
+    shape = values.shape
+    if values.ndim == 3 and 1 in (shape[0], shape[2]):
+        values = values[0] if shape[0] == 1 else values[:, :, 0]
+    if values.ndim == 3:
+        raise ECGFileError(f"it holds an array of shape {shape}, {shape[0]} records; save one in each file")
+    if values.ndim != 2 or 0 in shape:
+        raise ECGFileError(f"it holds an array of shape {shape}; an ECG has (n_leads, n_samples)")
+    names = LEADS if leads is None else leads
+    fits = [axis for axis in (0, 1) if values.shape[axis] == len(names)]
     if len(fits) == 2:
-        raise ECGFileError(f"it holds an array of shape {values.shape}; which axis is the leads' cannot be told")
+        raise ECGFileError(f"it holds an array of shape {shape}; which axis is the leads' cannot be told")
     if not fits:
-        what = "the twelve leads in their usual order" if leads is None else f"the {n_leads} leads {', '.join(leads)}"
-        raise ECGFileError(
-            f"it holds an array of shape {values.shape}, and neither axis is {what}; give leads= with a name for each"
-        )
-    names = leads if leads is not None else LEADS
+        what = f"the {len(names)} leads {', '.join(names)}"
+        raise ECGFileError(f"it holds an array of shape {shape}, and neither axis is {what}; give leads= for each")
     return [(name, None, row) for name, row in zip(names, values if fits == [0] else values.T, strict=True)]
 
 
-def _read_csv(source: Source, sampling_rate: float, notes: list[str]) -> list[_Column]:
+def _read_csv(source: Source, sampling_rate: float) -> list[_Column]:
     """Return the columns of a table, but for those of times and counters.
 
     Parameters
@@ -243,8 +205,6 @@ def _read_csv(source: Source, sampling_rate: float, notes: list[str]) -> list[_C
         names as well.
     sampling_rate : float
         Hz, against which a column of times is checked.
-    notes : list of str
-        Gets what was left out.
 
     Returns
     -------
@@ -257,98 +217,85 @@ def _read_csv(source: Source, sampling_rate: float, notes: list[str]) -> list[_C
         If it is no table of numbers, its rows differ in length, or its times are those of another rate.
     """
     if len(source.data) > _MOST_TABLE_BYTES:
-        raise ECGFileError(
-            f"it is a table of {len(source.data) >> 20} MiB, and at most {_MOST_TABLE_BYTES >> 20} are read; save a "
-            "part of it, or save it as .npy"
-        )
-    text = decode_text(source.data).replace("\N{MINUS SIGN}", "-")
-    if "#" in text:
-        text = _NO_VALUE.sub("nan", text)
+        most = f"{len(source.data) >> 20} MiB, and at most {_MOST_TABLE_BYTES >> 20} are read"
+        raise ECGFileError(f"it is a table of {most}; save a part of it, or save it as .npy")
+    text = _NO_VALUE.sub("nan", decode_text(source.data).replace("\N{MINUS SIGN}", "-"))
     found = (line for line in re.finditer(r"[^\r\n]+", text) if not _COMMENT.match(line[0]))
     lines = list(itertools.islice(found, _SAMPLE_LINES))
-    n_before = _find_names([line[0] for line in lines])
-    if n_before:
-        notes.append(f"Left out {n_before} lines before the names of the leads.")
+    # The names of the leads stand in the first line that has two of them.
+    n_before = next((number for number, line in enumerate(lines) if _names_leads(line[0])), 0)
+    source.notes.extend([f"Left out {n_before} lines before the names of the leads."] if n_before else [])
     lines = lines[n_before:]
-    separator, comma = _find_separator([line[0] for line in lines])
+    separator, comma = _find_separator([line[0] for line in lines[1:6]])
     if max((line[0].count(separator or " ") for line in lines), default=0) >= _MOST_COLUMNS:
         raise ECGFileError("it has rows of more cells than any ECG; it is no table of one")
     rows = [_split(line[0], separator) for line in lines]
-    header, units, n_header = _read_csv_header(rows, comma) if len(rows) > 1 else (None, [], 0)
+    names, units, n_header = _read_header(rows, comma) if len(rows) > 1 else (None, [], 0)
     if len(rows) < max(2, n_header + 1):
         raise ECGFileError("it is a text without rows of numbers")
     n_columns = len(rows[n_header])
-    if len(header or ()) > _MOST_NAMES:
+    if len(names or ()) > _MOST_NAMES:
         raise ECGFileError(f"it has {n_columns} columns; an ECG has one for each lead")
-    expected = len(header) if header is not None else len(LEADS if source.leads is None else source.leads)
+    expected = len(names if names is not None else LEADS if source.leads is None else source.leads)
     # A separator at the end of each line makes an empty last cell.
     n_cells = n_columns - (n_columns == expected + 1 and not any(row[-1].strip() for row in rows[n_header:]))
     table = _Table(text[lines[n_header].start() :], separator, comma, n_columns)
-    if header is not None and len(header) == n_cells - 1 and _counts_rows(rows[n_header:]):
+    if names is None:
+        return _orient(table.parse(list(range(n_cells))), source.leads)
+    if len(names) == n_cells - 1 and _counts_rows(rows[n_header:]):
         # As R writes a table: the names of the rows have none.
-        header, units = ["", *header], [None, *units]
-    if header is None:
-        return _orient(_as_two_dimensional(table.parse(list(range(n_cells)))), source.leads)
-    if len(header) != n_cells:
-        raise ECGFileError(f"its first row has {len(header)} names, but there are {n_columns} columns")
-    kept = _drop_times(table, header, sampling_rate, notes)
-    names = [header[position] for position in kept] if source.leads is None else list(source.leads)
-    if len(names) != len(kept):
-        raise ECGFileError(f"it has {len(kept)} columns of signals, but leads= has {len(names)} names")
-    stated = [header[position] for position in kept]
-    wrong = [pair for pair in zip(stated, names, strict=True) if find_lead(pair[0]) != find_lead(pair[1])]
+        names, units = ["", *names], [None, *units]
+    if len(names) != n_cells:
+        raise ECGFileError(f"its first row has {len(names)} names, but there are {n_columns} columns")
+    kept = _drop_times(table, names, sampling_rate, source.notes)
+    stated = [names[position] for position in kept]
+    leads = stated if source.leads is None else list(source.leads)
+    if len(leads) != len(kept):
+        raise ECGFileError(f"it has {len(kept)} columns of signals, but leads= has {len(leads)} names")
+    wrong = [pair for pair in zip(stated, leads, strict=True) if find_lead(pair[0]) != find_lead(pair[1])]
     if wrong and all(find_lead(name) and not name.isdecimal() for name in stated):
         raise ECGFileError(f"it has a column {wrong[0][0]}, but leads= says {wrong[0][1]}; leave leads= out")
-    renamed = name_numbered(names, [])
+    renamed = name_numbered(leads, [])
     wanted = [position for position, name in zip(kept, renamed, strict=True) if find_lead(name) is not None]
     if not wanted:
-        raise ECGFileError(
-            f"none of its columns is one of the twelve leads: {', '.join(name[:40] for name in names[:15])}; "
-            "give leads="
-        )
+        said = ", ".join(name[:40] for name in leads[:15])
+        raise ECGFileError(f"none of its columns is one of the twelve leads: {said}; give leads=")
     values = dict(zip(wanted, table.parse(wanted).T, strict=True))
-    nothing = np.zeros(0)
-    return [(name, units[at], values.get(at, nothing)) for name, at in zip(names, kept, strict=True)]
+    return [(name, units[at], values.get(at, np.zeros(0))) for name, at in zip(leads, kept, strict=True)]
 
 
-def _read_csv_header(rows: list[list[str]], comma: bool) -> tuple[list[str] | None, list[str | None], int]:
+def _read_header(rows: list[list[str]], comma: bool) -> tuple[list[str] | None, list[str | None], int]:
     """Return names and units in the first row, None where it has numbers of samples, and how many rows they take."""
-    first = _to_numbers(rows[0], comma)
+    first, second = (_to_numbers(row, comma) for row in rows[:2])
+    cells = [cell.strip(_QUOTED) for cell in rows[0]]
     if first is not None:
         # Names that are but numbers: 0 to 11, or 1 to 12, perhaps behind an empty one above a column of counters.
         counted = first[1:] if np.isnan(first[0]) else first
-        n, following = len(counted), _to_numbers(rows[1], comma)
-        is_whole = following is not None and all(value == round(value) for value in following if np.isfinite(value))
+        n = len(counted)
+        is_whole = second is not None and all(value == round(value) for value in second if np.isfinite(value))
         if counted not in ([*range(n)], [*range(1, n + 1)]) or (n < 4 and is_whole):
             return None, [], 0
-    cells = [
-        cell.strip(" \t\"'") if first is None else f"{number:g}".replace("nan", "")
-        for cell, number in zip(rows[0], first or [0.0] * len(rows[0]), strict=True)
-    ]
+        cells = [f"{number:g}".replace("nan", "") for number in first]
     if len(cells) > 1 and not cells[-1]:
         del cells[-1]
-    names, units = zip(*map(_split_unit, cells), strict=True)
+    names, units = map(list, zip(*map(_split_unit, cells), strict=True))
     # Some tables have the units in a row of their own, in brackets or not.
-    second = [cell.strip(" \t\"'[]()") or None for cell in rows[1][: len(cells)]]
+    below = [cell.strip(f"{_QUOTED}[]()") or None for cell in rows[1][: len(cells)]]
     are_words = not any(_to_numbers([cell], comma) for cell in rows[1])
-    if len(rows) > 2 and any(second) and are_words and _to_numbers(rows[2], comma) is not None:
-        return list(names), [*second, *[None] * (len(cells) - len(second))], 2
-    return list(names), list(units), 1
+    if len(rows) > 2 and any(below) and are_words and _to_numbers(rows[2], comma) is not None:
+        return names, [*below, *[None] * (len(cells) - len(below))], 2
+    return names, units, 1
 
 
-def _find_names(lines: list[str]) -> int:
-    """Return how many lines stand before one that names leads, none if no line does."""
-    for number, line in enumerate(lines):
-        cells = [cell.strip(" \"'") for cell in _CELLS.split(line[:10_000])]
-        named = [cell for cell in cells if _to_numbers([cell], True) is None and find_lead(_split_unit(cell)[0])]
-        if len(named) > 1:
-            return number
-    return 0
+def _names_leads(line: str) -> bool:
+    """Return whether two cells of a line, or more, are names of leads."""
+    cells = [cell.strip(_QUOTED) for cell in _CELLS.split(line[:10_000])]
+    return sum(_to_numbers([cell], True) is None and bool(find_lead(_split_unit(cell)[0])) for cell in cells) > 1
 
 
 def _counts_rows(rows: list[list[str]]) -> bool:
     """Return whether the first cells of rows are 0, 1, 2 and so on, or 1, 2, 3."""
-    numbers = [row[0].strip(" \"'") for row in rows]
+    numbers = [row[0].strip(_QUOTED) for row in rows]
     return any(numbers == [str(first + number) for number in range(len(rows))] for first in (0, 1))
 
 
@@ -360,16 +307,15 @@ def _split_unit(name: str) -> tuple[str, str | None]:
 
 def _find_separator(lines: list[str]) -> tuple[str | None, bool]:
     """Return what parts the cells (None: blanks), and whether the decimal sign is a comma."""
-    sample = lines[1 : min(len(lines), 6)]
     for separator in (";", "\t", "|"):
-        if all(separator in line for line in sample):
-            return separator, any("," in line for line in sample)
-    if all("," in line for line in sample):
-        # "0,1 0,2" is two numbers with decimal commas; "0.1, 0.2" is two with points.
-        blanks = all(re.search(r"\d,\d{1,20}\s{1,20}-?\d{1,20},\d", line) for line in sample)
-        # In quotes there may be commas within numbers.
-        return (None, True) if blanks else (",", any("," in cell for line in sample for cell in _split(line, ",")))
-    return None, False
+        if all(separator in line for line in lines):
+            return separator, any("," in line for line in lines)
+    if not all("," in line for line in lines):
+        return None, False
+    # "0,1 0,2" is two numbers with decimal commas; in quotes there may be commas within numbers.
+    if all(re.search(r"\d,\d{1,20}\s{1,20}-?\d{1,20},\d", line) for line in lines):
+        return None, True
+    return ",", any("," in cell for line in lines for cell in _split(line, ","))
 
 
 def _split(line: str, separator: str | None) -> list[str]:
@@ -429,17 +375,16 @@ def _drop_times(table: _Table, names: list[str], sampling_rate: float, notes: li
     """Return which columns are no times and no counters, and note the others; times must be those of the rate."""
     kept = []
     for position, name in enumerate(names):
-        is_lead = find_lead(name) is not None
-        if not is_lead and _TIME.fullmatch(name):
+        if find_lead(name) is None and _TIME.fullmatch(name):
             try:
                 times = table.parse([position], _SAMPLE_TIMES)[:, 0]
             except ECGFileError:
                 # Such as 10:00:00.002, of which nothing is needed.
                 notes.append(f"Left out a column of times that are no numbers, {name[:40]}.")
-                continue
-            notes.append(f"Left out a column of times, {name[:40]}.")
-            _check_times(times, name, sampling_rate)
-        elif not is_lead and _COUNTER.fullmatch(name):
+            else:
+                notes.append(f"Left out a column of times, {name[:40]}.")
+                _check_times(times, name, sampling_rate)
+        elif find_lead(name) is None and _COUNTER.fullmatch(name):
             notes.append(f"Left out a column of numbers of samples, {name[:40] or 'without a name'}.")
         else:
             kept.append(position)
@@ -447,21 +392,45 @@ def _drop_times(table: _Table, names: list[str], sampling_rate: float, notes: li
 
 
 def _check_times(times: NDArray[np.float64], name: str, sampling_rate: float) -> None:
-    """Raise an ECGFileError if times, in s, ms or us, step as at another rate, in whichever of these units."""
+    """Raise an ECGFileError if times, in s, ms, us or ns, step as at another rate, in whichever of these units."""
     steps = np.diff(times[np.isfinite(times)])
-    if not steps.size or (step := float(np.median(steps))) <= 0:
-        return
-    rates = [1 / step, 1e3 / step, 1e6 / step, 1e9 / step]
+    step = float(np.median(steps)) if steps.size else 0.0
     # A column that counts samples is called time as well.
-    if step != 1 and not any(abs(rate / sampling_rate - 1) < 0.02 for rate in rates):
-        raise ECGFileError(
-            f"its column {name[:40]} steps by {step:g}, which in no unit of time is "
-            f"sampling_rate={sampling_rate:g}; check that"
-        )
+    if step > 0 and step != 1 and all(abs(unit / step / sampling_rate - 1) >= 0.02 for unit in (1, 1e3, 1e6, 1e9)):
+        what = f"steps by {step:g}, which in no unit of time is sampling_rate={sampling_rate:g}"
+        raise ECGFileError(f"its column {name[:40]} {what}; check that")
 
 
-def read_mat_arrays(data: bytes) -> dict[str, NDArray[Any]]:
-    """Return the arrays of real numbers in a MAT file, as they are stored.
+def _read_mat(data: bytes) -> NDArray[Any]:
+    """Return the array of a MAT file that is the ECG."""
+    found = _read_mat_4(data) if is_mat_4(data[:_MAT_HEADER]) else _read_mat_5(data)
+    arrays = {name: array for name, array in found.items() if array.ndim <= 3 and max(array.shape) > _MOST_SMALL}
+    # What is in structures counts where there is nothing beside them.
+    arrays = {name: array for name, array in arrays.items() if "." not in name} or arrays
+    if not arrays:
+        raise ECGFileError("it is a MAT file without an array of numbers of two dimensions")
+    return arrays[_choose_name(list(arrays))]
+
+
+def is_mat_4(head: bytes) -> bool:
+    """Return whether a file begins as a MAT file of version 4 does: with kind, sizes and name of a variable."""
+    if len(head) < 21:
+        return False
+    kind, n_rows, n_columns, imaginary, length = struct.unpack_from("<5i", head)
+    is_known = kind in range(0, 60, 10) and imaginary == 0 and n_rows > 0 and n_columns > 0 and 1 < length <= 64
+    return is_known and head[20 : 19 + length].isascii() and head[20:21].isalpha()
+
+
+def _read_mat_4(data: bytes) -> dict[str, NDArray[Any]]:
+    """Return the matrices of a MAT file of version 4, which SciPy reads in Python."""
+    from scipy.io import loadmat
+
+    found = loadmat(io.BytesIO(data)).items()
+    return {name: array for name, array in found if isinstance(array, np.ndarray) and array.dtype.kind in "iuf"}
+
+
+def _read_mat_5(data: bytes) -> dict[str, NDArray[Any]]:
+    """Return the arrays of real numbers in a MAT file of versions 5 to 7, as they are stored.
 
     Written here because SciPy's reader ends the whole process on some damaged files (`tests/fuzz.py --target "read_ecg,
     MAT"` found it), which no caller can catch.
@@ -486,73 +455,26 @@ def read_mat_arrays(data: bytes) -> dict[str, NDArray[Any]]:
     ----------
     MathWorks, "MAT-File Format", R2023a: https://www.mathworks.com/help/pdf_doc/matlab/matfile_format.pdf
     """
-    if is_mat_4(data[:_MAT_HEADER]):
-        return _read_mat_4(data)
     order = ">" if data[126:128] == b"MI" else "<"
     arrays: dict[str, NDArray[Any]] = {}
     n_bytes = 0
-    for kind, content in _iterate_mat(memoryview(data), _MAT_HEADER, order):
+    for kind, content in _iterate_elements(memoryview(data), _MAT_HEADER, order):
         if kind == _COMPRESSED:
-            head = zlib.decompressobj().decompress(content, _MAT_HEAD)
-            if len(head) < 8 or _find_kind(head[16:20], order) is None:
-                continue
             # What it will be is known by its first bytes, and no more is unpacked.
+            head = memoryview(zlib.decompressobj().decompress(content, _MAT_HEAD))
+            what, shape = _read_matrix_head(_iterate_elements(head, 8, order), order)
+            if what is None:
+                continue
             kind, size = struct.unpack_from(f"{order}II", head)
-            elements = _iterate_mat(memoryview(head), 8, order)
-            _, (_, sizes) = (next(elements, _NO_ELEMENT) for _ in range(2))
-            n_bytes += max(size, 8 * math.prod(_to_shape(sizes, order)))
+            n_bytes += max(size, 8 * math.prod(shape))
             check_size(n_bytes, "its variables")
-            content = memoryview(zlib.decompressobj().decompress(content, size + 8))
-            kind, content = next(_iterate_mat(content, 0, order), _NO_ELEMENT)
+            content = memoryview(zlib.decompressobj().decompress(content, size + 8))[8:]
         if kind == _MATRIX:
-            arrays.update(_read_mat_matrix(content, order))
+            arrays |= _read_matrix(content, order)
     return arrays
 
 
-def is_mat_4(head: bytes) -> bool:
-    """Return whether a file begins as a MAT file of version 4 does: with kind, sizes and name of a variable."""
-    if len(head) < 21:
-        return False
-    kind, n_rows, n_columns, imaginary, length = struct.unpack_from("<5i", head)
-    is_known = kind in range(0, 60, 10) and imaginary == 0 and n_rows > 0 and n_columns > 0 and 1 < length <= 64
-    return is_known and head[20 : 19 + length].isascii() and head[20:21].isalpha()
-
-
-def _read_mat_4(data: bytes) -> dict[str, NDArray[Any]]:
-    """Return the matrices of a MAT file of version 4."""
-    arrays: dict[str, NDArray[Any]] = {}
-    position = 0
-    while is_mat_4(data[position : position + _MAT_HEADER]):
-        kind, n_rows, n_columns, _, length = struct.unpack_from("<5i", data, position)
-        dtype = np.dtype(_MAT_4_TYPES[kind // 10])
-        start, count = position + 20 + length, n_rows * n_columns
-        if count * dtype.itemsize > len(data) - start:
-            raise ECGFileError(f"its variable of shape {n_rows} x {n_columns} is cut short; the file is damaged")
-        values = np.frombuffer(data, dtype, count, start).reshape((n_rows, n_columns), order="F")
-        arrays[data[position + 20 : start - 1].decode("latin-1")] = values
-        position = start + count * dtype.itemsize
-    return arrays
-
-
-def _find_kind(flags: memoryview | bytes, order: str) -> str | None:
-    """Return whether the flags of a variable are those of "numbers", which are real, or a "structure"; else None."""
-    if len(bytes(flags)) < 4:
-        raise ECGFileError("a variable in it does not say its kind; the file is damaged")
-    (word,) = struct.unpack_from(f"{order}I", flags)
-    if word & 0xFF == _STRUCTURE:
-        return "structure"
-    return "numbers" if word & 0xFF in _NUMERIC_CLASSES and not word & _COMPLEX else None
-
-
-def _to_shape(sizes: memoryview, order: str) -> tuple[int, ...]:
-    """Return the shape of a variable; an ECGFileError if there is none of this shape."""
-    shape = tuple(int(size) for size in np.frombuffer(sizes[: 4 * _MOST_AXES], f"{order}i4"))
-    if len(shape) < 2 or min(shape) < 0 or len(sizes) > 4 * _MOST_AXES:
-        raise ECGFileError(f"a variable in it has the shape {shape}; the file is damaged")
-    return shape
-
-
-def _iterate_mat(data: memoryview, position: int, order: str) -> Iterator[tuple[int, memoryview]]:
+def _iterate_elements(data: memoryview, position: int, order: str) -> _Elements:
     """Yield kind and bytes of the elements that follow each other from `position` on."""
     while position + 8 <= len(data):
         kind, size = struct.unpack_from(f"{order}II", data, position)
@@ -568,15 +490,30 @@ def _iterate_mat(data: memoryview, position: int, order: str) -> Iterator[tuple[
         position = end
 
 
-def _read_mat_matrix(data: memoryview, order: str, level: int = 0) -> dict[str, NDArray[Any]]:
-    """Return the array of a variable by its name, those of a structure; nothing for one that is not of real numbers."""
-    elements = _iterate_mat(data, 0, order)
+def _read_matrix_head(elements: _Elements, order: str) -> tuple[str | None, tuple[int, ...]]:
+    """Return whether a variable has "numbers", which are real, or is a "structure" (else None), and its shape."""
     _, flags = next(elements, _NO_ELEMENT)
-    what = _find_kind(flags[:4], order)
+    if len(flags) < 4:
+        raise ECGFileError("a variable in it does not say its kind; the file is damaged")
+    (word,) = struct.unpack_from(f"{order}I", flags)
+    is_numbers = word & 0xFF in _NUMERIC_CLASSES and not word & _COMPLEX
+    if not is_numbers and word & 0xFF != _STRUCTURE:
+        return None, ()
+    _, sizes = next(elements, _NO_ELEMENT)
+    shape = tuple(np.frombuffer(sizes[: 4 * _MOST_AXES], f"{order}i4").tolist())
+    if len(shape) < 2 or min(shape) < 0 or len(sizes) > 4 * _MOST_AXES:
+        raise ECGFileError(f"a variable in it has the shape {shape}; the file is damaged")
+    return "numbers" if is_numbers else "structure", shape
+
+
+def _read_matrix(data: memoryview, order: str, level: int = 0) -> dict[str, NDArray[Any]]:
+    """Return the array of a variable by its name, those of a structure; nothing for one that is not of real numbers."""
+    elements = _iterate_elements(data, 0, order)
+    what, shape = _read_matrix_head(elements, order)
     if what is None:
         return {}
-    (_, sizes), (_, label), (kind, values) = (next(elements, _NO_ELEMENT) for _ in range(3))
-    shape, name = _to_shape(sizes, order), bytes(label[:64]).decode("latin-1")
+    (_, label), (kind, values) = (next(elements, _NO_ELEMENT) for _ in range(2))
+    name = bytes(label[:64]).decode("latin-1")
     if what == "structure":
         # The width of the names of its fields, these, and the fields.
         width = int.from_bytes(values[:4], "little" if order == "<" else "big")
@@ -586,7 +523,7 @@ def _read_mat_matrix(data: memoryview, order: str, level: int = 0) -> dict[str, 
         arrays: dict[str, NDArray[Any]] = {}
         for start, (_, content) in zip(range(0, len(fields), width), elements, strict=False):
             field = bytes(fields[start : start + width]).partition(b"\0")[0].decode("latin-1")
-            inner = _read_mat_matrix(content, order, level + 1)
+            inner = _read_matrix(content, order, level + 1)
             arrays |= {f"{name}.{field}{key}": array for key, array in inner.items()}
         return arrays
     if kind not in _MAT_TYPES:

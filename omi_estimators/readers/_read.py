@@ -11,64 +11,47 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from omi_estimators.readers._cardiosoft import read_cardiosoft
 from omi_estimators.readers._dicom import read_dicom
-from omi_estimators.readers._fields import decode_text, parse_xml
+from omi_estimators.readers._edf import read_edf
+from omi_estimators.readers._fields import decode_text
 from omi_estimators.readers._hl7 import read_hl7
 from omi_estimators.readers._plain import is_mat_4, read_plain
 from omi_estimators.readers._record import MOST_BYTES, ECGFileError, ECGRecord, Source, naming_file
 from omi_estimators.readers._scp import is_scp, read_scp
-from omi_estimators.readers._signals import parse_wfdb_signal, read_edf, read_wfdb, split_wfdb_header
-from omi_estimators.readers._vendors import read_mortara, read_muse, read_philips
+from omi_estimators.readers._vendors import read_cardiosoft, read_mortara, read_muse, read_philips
+from omi_estimators.readers._wfdb import parse_wfdb_signal, read_wfdb, split_wfdb_header
+from omi_estimators.readers._xml import parse_xml
 
-FORMATS = {
-    "philips": "Philips SierraECG XML",
-    "muse": "GE MUSE XML",
-    "cardiosoft": "GE CardioSoft XML",
-    "hl7": "HL7 aECG XML",
-    "mortara": "Mortara XML",
-    "wfdb": "WFDB",
-    "dicom": "DICOM waveform",
-    "edf": "EDF",
-    "scp": "SCP-ECG",
-    "csv": "CSV",
-    "npy": "NPY",
-    "npz": "NPZ",
-    "mat": "MAT",
-}
+FORMATS = {"philips": "Philips SierraECG XML", "muse": "GE MUSE XML", "cardiosoft": "GE CardioSoft XML"}
+FORMATS |= {"hl7": "HL7 aECG XML", "mortara": "Mortara XML", "wfdb": "WFDB", "dicom": "DICOM waveform", "edf": "EDF"}
+FORMATS |= {"scp": "SCP-ECG", "csv": "CSV", "npy": "NPY", "npz": "NPZ", "mat": "MAT"}
 """Formats that are read, by the name that they have here."""
 
-_READERS: dict[str, Callable[[Source], ECGRecord]] = {
-    "philips": read_philips,
-    "muse": read_muse,
-    "cardiosoft": read_cardiosoft,
-    "hl7": read_hl7,
-    "mortara": read_mortara,
-    "wfdb": read_wfdb,
-    "dicom": read_dicom,
-    "edf": read_edf,
-    "scp": read_scp,
-}
+_READERS: dict[str, Callable[[Source], ECGRecord]] = {"wfdb": read_wfdb, "dicom": read_dicom, "edf": read_edf}
+_READERS |= {"philips": read_philips, "muse": read_muse, "cardiosoft": read_cardiosoft, "hl7": read_hl7}
+_READERS |= {"mortara": read_mortara, "scp": read_scp}
 _HEAD = 65_536
 
+# What a format begins with, or has at a place of its own.
+_MAGIC = [(0, b"\x93NUMPY", "npy"), (0, b"PK\x03\x04", "npz"), (0, b"MATLAB 5.0", "mat"), (124, b"\0\x01IM", "mat")]
+_MAGIC += [(124, b"\x01\0MI", "mat"), (128, b"DICM", "dicom"), (0, b"0       ", "edf"), (0, b"\xffBIOSEMI", "edf")]
 # What is recognised and not read, with what to do about it.
+_PICTURE, _HDF5 = (
+    "it is a picture; export the waveform instead",
+    "it is an HDF5 file, as MATLAB's -v7.3; save it as -v7",
+)
 _REFUSED = {
     b"%PDF": "it is a PDF, a picture of an ECG; export the waveform instead",
-    b"\x89PNG": "it is a picture; export the waveform instead",
-    b"\xff\xd8\xff": "it is a picture; export the waveform instead",
+    b"\x89PNG": _PICTURE,
+    b"\xff\xd8\xff": _PICTURE,
     b"\x1f\x8b": "it is compressed by gzip; unpack it first",
     b"7z\xbc\xaf": "it is a 7z archive; unpack it first",
     b"ISHNE1.0": "it is an ISHNE Holter recording, which is not read here; convert it to WFDB or EDF",
-    b"MATLAB 7.3": "it is an HDF5 file, as MATLAB's -v7.3; save it as -v7, or as an .npy file",
-    b"\x89HDF\r\n\x1a\n": "it is an HDF5 file, as MATLAB's -v7.3; save it as -v7, or as an .npy file",
+    b"MATLAB 7.3": _HDF5,
+    b"\x89HDF\r\n\x1a\n": _HDF5,
 }
-_XML_ROOTS = {
-    "restingecgdata": "philips",
-    "RestingECG": "muse",
-    "CardiologyXML": "cardiosoft",
-    "AnnotatedECG": "hl7",
-    "ECG": "mortara",
-}
+_XML_ROOTS = {"restingecgdata": "philips", "RestingECG": "muse", "CardiologyXML": "cardiosoft", "AnnotatedECG": "hl7"}
+_XML_ROOTS |= {"ECG": "mortara"}
 # Such a root in the first bytes, whatever its namespace; in UTF-16 too, once its zeros are out.
 _ROOT_TAG = re.compile(rf"<(?:[\w.-]+:)?(?:{'|'.join(_XML_ROOTS)})[\s>]")
 # What lies in folders of ECGs beside them.
@@ -145,65 +128,60 @@ def read_ecg(
 
 def _read(path: Path, asked: dict[str, Any]) -> ECGRecord:
     """Return the record at `path`; an error does not name the file yet."""
-    name, source = _open(path)
-    source = replace(source, **asked)
-    sampling_rate, leads = source.sampling_rate, source.leads
-    if name in _READERS and leads is not None:
+    name, source = _open(path, asked)
+    rate = source.sampling_rate
+    if name in _READERS and source.leads is not None:
         raise ECGFileError(f"it names its leads itself, being {FORMATS[name]}; leave out leads=")
     with warnings.catch_warnings():
         # What libraries warn of here is either an error below, or no matter.
         warnings.simplefilter("ignore")
         record = _READERS[name](source) if name in _READERS else read_plain(source, name)
-    if sampling_rate is not None and abs(record.sampling_rate - sampling_rate) > 1e-3 * sampling_rate:
-        raise ECGFileError(
-            f"it says that its sampling rate is {record.sampling_rate:g} Hz, but sampling_rate={sampling_rate:g} was "
-            "given; leave that out"
-        )
+    if rate is not None and abs(record.sampling_rate - rate) > 1e-3 * rate:
+        says = f"it says that its sampling rate is {record.sampling_rate:g} Hz"
+        raise ECGFileError(f"{says}, but sampling_rate={rate:g} was given; leave that out")
     if record.total_duration is None:
-        record = replace(record, total_duration=record.duration)
         first, last = source.choose_part(record.signal.shape[1], record.sampling_rate)
-        record = replace(record, signal=record.signal[:, first:last])
+        record = replace(record, total_duration=record.duration, signal=record.signal[:, first:last])
     return record
 
 
-def _open(path: Path) -> tuple[str, Source]:
+def _open(path: Path, asked: dict[str, Any]) -> tuple[str, Source]:
     """Return the format of the file at `path`, and its content."""
+    beside = _find_wfdb_header(path)
     if not path.is_file():
-        header = _find_wfdb_header(path)
-        if header is None:
-            what = "it is a folder; give a file" if path.is_dir() else "there is no such file. Check the path"
-            raise ECGFileError(what if path.is_dir() else f"{what} {path.as_posix()!r}")
-        path = header
-    size = path.stat().st_size
-    if size == 0:
+        if beside is None and path.is_dir():
+            raise ECGFileError("it is a folder; give a file")
+        if beside is None:
+            raise ECGFileError(f"there is no such file. Check the path {path.as_posix()!r}")
+        path, beside = beside, None
+    if path.stat().st_size == 0:
         raise ECGFileError("it is empty; export or copy it again")
     with path.open("rb") as file:
         head = file.read(_HEAD)
-    beside = _find_wfdb_header(path)
     # A signal file may begin with any bytes, also with those of another format.
-    if beside is not None and _names_file(_read_whole(beside), path.name):
-        return "wfdb", Source(beside, _read_whole(beside))
-    name = _detect_binary_format(head)
-    if name == "edf":
-        # Which may be longer than memory.
-        return name, Source(path, b"")
-    if name is None and path.suffix.lower() != ".hea" and not _is_wfdb_header(head):
-        if beside is not None and path.suffix != ".csv":
-            return "wfdb", Source(beside, _read_whole(beside))
+    is_signal = beside is not None and path in _find_files_in_header(beside)
+    name = "wfdb" if is_signal else _detect_binary_format(head)
+    if name is None and (path.suffix.lower() == ".hea" or _is_wfdb_header(head)):
+        name, beside = "wfdb", None
+    elif name is None and beside is not None and path.suffix != ".csv":
+        name = "wfdb"
+    elif name is None:
         if any(ord(sign) < 32 and sign not in "\t\r\n\f" for sign in decode_text(head)):
             raise ECGFileError(f"it is of no known format; read are {', '.join(FORMATS.values())}")
         name = "csv"
-    data = _read_whole(path)
-    source = Source(path, data)
+    if name == "wfdb" and beside is not None:
+        path = beside
+    # EDF may be longer than memory.
+    source = Source(path, b"" if name == "edf" else _read_whole(path), **asked)
     if name == "xml":
-        root = parse_xml(data)
-        if root.tag not in _XML_ROOTS:
+        source = replace(source, root=parse_xml(source.data))
+        if source.root.tag not in _XML_ROOTS:
+            known = "Philips SierraECG, GE MUSE, GE CardioSoft, HL7 aECG, Mortara"
             raise ECGFileError(
-                f"it is XML with the root {root.tag[:40]!r}; read are {', '.join(map(repr, _XML_ROOTS))} "
-                "(Philips SierraECG, GE MUSE, GE CardioSoft, HL7 aECG, Mortara)"
+                f"it is XML with the root {source.root.tag[:40]!r}, which none has that is read ({known})"
             )
-        return _XML_ROOTS[root.tag], replace(source, root=root)
-    return name or "wfdb", source
+        name = _XML_ROOTS[source.root.tag]
+    return name, source
 
 
 def _read_whole(path: Path) -> bytes:
@@ -237,16 +215,13 @@ def _detect_binary_format(head: bytes) -> str | None:
             raise ECGFileError(reason)
     if is_scp(head):
         return "scp"
-    if head.startswith(b"\x93NUMPY"):
-        return "npy"
-    if head.startswith(b"PK\x03\x04"):
-        return "npz"
-    if head[124:128] in (b"\x00\x01IM", b"\x01\x00MI") or head.startswith(b"MATLAB 5.0") or is_mat_4(head):
+    for start, magic, name in _MAGIC:
+        if head[start : start + len(magic)] == magic:
+            return name
+    if is_mat_4(head):
         return "mat"
-    if head[128:132] == b"DICM" or _is_dicom_without_preamble(head):
+    if _is_dicom_without_preamble(head):
         return "dicom"
-    if head.startswith((b"0       ", b"\xffBIOSEMI")):
-        return "edf"
     # The first sign of a text in any encoding.
     is_xml = head.replace(b"\0", b"").lstrip(b"\xff\xfe\xef\xbb\xbf \t\r\n").startswith(b"<")
     return "xml" if is_xml else None
@@ -267,11 +242,6 @@ def _is_wfdb_header(head: bytes) -> bool:
     # The last line may be cut by the end of the head.
     signals = lines[1 : 1 + min(int(lines[0][1][:4]), max(len(lines) - 2, 1))]
     return bool(signals) and all(parse_wfdb_signal(words) is not None for words in signals)
-
-
-def _names_file(header: bytes, name: str) -> bool:
-    """Return whether a WFDB header has a signal in the file of this name."""
-    return any(words[0] == name for words in split_wfdb_header(decode_text(header))[0][1:])
 
 
 def _find_wfdb_header(path: Path) -> Path | None:
@@ -333,7 +303,7 @@ def _find_files_of_others(files: Iterable[Path]) -> set[Path]:
         whole = file.with_suffix("") in names
         by_stem[file.parent, Path(file.stem).stem if whole else file.stem].append(file)
         if file.suffix == ".hea" and file.is_file():
-            found |= _files_in_header(file) & names
+            found |= _find_files_in_header(file) & names
     for group in by_stem.values():
         if len(group) < 2:
             continue
@@ -344,13 +314,11 @@ def _find_files_of_others(files: Iterable[Path]) -> set[Path]:
     return found
 
 
-def _files_in_header(header: Path) -> set[Path]:
+def _find_files_in_header(header: Path) -> set[Path]:
     """Return the files that a WFDB header names: of signals, or the headers of segments."""
     with header.open("rb") as file:
         lines, _ = split_wfdb_header(decode_text(file.read(_HEAD)))
-    if not lines:
-        return set()
-    suffix = ".hea" if "/" in lines[0][0] else ""
+    suffix = ".hea" if lines and "/" in lines[0][0] else ""
     return {header.parent / f"{words[0]}{suffix}" for words in lines[1:]} - {header}
 
 

@@ -43,19 +43,8 @@ MOST_BYTES = 2**30
 """What a file may hold once it is unpacked, in bytes of samples as they are stored or as float64, whichever is more."""
 
 # What libraries raise on files cut short or scrambled.
-DAMAGE = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
+DAMAGE: tuple[type[Exception], ...] = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError)
+DAMAGE += (RuntimeError, TypeError, ValueError, struct.error, zlib.error)
 
 
 @contextmanager
@@ -99,6 +88,8 @@ class Source:
     start, duration : float, float or None
         The part that is wanted, in seconds. Formats of long recordings read that alone, by `choose_part`; of the
         others the whole is read, and cut afterwards.
+    notes : list of str
+        Gets what reading assumed, left out or found odd.
     """
 
     path: Path
@@ -109,6 +100,7 @@ class Source:
     leads: Sequence[str] | None = None
     start: float = 0.0
     duration: float | None = None
+    notes: list[str] = field(default_factory=list)
 
     def choose_part(self, n_samples: int, sampling_rate: float) -> tuple[int, int]:
         """Return the first sample that is wanted of `n_samples`, and the one after the last.

@@ -8,24 +8,31 @@ complexes are restored, `_restore` says what is done here.
 from __future__ import annotations
 
 import binascii
+import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omi_estimators.leads import LEADS
-from omi_estimators.readers._fields import count_in, note_unread, read_aside, to_age
+from omi_estimators.readers._fields import count_in_unit_asked, read_aside
 from omi_estimators.readers._leads import choose_rate, find_lead, make_record
 from omi_estimators.readers._record import ECGFileError, ECGRecord, Source, check_size
+
+_Sections = dict[int, bytes | None]
+# A Huffman table: how many bits follow each prefix, and a value (True) or the number of a table to go on with.
+_Table = dict[str, tuple[int, int, bool]]
 
 _NAMES = {1: "I", 2: "II", 61: "III", 62: "aVR", 63: "aVL", 64: "aVF", 65: "-aVR", 9: "V7", 66: "V8", 67: "V9"}
 _NAMES |= {i + 2: f"V{i}" for i in range(1, 7)} | {i + 8: f"V{i}R" for i in range(2, 8)} | {16: "X", 17: "Y", 18: "Z"}
 _HEADER = 16
 _DEFAULT_TABLE = 19999
-# Each is looked up for all bits of a lead.
-_MOST_TABLES = 8
+# Devices have one table of 19 codes; each code is tried for each sample.
+_MOST_TABLES, _MOST_CODES = 8, 256
 # Samples that the zeros at the end of a stream may look like.
 _PADDING = 16
 # Of a lead, what its stream may lack at its end: some devices round the length that they state.
@@ -70,43 +77,40 @@ def read_scp(source: Source) -> ECGRecord:
         If a section that the signal needs is absent or cut, if it has no rhythm but a reference beat alone, or if
         a lead cannot be decompressed to the number of samples that is stated.
     """
-    notes: list[str] = []
-    sections = _split(source.data, notes)
-    named, rate = _read_signal(sections, source, notes)
-    about = read_aside("patient data", lambda: _read_patient(sections, notes), notes) or _About()
-    measured = read_aside("measurements", lambda: _read_measurements(sections, about.version), notes)
-    statements = read_aside("statements", lambda: _read_statements(sections, about.encoding), notes)
-    version = about.version or source.data[15]
+    notes = source.notes
+    sections = _split_sections(source.data, notes)
+    named, rate = _read_signal(sections, source)
+    about, device = read_aside("patient data", lambda: _read_patient(sections, notes), notes) or ({}, b"")
+    version = device[14] if len(device) > 14 else 0
+    encoding = _find_encoding(device)
+    kind = version or source.data[15]
     return make_record(
+        source,
         named,
         rate,
-        f"SCP-ECG {version / 10:.1f}" if 10 <= version < 100 else "SCP-ECG",
-        age=about.age,
-        sex=about.sex,
-        patient_id=about.patient_id,
-        recording_time=about.when,
-        measured=measured or (),
-        statements=statements or (),
-        notes=notes,
+        f"SCP-ECG {kind / 10:.1f}" if 10 <= kind < 100 else "SCP-ECG",
+        measured=read_aside("measurements", lambda: _read_measurements(sections, version), notes) or (),
+        statements=read_aside("statements", lambda: _read_statements(sections, encoding), notes) or (),
+        **about,
     )
 
 
-def _split(data: bytes, notes: list[str]) -> dict[int, bytes | None]:
+def _split_sections(data: bytes, notes: list[str]) -> _Sections:
     """Return the sections without their headers; None for one that is cut or not where it should be."""
     if len(data) < 6 + _HEADER + 10:
         raise ECGFileError(f"it has {len(data)} bytes, too few for the pointers of SCP-ECG; it is cut short")
-    total, length = struct.unpack_from("<I", data, 2)[0], struct.unpack_from("<I", data, 10)[0]
-    table = data[6 + _HEADER : 6 + min(length, len(data))]
+    total, length = struct.unpack_from("<I4xI", data, 2)
+    table = data[6 + _HEADER : 6 + length]
     damaged = [] if _is_intact(data[: total if total > 6 else None]) or total > len(data) else ["the whole file"]
-    sections: dict[int, bytes | None] = {}
+    sections: _Sections = {}
     for number, size, index in struct.iter_unpack("<HII", table[: len(table) // 10 * 10]):
         if number == 0 or size <= _HEADER or index == 0 or sections.get(number) is not None:
             continue
         section = data[index - 1 : index - 1 + size]
-        found = struct.unpack_from("<HI", section, 2) if len(section) == size else None
-        sections[number] = section[_HEADER:] if found and (found[0] == number or found[1] == size) else None
-        if sections[number] is not None and not _is_intact(section):
-            damaged.append(f"section {number}")
+        found = struct.unpack_from("<HI", section, 2) if len(section) == size else (None, None)
+        is_there = found[0] == number or found[1] == size
+        sections[number] = section[_HEADER:] if is_there else None
+        damaged += [f"section {number}"] if is_there and not _is_intact(section) else []
     if total > len(data):
         notes.append(f"The file says that it has {total} bytes, but it has {len(data)}; it is cut.")
     if damaged:
@@ -120,12 +124,12 @@ def _is_intact(part: bytes) -> bool:
     return stated in (0, 0xFFFF, found, (found & 0xFF) << 8 | found >> 8)
 
 
-def _need(sections: dict[int, bytes | None], number: int, what: str) -> bytes:
+def _get_section(sections: _Sections, number: int, what: str) -> bytes:
     """Return a section that the signal needs."""
     section = sections.get(number)
     if section is None:
-        state = "is cut or not where the file says" if number in sections else "is absent"
-        raise ECGFileError(f"its section {number}, {what}, {state}")
+        is_what = "is cut or not where the file says" if number in sections else "is absent"
+        raise ECGFileError(f"its section {number}, {what}, {is_what}")
     return section
 
 
@@ -172,52 +176,36 @@ class _Beats:
     protected: tuple[tuple[int, int], ...] = ()
 
 
-@dataclass(frozen=True)
-class _Table:
-    """A Huffman table, sorted by code. `codes` are the prefixes, moved to the left of 32 bits.
-
-    `prefixes` and `lengths` are bits of the prefix, and of all; `switches` numbers of tables to go on with, else 0.
-    """
-
-    codes: NDArray[np.int64]
-    prefixes: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-    values: NDArray[np.int64]
-    switches: NDArray[np.int64]
-
-
-def _read_signal(
-    sections: dict[int, bytes | None], source: Source, notes: list[str]
-) -> tuple[list[tuple[str, NDArray[np.float64]]], float]:
+def _read_signal(sections: _Sections, source: Source) -> tuple[list[tuple[str, NDArray[np.float64]]], float]:
     """Return names and millivolts of the leads, and their sampling rate."""
     if 6 not in sections and 5 in sections:
         raise ECGFileError("it has reference beats, section 5, but no rhythm, section 6; export the whole recording")
-    tables = _read_tables(_need(sections, 2, "the Huffman tables")) if 2 in sections else []
-    section = _need(sections, 6, "the rhythm")
-    is_subtracted, leads = _read_leads(_need(sections, 3, "the leads"), section, notes)
+    notes = source.notes
+    tables = _read_tables(_get_section(sections, 2, "the Huffman tables")) if 2 in sections else []
+    section = _get_section(sections, 6, "the rhythm")
+    is_subtracted, leads = _read_leads(_get_section(sections, 3, "the leads"), section, notes)
     rhythm = _read_block(section, len(leads), "the rhythm")
-    step = rhythm.step or 1e6 * count_in(source.unit, "size of one count (0 nV)", notes)
+    step = rhythm.step or 1e6 * count_in_unit_asked("size of one count (0 nV)", source)
     if is_subtracted and not {4, 5} & set(sections):
         notes.append("The file says that reference beats were subtracted, but has none; its leads are taken as whole.")
         is_subtracted = False
     # The reference beat has all samples, and says their distance; of the rhythm some may have been left out.
-    full = sections.get(5) or b""
-    interval = struct.unpack_from("<H", full, 2)[0] if len(full) >= 4 else 0
+    interval = int.from_bytes((sections.get(5) or b"")[2:4], "little")
     factor = max(1, round(rhythm.interval / interval)) if interval else 1
     is_thinned = factor > 1 and (is_subtracted or rhythm.is_bimodal)
-    needs_beats = is_subtracted or is_thinned
-    beats = _read_beats(_need(sections, 4, "where the QRS complexes are")) if needs_beats else _Beats()
-    reference = None
+    beats, reference = _Beats(), None
+    if is_subtracted or is_thinned:
+        beats = _read_beats(_get_section(sections, 4, "where the QRS complexes are"))
     if is_subtracted and beats.duration and beats.subtracted:
-        reference = _read_block(_need(sections, 5, "the reference beat"), len(leads), "the reference beat")
+        reference = _read_block(_get_section(sections, 5, "the reference beat"), len(leads), "the reference beat")
         if not interval or abs(rhythm.interval / interval - factor) > 0.02 * factor:
             raise ECGFileError(f"its reference beat and rhythm have samples each {interval} and {rhythm.interval} us")
-    stored: list[tuple[int, _Lead, NDArray[np.float64]]] = []
-    for row, lead in enumerate(leads):
-        if find_lead(lead.name) is None or not rhythm.streams[row]:
-            continue
-        if len(stored) == len(LEADS):
-            raise ECGFileError(f"it has more than {len(LEADS)} of the standard leads; it is unclear which are meant")
+    chosen = [row for row, lead in enumerate(leads) if find_lead(lead.name) and rhythm.streams[row]]
+    if len(chosen) > len(LEADS):
+        raise ECGFileError(f"it has more than {len(LEADS)} of the standard leads; it is unclear which are meant")
+    signals = []
+    for row in chosen:
+        lead = leads[row]
         check_size(8.0 * len(LEADS) * lead.n_samples, f"its {len(LEADS)} leads of {lead.n_samples} samples")
         most = round((1 + _MOST_LACKING) * lead.n_samples) + _PADDING
         counts = _decode(rhythm, row, most, tables)
@@ -226,22 +214,17 @@ def _read_signal(
         if factor > 1 and not is_thinned and counts.size < (1 - _MOST_LACKING) * lead.n_samples:
             # Samples are numbered as if there were as many as of the reference beat.
             lead = _Lead(lead.name, (lead.first - 1) // factor + 1, lead.last // factor)
-        stored.append((row, lead, counts if is_thinned else _fit(counts, lead.n_samples, lead.name)))
+        signals.append((lead, counts if is_thinned else _fit(counts, lead.n_samples, lead.name)))
     if is_thinned:
         notes.append(f"Between QRS complexes one sample was stored for each {factor}; the others were interpolated.")
-        restored = _restore(stored, beats.protected, factor)
-    else:
-        restored = [counts for *_, counts in stored]
-    signals = []
-    for (row, lead, _), values in zip(stored, restored, strict=True):
-        nanovolts = values * step
+        signals = _restore(signals, beats.protected, factor)
+    for row, (lead, counts) in zip(chosen, signals, strict=True):
+        counts *= step
         if reference is not None:
             beat = _decode(reference, row, beats.duration * 1000 // interval, tables) * reference.step
-            _add_beats(nanovolts, beat, lead.first, beats)
-        signals.append((lead, nanovolts))
-    return _align(leads, signals, notes), _to_rate(
-        interval if is_thinned else rhythm.interval, source.sampling_rate, notes
-    )
+            _add_beats(counts, beat, lead.first, beats)
+    rate = _to_rate(interval if is_thinned else rhythm.interval, source)
+    return _align(leads, signals, notes), rate
 
 
 def _read_tables(section: bytes) -> list[_Table]:
@@ -255,6 +238,8 @@ def _read_tables(section: bytes) -> list[_Table]:
     for _ in range(count):
         n_codes = int.from_bytes(section[at : at + 2], "little")
         codes = section[at + 2 : at + 2 + 9 * n_codes]
+        if n_codes > _MOST_CODES:
+            raise ECGFileError(f"it names a Huffman table of {n_codes} codes; at most {_MOST_CODES} are read")
         if not codes or len(codes) < 9 * n_codes:
             raise ECGFileError(f"its section 2 names {count} Huffman tables, but is cut")
         tables.append(list(struct.iter_unpack("<BBBhI", codes)))
@@ -266,25 +251,22 @@ def _read_tables(section: bytes) -> list[_Table]:
 
 def _make_table(rows: list[tuple[int, int, int, int, int]], n_tables: int = 1) -> _Table:
     """Return a table from rows: bits of prefix and code, whether it is a value, the value, the prefix from its end."""
-    made = []
-    for prefix, length, is_value, value, code in rows:
+    table = {}
+    for prefix, length, is_value, value, code in sorted(rows):
         if not 1 <= prefix <= length <= 32:
             raise ECGFileError(f"its Huffman table has a code of {length} bits, of which {prefix} are the prefix")
         if not is_value and not 1 <= value <= n_tables:
             raise ECGFileError(f"its Huffman table switches to table {value} of {n_tables}")
-        mirrored = int(f"{code % 2**prefix:0{prefix}b}"[::-1], 2)
-        made.append((mirrored << (32 - prefix), prefix, length, value, 0 if is_value else value))
-    return _Table(*np.array(sorted(made), dtype=np.int64).T)
+        table[f"{code % 2**prefix:0{prefix}b}"[::-1]] = (length - prefix, value, bool(is_value))
+    return table
 
 
 def _make_default_rows() -> list[tuple[int, int, int, int, int]]:
     """Return the table of the standard: as many ones as the number has units, a zero, the sign; from 9 on originals."""
     rows = [(1, 1, 1, 0, 0), (10, 18, 1, 0, 2**9 - 1), (10, 26, 1, 0, 2**10 - 1)]
     for size in range(1, 9):
-        rows += [
-            (size + 2, size + 2, 1, size, 2**size - 1),
-            (size + 2, size + 2, 1, -size, 2**size - 1 + 2 ** (size + 1)),
-        ]
+        code = 2**size - 1
+        rows += [(size + 2, size + 2, 1, size, code), (size + 2, size + 2, 1, -size, code + 2 ** (size + 1))]
     return rows
 
 
@@ -292,47 +274,29 @@ _DEFAULT = _make_table(_make_default_rows())
 
 
 def _decode_huffman(data: bytes, most: int, tables: list[_Table]) -> NDArray[np.int64]:
-    """Return at most so many numbers of a stream, each lead of which begins with the first table.
-
-    What each bit would be the beginning of is looked up for all bits at once; then one follows from the other.
-    """
-    n_bits = 8 * len(data)
-    padded = np.frombuffer(data + bytes(16), dtype=np.uint8).astype(np.uint64)
-    words = np.zeros(len(data) + 8, dtype=np.uint64)
-    for byte in range(8):
-        words |= padded[byte : byte + words.size] << np.uint64(56 - 8 * byte)
-    bits = np.arange(n_bits + 32)
-    windows = ((words[bits // 8] << (bits % 8).astype(np.uint64)) >> np.uint64(32)).astype(np.int64)
-    looked_up: dict[int, tuple[list[int], NDArray[np.int64], list[int]]] = {}
-    found: list[np.int64] = []
-    table = at = 0
-    while len(found) < most and at < n_bits:
-        if table not in looked_up:
-            looked_up[table] = _look_up(windows, n_bits, tables[table])
-        following, values, switches = looked_up[table]
-        if following[at] < 0:
-            raise ECGFileError("its leads are damaged: bits that are no code of the Huffman table")
-        if following[at] > n_bits:
+    """Return at most so many numbers of a stream, each lead of which begins with the first table."""
+    bits = f"{int.from_bytes(data):0{8 * len(data)}b}"
+    patterns = [re.compile("|".join(table)) for table in tables]
+    found: list[int] = []
+    number = at = 0
+    while len(found) < most and at < len(bits):
+        prefix = patterns[number].match(bits, at)
+        if prefix is None:
+            if at + max(map(len, tables[number])) <= len(bits):
+                raise ECGFileError("its leads are damaged: bits that are no code of the Huffman table")
             break
-        if switches[at]:
-            table = switches[at] - 1
+        n_more, value, is_value = tables[number][prefix[0]]
+        at = prefix.end() + n_more
+        if at > len(bits):
+            break
+        if not is_value:
+            number = value - 1
+        elif n_more:
+            # The bits after the prefix, with a sign, count from the value of the code.
+            found.append(value + int(bits[at - n_more : at], 2) - (int(bits[at - n_more]) << n_more))
         else:
-            found.append(values[at])
-        at = following[at]
+            found.append(value)
     return np.array(found, dtype=np.int64)
-
-
-def _look_up(windows: NDArray[np.int64], n_bits: int, table: _Table) -> tuple[list[int], NDArray[np.int64], list[int]]:
-    """Return for the code at each bit the bit after it (-1 if there is no such code), its value, and its switch."""
-    bits = np.arange(n_bits)
-    row = np.searchsorted(table.codes, windows[:n_bits], side="right") - 1
-    prefixes, extra = table.prefixes[row], table.lengths[row] - table.prefixes[row]
-    is_code = (row >= 0) & ((windows[:n_bits] ^ table.codes[row]) >> (32 - prefixes) == 0)
-    # The bits after the prefix, with a sign, count from the value of the code.
-    originals = windows[bits + prefixes] >> (32 - extra)
-    originals -= np.where((extra > 0) & (originals >> np.maximum(extra - 1, 0) == 1), 1 << extra, 0)
-    following = np.where(is_code, bits + table.lengths[row], -1)
-    return following.tolist(), table.values[row] + originals, table.switches[row].tolist()
 
 
 def _read_leads(section: bytes, rhythm: bytes, notes: list[str]) -> tuple[bool, list[_Lead]]:
@@ -381,11 +345,9 @@ def _read_beats(section: bytes) -> _Beats:
     if len(rows) < n_beats:
         raise ECGFileError(f"its section 4 names {n_beats} QRS complexes, but is cut")
     # Only the commonest type of beat, 0, has a reference. Old versions protect what they subtract from.
-    protected = (
-        list(struct.iter_unpack("<II", section[end : end + 8 * n_beats]))
-        if len(section) >= end + 8 * n_beats
-        else [(first, last) for _, first, _, last in rows]
-    )
+    protected = [(first, last) for _, first, _, last in rows]
+    if len(section) >= end + 8 * n_beats:
+        protected = list(struct.iter_unpack("<II", section[end : end + 8 * n_beats]))
     return _Beats(
         duration,
         fiducial,
@@ -412,45 +374,50 @@ def _decode(block: _Block, row: int, most: int, tables: list[_Table]) -> NDArray
 
 def _fit(counts: NDArray[np.float64], n_samples: int, name: str) -> NDArray[np.float64]:
     """Return so many samples, NaN for a few that a stream lacks at its end; an ECGFileError if it lacks or has more."""
-    if not (1 - _MOST_LACKING) * n_samples <= counts.size:
-        raise ECGFileError(
-            f"its lead {name} has {counts.size} samples, not {n_samples} as it says; it is cut or damaged"
-        )
+    if counts.size < (1 - _MOST_LACKING) * n_samples:
+        says = f"{counts.size} samples, not {n_samples} as it says"
+        raise ECGFileError(f"its lead {name} has {says}; it is cut or damaged")
     return np.concatenate([counts[:n_samples], np.full(max(0, n_samples - counts.size), np.nan)])
 
 
 def _restore(
-    stored: list[tuple[int, _Lead, NDArray[np.float64]]], protected: tuple[tuple[int, int], ...], factor: int
-) -> list[NDArray[np.float64]]:
+    stored: list[tuple[_Lead, NDArray[np.float64]]], protected: tuple[tuple[int, int], ...], factor: int
+) -> list[tuple[_Lead, NDArray[np.float64]]]:
     """Return all samples of leads of which, outside of protected stretches, one stands for each `factor` of them.
 
     It is put in their middle, where programs put it too, and joined to the next by a straight line, rounded to whole
     counts; the filter that some programs apply afterwards is not. What remains of a stretch that is no multiple of
     `factor` was stored sample for sample or as one: the first is taken, if there are as many samples in each lead.
     """
-    runs = [_part(lead, protected) for _, lead, _ in stored]
-    sizes = [sum(n if whole else n // factor + n % factor for n, whole in parts) for parts in runs]
-    singly = all(counts.size >= size for size, (_, _, counts) in zip(sizes, stored, strict=True))
-    if not singly:
-        sizes = [sum(n if whole else -(-n // factor) for n, whole in parts) for parts in runs]
+    parts = [_split_at_beats(lead, protected) for lead, _ in stored]
+    for is_singly in (True, False):
+        # Of each stretch how many samples it has, how many of these stand for several, and how many for themselves.
+        plans = [[(n, *_count_stored(n, is_whole, factor, is_singly)) for n, is_whole in each] for each in parts]
+        sizes = [sum(blocks + rest for _, blocks, rest in plan) for plan in plans]
+        if all(counts.size >= size for size, (_, counts) in zip(sizes, stored, strict=True)):
+            break
     restored = []
-    for parts, size, (_, lead, counts) in zip(runs, sizes, stored, strict=True):
+    for plan, size, (lead, counts) in zip(plans, sizes, stored, strict=True):
         if counts.size > (1 + _MOST_LACKING) * size + _PADDING:
             raise ECGFileError(f"its lead {lead.name} has more samples than the {size} that its protected zones leave")
         counts = _fit(counts, size, lead.name)
         values, at = [], 0
-        for n, whole in parts:
-            blocks, rest = (0, n) if whole else divmod(n, factor) if singly else (-(-n // factor), 0)
+        for n, blocks, rest in plan:
             if blocks:
                 middles = factor // 2 + factor * np.arange(blocks)
                 values.append(np.rint(np.interp(np.arange(n - rest), middles, counts[at : at + blocks])))
             values.append(counts[at + blocks : at + blocks + rest])
             at += blocks + rest
-        restored.append(np.concatenate(values))
+        restored.append((lead, np.concatenate(values)))
     return restored
 
 
-def _part(lead: _Lead, protected: tuple[tuple[int, int], ...]) -> list[tuple[int, bool]]:
+def _count_stored(n: int, is_whole: bool, factor: int, is_singly: bool) -> tuple[int, int]:
+    """Return how many samples stand for `factor` each, of a stretch of `n`, and how many after them for themselves."""
+    return (0, n) if is_whole else divmod(n, factor) if is_singly else (-(-n // factor), 0)
+
+
+def _split_at_beats(lead: _Lead, protected: tuple[tuple[int, int], ...]) -> list[tuple[int, bool]]:
     """Return the stretches of a lead: their numbers of samples, and whether they are protected."""
     parts = []
     at = lead.first
@@ -493,60 +460,47 @@ def _align(
     return named
 
 
-def _to_rate(interval: int, asked: float | None, notes: list[str]) -> float:
+def _to_rate(interval: int, source: Source) -> float:
     """Return Hz from whole microseconds between samples, in whole Hz where these give that interval."""
-    if not interval:
-        return choose_rate(None, asked, "0 us between samples", notes)
-    rate = round(1e6 / interval)
-    return float(rate) if rate and int(1e6 / rate) == interval else 1e6 / interval
+    whole = round(1e6 / interval) if interval else 0
+    rate = float(whole) if not whole or int(1e6 / whole) == interval else 1e6 / interval
+    return choose_rate(rate, f"{interval} us between samples", source)
 
 
-@dataclass(frozen=True)
-class _About:
-    """What the patient section says; how texts are encoded; the version of the protocol, times ten."""
-
-    age: float | None = None
-    sex: str | None = None
-    patient_id: str | None = None
-    when: datetime | None = None
-    encoding: str = "utf-8"
-    version: int = 0
-
-
-def _read_patient(sections: dict[int, bytes | None], notes: list[str]) -> _About:
-    """Return what is known of patient and recording; a field that is broken is a note."""
+def _read_patient(sections: _Sections, notes: list[str]) -> tuple[dict[str, Any], bytes]:
+    """Return what is known of patient and recording, as `make_record` takes it, and the tag of the device."""
     if 1 not in sections:
-        return _About()
-    section = _need(sections, 1, "the patient data")
+        return {}, b""
+    section = _get_section(sections, 1, "the patient data")
     tags, is_whole = _split_tags(section, {})
     if not is_whole:
         others, is_whole = _split_tags(section, _TAG_LENGTHS)
         tags = others if is_whole else tags
-        if not is_whole:
-            notes.append("The patient data are cut; what stands before is read.")
+        notes += [] if is_whole else ["The patient data are cut; what stands before is read."]
+
+    def unpack(what: str, number: int, form: str, make: Callable[..., Any] = lambda *fields: fields) -> Any:
+        value = tags.get(number, b"")
+        # Zeros are a date that was left out, but a time of day.
+        is_said = value and (any(value) or make is time)
+        return read_aside(what, lambda: make(*struct.unpack_from(form, value)) if is_said else None, notes)
+
     device = tags.get(14, b"")
-    encoding = _ENCODINGS.get(device[16], "utf-8") if len(device) > 16 and device[16] & 1 else "utf-8"
-    identity = _to_text(tags.get(2, b""), encoding)
-    born = read_aside("birth date", lambda: _to_date(tags.get(5)), notes)
-    day = read_aside("recording date", lambda: _to_date(tags.get(25)), notes)
-    clock = read_aside("recording time", lambda: _to_clock(tags.get(26)), notes)
-    number, unit = read_aside("age", lambda: struct.unpack("<HB", tags.get(4) or bytes(3)), notes) or (0, 0)
-    noon = datetime.combine(day, time(12)) if day else None
-    stated = number if unit in _AGE_UNITS else None
-    age = to_age(stated, _AGE_UNITS.get(unit, ""), birth=born and born.isoformat(), when=noon, notes=notes)
-    if unit not in _AGE_UNITS:
-        note_unread("age", f"{number} of unit {unit}" if number or unit else None, None, notes)
-    sexes = tags.get(8, b"\0")[:1]
-    sex = {b"\1": "male", b"\2": "female"}.get(sexes)
-    note_unread("sex", f"code {sexes[0]}" if sexes not in (b"", b"\0", b"\x09") else None, sex, notes)
-    return _About(
-        age,
-        sex,
-        identity or None,
-        datetime.combine(day, clock) if day and clock else None,
-        encoding,
-        device[14] if len(device) > 14 else 0,
-    )
+    age, unit = unpack("age", 4, "<HB") or (None, 0)
+    sex = tags.get(8, b"\0")[0]
+    day, clock = unpack("recording date", 25, "<HBB", date), unpack("recording time", 26, "<BBB", time)
+    about = {
+        "age": (age, _AGE_UNITS.get(unit, "unknown")),
+        "birth": unpack("birth date", 5, "<HBB", date),
+        "sex": {0: None, 1: "male", 2: "female", 9: None}.get(sex, f"code {sex}"),
+        "patient_id": _to_text(tags.get(2, b""), _find_encoding(device)),
+        "times": [datetime.combine(day, clock) if day and clock else None],
+    }
+    return about, device
+
+
+def _find_encoding(device: bytes) -> str:
+    """Return in which encoding texts are, by the tag of the device."""
+    return _ENCODINGS.get(device[16], "utf-8") if len(device) > 16 and device[16] & 1 else "utf-8"
 
 
 def _split_tags(section: bytes, lengths: dict[int, int]) -> tuple[dict[int, bytes], bool]:
@@ -573,60 +527,38 @@ def _to_text(value: bytes, encoding: str) -> str:
     return " ".join(text.partition("\0")[0].split())
 
 
-def _to_date(value: bytes | None) -> date | None:
-    """Return the day of two bytes of year, month and day; None if it was left out."""
-    year, month, day = struct.unpack_from("<HBB", value or bytes(4))
-    return date(year, month, day) if year or month or day else None
-
-
-def _to_clock(value: bytes | None) -> time | None:
-    """Return the time of hour, minute and second; None if it was left out."""
-    return time(*struct.unpack_from("<BBB", value)) if value else None
-
-
-def _read_measurements(sections: dict[int, bytes | None], version: int) -> list[tuple[str, float | None]]:
+def _read_measurements(sections: _Sections, version: int) -> list[tuple[str, float | None]]:
     """Return what the device measured: on the reference beat, and over all beats."""
     if 7 not in sections:
         return []
-    section = _need(sections, 7, "the measurements")
-    n_beats, n_spikes = struct.unpack_from("<BB", section)
+    section = _get_section(sections, 7, "the measurements")
+    n_beats, n_spikes = section[:2]
     # Version 1.1 has a byte more here, and none before 1.3 what stands after the spikes.
     at = 3 if version == 11 else 2
     interval = struct.unpack_from("<H", section, at)[0]
     at += 4
     found: dict[str, float | None] = {}
     if n_beats and len(section) >= at + 16:
-        values = struct.unpack_from("<5H3h", section, at)
-        p_on, p_off, qrs_on, qrs_off, t_off = (value if value < _NOT_MEASURED else None for value in values[:5])
-        found = {
-            "pr": _minus(qrs_on, p_on),
-            "p_duration": _minus(p_off, p_on),
-            "qrs": _minus(qrs_off, qrs_on),
-            "qt": _minus(t_off, qrs_on),
-        } | dict(zip(("p_axis", "qrs_axis", "t_axis"), map(float, values[5:]), strict=True))
-        if (found["p_duration"] or 0) > (found["pr"] or np.inf):
-            found["p_duration"] = None
+        *times, p_axis, qrs_axis, t_axis = struct.unpack_from("<5H3h", section, at)
+        p_on, p_off, qrs_on, qrs_off, t_off = (value if value < _NOT_MEASURED else np.nan for value in times)
+        found = {"pr": qrs_on - p_on, "p_duration": p_off - p_on, "qrs": qrs_off - qrs_on, "qt": t_off - qrs_on}
+        found |= {"p_axis": p_axis, "qrs_axis": qrs_axis, "t_axis": t_axis}
+        if p_off > qrs_on:
+            del found["p_duration"]
     at += 16 * n_beats + 10 * n_spikes
     if (version == 0 or version >= 13) and len(section) >= at + 2:
         at += 2 + struct.unpack_from("<H", section, at)[0]
         if len(section) >= at + 6:
-            rate, _, found["qtc"] = struct.unpack_from("<HHH", section, at)
-            found["heart_rate"] = float(rate) or None
-    if not found.get("heart_rate") and 0 < interval < _NOT_MEASURED:
-        found["heart_rate"] = float(round(60_000 / interval))
+            found["heart_rate"], _, found["qtc"] = struct.unpack_from("<HHH", section, at)
+    if not found.get("heart_rate"):
+        found["heart_rate"] = round(60_000 / interval) if 0 < interval < _NOT_MEASURED else None
     return list(found.items())
 
 
-def _minus(end: int | None, start: int | None) -> float | None:
-    return None if end is None or start is None else float(end - start)
-
-
-def _read_statements(sections: dict[int, bytes | None], encoding: str) -> tuple[str, ...]:
+def _read_statements(sections: _Sections, encoding: str) -> list[str]:
     """Return the statements in full text, of section 8, or if there are none the codes of section 11."""
     for number, n_skipped in ((8, 0), (11, 1)):
-        if number not in sections:
-            continue
-        section = _need(sections, number, "the statements")
+        section = _get_section(sections, number, "the statements") if number in sections else bytes(9)
         texts, at = [], 9
         for _ in range(section[8]):
             length = struct.unpack_from("<xH", section, at)[0]
@@ -634,5 +566,5 @@ def _read_statements(sections: dict[int, bytes | None], encoding: str) -> tuple[
             texts += [_to_text(part, encoding) for part in (value.split(b"\0") if n_skipped else [value])]
             at += 3 + length
         if any(texts):
-            return tuple(filter(None, texts))
-    return ()
+            return texts
+    return []

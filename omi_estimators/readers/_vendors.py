@@ -1,9 +1,14 @@
-"""XML of three vendors: Philips SierraECG (11 s that can end in a calibration pulse), GE MUSE, and Mortara (ELI)."""
+"""XML of vendors: Philips SierraECG (11 s that can end in a calibration pulse), GE MUSE and CardioSoft, Mortara (ELI).
+
+CardioSoft, as UK Biobank has its ECGs at rest and in exercise (fields 20205 and 6025), is read after public programs
+that read those files and the names in GE's export manual.
+"""
 
 from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 from xml.etree.ElementTree import Element
@@ -13,71 +18,41 @@ from numpy.typing import NDArray
 
 from omi_estimators._validation import naming_package
 from omi_estimators.leads import LEADS
-from omi_estimators.readers._fields import (
-    count_in,
-    decode_base64,
-    decode_int16,
-    find_attribute,
-    find_measured,
-    find_number,
-    find_text,
-    note_unread,
-    parse_integers,
-    read_sex,
-    read_time,
-    read_unit,
-    to_age,
-    to_measured,
-    to_number,
-    to_time,
-)
+from omi_estimators.readers._fields import choose_unit, count_in_unit_asked, to_measured, to_number, to_time
 from omi_estimators.readers._leads import choose_rate, common_rate, find_lead, make_record, name_numbered
-from omi_estimators.readers._record import ECGFileError, ECGRecord, Source, check_size
+from omi_estimators.readers._record import MEASUREMENTS, ECGFileError, ECGRecord, Source, check_size
+from omi_estimators.readers._xml import check_count, decode_base64, decode_int16, find_number, find_text, parse_numbers
 
-# Tags of the reported values, first those that the reader confirmed, then those of the program alone.
-_PHILIPS_TAGS = {
-    "heart_rate": ("heartrate", "meanventrate"),
-    "pr": ("print", "meanprint"),
-    "p_duration": ("pdur",),
-    "qrs": ("qrsdur", "meanqrsdur"),
-    "qt": ("qtint", "meanqtint"),
-    "qtc": ("qtcb", "qtc", "meanqtc"),
-    "p_axis": ("pfrontaxis",),
-    "qrs_axis": ("qrsfrontaxis",),
-    "t_axis": ("tfrontaxis",),
-}
-_PHILIPS_PLACES = (
-    "interpretations/interpretation/globalmeasurements",
-    "interpretations/interpretation/interpretationmeasurements",
-    "measurements/globalmeasurements",
-    "internalmeasurements/globalmeasurements",
+_Named = list[tuple[str, NDArray[np.float64]]]
+
+# Where each format says what the device measured: the elements to look below, and places there in the order of
+# MEASUREMENTS, one after another where there are several.
+_PHILIPS_REPORTS = (
+    # First what the reader confirmed, then what the program said alone.
+    *(f"interpretations/interpretation/{tag}" for tag in ("globalmeasurements", "interpretationmeasurements")),
+    *(f"{tag}/globalmeasurements" for tag in ("measurements", "internalmeasurements")),
 )
+_PHILIPS_MEASURED = ["heartrate meanventrate", "print meanprint", "pdur", "qrsdur meanqrsdur", "qtint meanqtint"]
+_PHILIPS_MEASURED += ["qtcb qtc meanqtc", "pfrontaxis", "qrsfrontaxis", "tfrontaxis"]
+_GE_REPORTS = ("RestingECGMeasurements",)
+_GE_MEASURED = ["VentricularRate", "PRInterval PQInterval", "PDuration", "QRSDuration", "QTInterval"]
+_GE_MEASURED += ["QTCorrected QTCInterval", "PAxis", "RAxis", "TAxis"]
+_MORTARA_PLACES = ("TYPICAL_CYCLE", ".", "SUBJECT")
+_MORTARA_MEASURED = ["@VENT_RATE @HEART_RATE", "@PR_DURATION @PR_INTERVAL @PR_INT @PR", "@P_DURATION"]
+_MORTARA_MEASURED += ["@QRS_DURATION @QRSD", "@QT @QT_INTERVAL", "@QTC @QTC_BAZETT", "@P_AXIS", "@QRS_AXIS", "@T_AXIS"]
 _NOT_COMPRESSED = {"", "none", "uncompressed", "false", "no"}
 _MOST_CHANNELS = 100
 # Samples of all leads together; Python takes a second for a million.
 _MOST_XLI = 5_000_000
-_MUSE_TAGS = {
-    "heart_rate": "VentricularRate",
-    "pr": "PRInterval",
-    "qrs": "QRSDuration",
-    "qt": "QTInterval",
-    "qtc": "QTCorrected",
-    "p_axis": "PAxis",
-    "qrs_axis": "RAxis",
-    "t_axis": "TAxis",
-}
-# Names of attributes, on whichever element they stand.
-_MORTARA_NAMES = {
-    "heart_rate": ("VENT_RATE", "HEART_RATE"),
-    "pr": ("PR_DURATION", "PR_INTERVAL", "PR_INT", "PR"),
-    "p_duration": ("P_DURATION",),
-    "qrs": ("QRS_DURATION", "QRSD"),
-    "qt": ("QT", "QT_INTERVAL"),
-    "qtc": ("QTC", "QTC_BAZETT"),
-    "p_axis": ("P_AXIS",),
-    "qrs_axis": ("QRS_AXIS",),
-    "t_axis": ("T_AXIS",),
-}
+_CARDIOSOFT_STATEMENTS = ("Diagnosis/DiagnosisText", "Conclusion/ConclusionText", "Statement")
+
+
+def _find_measured(root: Element, reports: tuple[str, ...], names: list[str]) -> Iterator[tuple[str, float | None]]:
+    """Yield name and value of what a device measured, from each of its reports."""
+    for name, places in zip(MEASUREMENTS, names, strict=True):
+        for report in reports:
+            for place in places.split():
+                yield name, to_measured(find_text(root.find(report), place))
 
 
 def read_philips(source: Source) -> ECGRecord:
@@ -99,54 +74,50 @@ def read_philips(source: Source) -> ECGRecord:
         If the waveform is missing, of an unknown encoding, or not as long as the file says.
     """
     root = source.root
-    waveform = root.find("waveforms/parsedwaveforms")
-    if waveform is None:
-        waveform = next(root.iter("parsedwaveforms"), None)
+    waveform = next(root.iterfind("waveforms/parsedwaveforms"), next(root.iter("parsedwaveforms"), None))
     if waveform is None:
         raise ECGFileError("it has no waveform (parsedwaveforms); export it with the waveform")
-    notes: list[str] = []
     about = root.find("dataacquisition/signalcharacteristics")
-    rates = [waveform.get("samplespersecond"), find_text(about, "samplingrate")]
-    stated_rate = _choose_stated("sampling rate", list(map(to_number, rates)), notes)
-    sampling_rate = choose_rate(stated_rate, source.sampling_rate, " ".join(filter(None, rates)), notes)
-    stated = [to_number(waveform.get("resolution"))]
-    stated += [find_number(about, tag) for tag in ("signalresolution", "resolution")]
-    resolution = _choose_stated("resolution", stated, notes)
-    counts, labels = _read_philips_counts(waveform, about, sampling_rate, notes)
-    scale = resolution / 1000.0 if resolution else count_in(source.unit, "resolution", notes)
-    moments = [_find_philips_time(root, place) for place in ("dataacquisition", "reportinfo")]
-    time = read_time(moments, notes)
-    age = _find_philips_age(root.find("patient/generalpatientdata/age"), time, notes)
-    reports = [root.find(place) for place in _PHILIPS_PLACES]
+    rates = [find_text(waveform, "@samplespersecond"), find_text(about, "samplingrate")]
+    stated = _choose_stated("sampling rate", [to_number(rate) for rate in rates], source.notes)
+    sampling_rate = choose_rate(stated, " ".join(filter(None, rates)), source)
+    resolutions = [find_number(waveform, "@resolution")]
+    resolutions += [find_number(about, tag) for tag in ("signalresolution", "resolution")]
+    resolution = _choose_stated("resolution", resolutions, source.notes)
+    counts, labels = _read_philips_counts(waveform, about, sampling_rate, source.notes)
+    scale = resolution / 1000 if resolution else count_in_unit_asked("resolution", source)
+    patient = root.find("patient/generalpatientdata")
+    # What the device assumes without knowing (defaultage) is no age.
+    units = ("years", "months", "weeks", "days", "hours")
+    ages = [(find_text(patient, f"age/{unit}"), unit) for unit in units]
     statements = root.findall("interpretations/interpretation/statement")
-    # Each with its reason.
-    words = ([find_text(each, "leftstatement"), find_text(each, "rightstatement")] for each in statements)
     return make_record(
+        source,
         zip(labels, counts * scale, strict=True),
         sampling_rate,
-        f"Philips SierraECG XML {find_text(root, 'documentinfo/documentversion') or ''}".strip()[:60],
-        age=age,
-        sex=read_sex(find_text(root, "patient/generalpatientdata/sex"), notes),
-        patient_id=find_text(root, "patient/generalpatientdata/patientid"),
-        recording_time=time,
-        measured=(
-            (name, find_measured(report, tag))
-            for name, tags in _PHILIPS_TAGS.items()
-            for report in reports
-            for tag in tags
-        ),
-        statements=tuple(filter(None, (" - ".join(filter(None, pair)) for pair in words))),
-        notes=notes,
+        f"Philips SierraECG XML {find_text(root, 'documentinfo/documentversion') or ''}",
+        age=next((each for each in ages if each[0]), (None, None)),
+        birth=find_text(patient, "age/dateofbirth"),
+        sex=find_text(patient, "sex"),
+        patient_id=find_text(patient, "patientid"),
+        times=[_join(root, f"{i}@date", f"{i}@time") for i in ("dataacquisition", "reportinfo")],
+        measured=_find_measured(root, _PHILIPS_REPORTS, _PHILIPS_MEASURED),
+        # Each with its reason.
+        statements=[_join(each, "leftstatement", "rightstatement", by=" - ") for each in statements],
     )
+
+
+def _join(element: Element | None, *places: str, by: str = " ") -> str:
+    """Return what is said at several places, in one text."""
+    return by.join(filter(None, (find_text(element, place) for place in places)))
 
 
 def _choose_stated(what: str, stated: list[float | None], notes: list[str]) -> float | None:
     """Return the first of several numbers that is above zero, with a note if a later one is another."""
     found = [number for number in stated if number is not None and number > 0]
     if len(set(found)) > 1:
-        notes.append(
-            f"It says several times what its {what} is: {', '.join(f'{i:g}' for i in found)}; the first counts."
-        )
+        said = ", ".join(f"{each:g}" for each in found)
+        notes.append(f"It says several times what its {what} is: {said}; the first counts.")
     return found[0] if found else None
 
 
@@ -157,48 +128,49 @@ def _read_philips_counts(
 
     Some store more channels than they name; and who decompresses a file may leave what it said of the compression.
     """
-    named = (waveform.get("leadlabels") or "").replace(",", " ").split()
-    n_stored, n_allocated = to_number(waveform.get("numberofleads")), find_number(about, "numberchannelsallocated")
-    if n_stored is not None and not 1 <= n_stored <= _MOST_CHANNELS:
-        raise ECGFileError(f"it says that it has {n_stored:g} leads, but names {len(named)}")
-    n_named = int(min(n_stored or n_allocated or len(LEADS), _MOST_CHANNELS))
-    labels = named[: int(n_stored or _MOST_CHANNELS)] or list(LEADS[: max(n_named, 1)])
-    duration = to_number(waveform.get("durationperchannel"))
-    if duration is None or not 2 <= duration * sampling_rate / 1000 < 1e9:
+    labels = (find_text(waveform, "@leadlabels") or "").replace(",", " ").split()
+    stated, n_allocated = find_number(waveform, "@numberofleads"), find_number(about, "numberchannelsallocated")
+    if stated is not None and not 1 <= stated <= _MOST_CHANNELS:
+        raise ECGFileError(f"it says that it has {stated:g} leads, but names {len(labels)}")
+    labels = labels[: int(stated or _MOST_CHANNELS)] or list(LEADS[: max(int(stated or n_allocated or 12), 1)])
+    n_samples = (find_number(waveform, "@durationperchannel") or 0) * sampling_rate / 1000
+    if not 2 <= n_samples < 1e9:
         raise ECGFileError("it does not say how long its leads are (durationperchannel)")
-    n_samples = round(duration * sampling_rate / 1000)
-    check_size(8.0 * len(labels) * n_samples, f"its {len(labels)} leads of {duration / 1000:g} s")
-    text = waveform.text
-    encoding = (waveform.get("dataencoding") or "").strip().lower()
-    if not encoding:
-        # Numbers in text have no letters.
-        encoding = "base64" if re.search("[A-Za-z/]", (text or "")[:1000]) else "plain"
-    if encoding not in ("base64", "plain"):
-        raise ECGFileError(f"its waveform is encoded as {encoding[:40]!r}; Base64 and Plain are read")
-    said = {(waveform.get(name) or "").strip().lower() for name in ("compressmethod", "compression")} - _NOT_COMPRESSED
+    n_samples = round(n_samples)
+    check_size(8.0 * len(labels) * n_samples, f"its {len(labels)} leads of {n_samples} samples")
+    # Numbers in text have no letters.
+    has_letters = re.search("[A-Za-z/]", (waveform.text or "")[:1000])
+    encoding = (find_text(waveform, "@dataencoding") or ("base64" if has_letters else "plain")).lower()
     if encoding == "plain":
-        values = parse_integers(text, "the leads")
-    else:
-        data = decode_base64(text, "the leads")
+        values = parse_numbers(waveform.text, "the leads")
+    elif encoding == "base64":
+        data = decode_base64(waveform.text, "the leads")
+        said = {(find_text(waveform, f"@{name}") or "").lower() for name in ("compressmethod", "compression")}
         fits = len(data) >= 2 * len(labels) * n_samples and len(data) % (2 * n_samples) == 0
-        flag = (waveform.get("compressflag") or "").strip().lower()
-        if said and not (fits and (flag == "false" or _find_chunks(data, labels, n_samples) is None)):
-            if said != {"xli"}:
-                raise ECGFileError(f"its waveform is compressed by {min(said)!r}; XLI and none are read")
-            leads = _decode_xli(data, labels, n_samples)
-            return _restore_limb_leads(leads, labels), labels
-        values = decode_int16(text, "the leads")
+        is_unpacked = fits and (
+            waveform.get("compressflag") in ("False", "false") or not _find_chunks(data, labels, n_samples)
+        )
+        if said - _NOT_COMPRESSED and not is_unpacked:
+            if said - _NOT_COMPRESSED != {"xli"}:
+                raise ECGFileError(f"its waveform is compressed by {said - _NOT_COMPRESSED}; XLI and none are read")
+            return _restore_limb_leads(_decode_xli(data, labels, n_samples), labels), labels
+        values = decode_int16(waveform.text, "the leads")
+    else:
+        raise ECGFileError(f"its waveform is encoded as {encoding[:40]!r}; Base64 and Plain are read")
     n_channels, rest = divmod(values.size, n_samples)
     # More than 16 are rather a wrong duration.
-    if rest or not max(len(labels), n_stored or 0) <= n_channels <= max(n_stored or 0, n_allocated or 0, 16):
-        raise ECGFileError(
-            f"it has {values.size} values, not {int(n_stored or len(labels))} leads x {n_samples} samples as it says; "
-            "it is damaged or cut"
-        )
+    if rest or not max(len(labels), stated or 0) <= n_channels <= max(stated or 0, n_allocated or 0, 16):
+        says = f"{int(stated or len(labels))} leads x {n_samples} samples"
+        raise ECGFileError(f"it has {values.size} values, not {says} as it says; it is damaged or cut")
     if n_channels > len(labels):
         notes.append(f"Left out {n_channels - len(labels)} channels that it stores after those that it names.")
     leads = values.reshape(n_channels, n_samples)[: len(labels)]
-    return _restore_if_differences(leads, labels), labels
+    # Leads are differences here too where III is small beside II - I.
+    if {"I", "II", "III"} <= set(labels):
+        first, second, third = (leads[labels.index(label)] for label in ("I", "II", "III"))
+        if np.abs(third).sum() < 0.5 * np.abs(second - first - third).sum():
+            leads = _restore_limb_leads(leads, labels)
+    return leads, labels
 
 
 def _find_chunks(data: bytes, labels: list[str], n_samples: int) -> list[tuple[int, bytes]] | None:
@@ -242,41 +214,14 @@ def _decode_xli(data: bytes, labels: list[str], n_samples: int) -> NDArray[np.fl
 
 def _restore_limb_leads(leads: NDArray[np.float64], labels: list[str]) -> NDArray[np.float64]:
     """Return leads with III and the augmented ones restored, which are stored as what Einthoven's law misses."""
-    where = {label: row for row, label in enumerate(labels)}
-    if "I" not in where or "II" not in where:
-        return leads
-    restored = leads.copy()
-    first, second = leads[where["I"]], leads[where["II"]]
-    third = second - first
-    if "III" in where:
-        third = restored[where["III"]] = third - leads[where["III"]]
-    sums = {"aVR": -np.floor((first + second) / 2), "aVL": np.floor((first - third) / 2)}
-    sums["aVF"] = np.floor((second + third) / 2)
-    for label, expected in sums.items():
-        if label in where:
-            restored[where[label]] = expected - leads[where[label]]
-    return restored
-
-
-def _restore_if_differences(leads: NDArray[np.float64], labels: list[str]) -> NDArray[np.float64]:
-    """Return uncompressed leads restored if III is stored as a difference: where it is small beside II - I."""
-    if not {"I", "II", "III"} <= set(labels):
-        return leads
-    first, second, third = (leads[labels.index(label)] for label in ("I", "II", "III"))
-    misses = np.abs(second - first - third).sum()
-    return _restore_limb_leads(leads, labels) if np.abs(third).sum() < 0.5 * misses else leads
-
-
-def _find_philips_time(root: Element, place: str) -> str:
-    """Return the time that an element states."""
-    return " ".join(filter(None, (find_attribute(root, place, name) for name in ("date", "time"))))
-
-
-def _find_philips_age(age: Element | None, time: datetime | None, notes: list[str]) -> float | None:
-    """Return the age in years; what the device assumes without knowing (defaultage) is not one."""
-    units = ("years", "months", "weeks", "days", "hours")
-    unit = next((each for each in units if find_text(age, each) is not None), "years")
-    return to_age(find_text(age, unit), unit, birth=find_text(age, "dateofbirth"), when=time, notes=notes)
+    restored = dict(zip(labels, leads.copy(), strict=True))
+    if {"I", "II"} <= set(labels):
+        first, second = restored["I"], restored["II"]
+        third = second - first - restored.get("III", 0.0)
+        expected = {"aVR": -np.floor((first + second) / 2), "aVL": np.floor((first - third) / 2)}
+        expected |= {"aVF": np.floor((second + third) / 2), "III": second - first}
+        restored |= {label: expected[label] - restored[label] for label in expected if label in restored}
+    return np.array([restored[label] for label in labels])
 
 
 def read_muse(source: Source) -> ECGRecord:
@@ -303,86 +248,70 @@ def read_muse(source: Source) -> ECGRecord:
         raise ECGFileError(f"it has {len(waveforms)} waveforms of the rhythm; one is expected")
     leads = waveforms[0].findall("LeadData")
     off = [find_text(lead, "LeadID") or "?" for lead in leads if (find_text(lead, "LeadOff") or "").upper() == "TRUE"]
-    notes = [f"The device found these leads off: {', '.join(off)}."] if off else []
-    sampling_rate = _find_muse_rate(waveforms[0], source.sampling_rate, notes)
+    if off:
+        source.notes.append(f"The device found these leads off: {', '.join(off)}.")
+    # A base and a power of ten.
+    base, exponent = find_number(waveforms[0], "SampleBase"), find_number(waveforms[0], "SampleExponent") or 0.0
+    stated = None if base is None or abs(exponent) > 9 else base * 10.0**exponent
+    sampling_rate = choose_rate(stated, find_text(waveforms[0], "SampleBase") or "", source)
     for tag in ("LeadTimeOffset", "LeadOffsetFirstSample"):
         if len({find_number(lead, tag) or 0.0 for lead in leads}) > 1:
-            notes.append(f"The leads are said to begin at different times ({tag}), which was not undone.")
+            source.notes.append(f"The leads are said to begin at different times ({tag}), which was not undone.")
     about, tests = root.find("PatientDemographics"), root.find("TestDemographics")
-    day, time_of_day = find_text(tests, "AcquisitionDate"), find_text(tests, "AcquisitionTime")
-    recorded = _to_muse_time(day, time_of_day or "00:00:00")
-    note_unread("recording time", day and f"{day} {time_of_day or ''}", recorded, notes)
-    birth = find_text(about, "DateofBirth")
-    age = to_age(
-        find_text(about, "PatientAge"),
-        find_text(about, "AgeUnits") or "years",
-        birth=birth and (_to_muse_time(birth, "00:00:00") or birth),
-        when=_to_muse_time(day, "00:00:00"),
-        notes=notes,
-    )
-    measured = root.find("RestingECGMeasurements")
+    moment, birth = _join(tests, "AcquisitionDate", "AcquisitionTime"), find_text(about, "DateofBirth")
     return make_record(
-        [_read_muse_lead(lead, source.unit, notes) for lead in leads],
+        source,
+        [_read_muse_lead(lead, source) for lead in leads],
         sampling_rate,
-        f"GE MUSE XML {find_text(root, 'MuseInfo/MuseVersion') or ''}".strip()[:60],
-        age=age,
-        sex=read_sex(find_text(about, "Gender"), notes),
+        f"GE MUSE XML {find_text(root, 'MuseInfo/MuseVersion') or ''}",
+        age=(find_text(about, "PatientAge"), find_text(about, "AgeUnits")),
+        birth=_parse_muse_time(birth) or birth,
+        sex=find_text(about, "Gender"),
         patient_id=find_text(about, "PatientID"),
-        recording_time=recorded,
-        measured=((name, find_measured(measured, tag)) for name, tag in _MUSE_TAGS.items()),
-        statements=_join_muse_statements(root.find("Diagnosis")),
-        notes=notes,
+        times=[_parse_muse_time(moment) or moment],
+        measured=_find_measured(root, _GE_REPORTS, _GE_MEASURED),
+        statements=_join_muse_statements(root),
     )
 
 
-def _find_muse_rate(waveform: Element, asked: float | None, notes: list[str]) -> float:
-    """Return the sampling rate in Hz: a base and a power of ten."""
-    base, exponent = find_number(waveform, "SampleBase"), find_number(waveform, "SampleExponent") or 0.0
-    stated = None if base is None or abs(exponent) > 9 else base * 10.0**exponent
-    return choose_rate(stated, asked, find_text(waveform, "SampleBase") or "", notes)
-
-
-def _read_muse_lead(lead: Element, unit: str | None, notes: list[str]) -> tuple[str, NDArray[np.float64]]:
+def _read_muse_lead(lead: Element, source: Source) -> tuple[str, NDArray[np.float64]]:
     """Return the name and the millivolts of one lead."""
     name = find_text(lead, "LeadID") or "a lead without a name"
     if find_number(lead, "LeadSampleSize") not in (None, 2.0):
         raise ECGFileError(f"{name} has samples of {find_text(lead, 'LeadSampleSize')} bytes; 2 are expected")
-    data = decode_base64(find_text(lead, "WaveFormData"), name)
-    for tag, found in (("LeadByteCountTotal", len(data)), ("LeadSampleCountTotal", len(data) / 2)):
-        stated = find_number(lead, tag)
-        if stated is not None and stated != found:
-            raise ECGFileError(f"{name} has {found:g} for {tag}, but the file says {stated:g}; it is damaged")
+    counts = decode_int16(find_text(lead, "WaveFormData"), name)
+    n_bytes = find_number(lead, "LeadByteCountTotal")
+    for stated in (find_number(lead, "LeadSampleCountTotal"), n_bytes and n_bytes / 2):
+        check_count(name, counts, stated)
     checksum = find_text(lead, "LeadDataCRC32")
-    if checksum is not None and checksum.lstrip("0") != str(zlib.crc32(data)):
-        notes.append(f"The checksum of {name} is not that of its samples: {checksum[:20]!r}. Damaged or edited?")
-    counts = np.frombuffer(data, dtype="<i2").astype(np.float64)
+    if checksum is not None and checksum.lstrip("0") != str(zlib.crc32(counts.astype("<i2").tobytes())):
+        source.notes.append(f"The checksum of {name} is not that of its samples: {checksum[:20]!r}. Damaged or edited?")
     resolution = find_number(lead, "LeadAmplitudeUnitsPerBit")
     if not resolution or resolution < 0:
-        return name, counts * count_in(unit, "size of one bit (LeadAmplitudeUnitsPerBit)", notes)
-    return name, counts * (resolution * read_unit(find_text(lead, "LeadAmplitudeUnits"), unit, name, notes))
+        return name, counts * count_in_unit_asked("size of one bit (LeadAmplitudeUnitsPerBit)", source)
+    unit = find_text(lead, "LeadAmplitudeUnits") or "none"
+    return name, counts * (resolution * choose_unit(unit, name, source))
 
 
-def _to_muse_time(day: str | None, time: str) -> datetime | None:
+def _parse_muse_time(text: str | None) -> datetime | None:
     """Return a time whose date is month first, as MUSE writes it, or in a style that cannot be mistaken."""
-    for style in ("%m-%d-%Y", "%m/%d/%Y", "%Y-%m-%d", "%d-%b-%Y"):
-        for clock in ("%H:%M:%S", "%H:%M"):
+    for day in ("%m-%d-%Y", "%m/%d/%Y", "%Y-%m-%d", "%d-%b-%Y"):
+        for clock in (" %H:%M:%S", " %H:%M", ""):
             try:
-                return datetime.strptime(f"{day} {time}", f"{style} {clock}")
+                return datetime.strptime(text or "", f"{day}{clock}")
             except ValueError:
                 continue
     return None
 
 
-def _join_muse_statements(diagnosis: Element | None) -> tuple[str, ...]:
+def _join_muse_statements(root: Element) -> list[str]:
     """Return the statements, each of which may go over several elements up to one that ends the line."""
-    lines, words = [], []
-    for statement in diagnosis.findall("DiagnosisStatement") if diagnosis is not None else ():
-        words.append(find_text(statement, "StmtText") or "")
+    lines = [""]
+    for statement in root.findall("Diagnosis/DiagnosisStatement"):
+        lines[-1] = f"{lines[-1]} {find_text(statement, 'StmtText') or ''}".strip()
         if any((flag.text or "").strip().upper() == "ENDSLINE" for flag in statement.findall("StmtFlag")):
-            lines.append(" ".join(filter(None, words)))
-            words = []
-    lines.append(" ".join(filter(None, words)))
-    return tuple(filter(None, lines))
+            lines.append("")
+    return lines
 
 
 def read_mortara(source: Source) -> ECGRecord:
@@ -407,61 +336,172 @@ def read_mortara(source: Source) -> ECGRecord:
     channels = root.findall("CHANNEL")
     if not channels:
         raise ECGFileError("it is XML with the root 'ECG', but has no CHANNEL as files of Mortara have")
-    names = name_numbered([channel.get("NAME") or "a channel without a name" for channel in channels], [])
-    named = [channel for channel, name in zip(channels, names, strict=True) if find_lead(name)]
-    notes: list[str] = []
-    rates = {channel.get("SAMPLE_FREQ") or "" for channel in named or channels}
-    stated_rate = common_rate(to_number(rate) or 0.0 for rate in rates)
-    sampling_rate = choose_rate(stated_rate, source.sampling_rate, " ".join(rates), notes)
-    subject = root.find("SUBJECT")
-    places = [place for place in (root.find("TYPICAL_CYCLE"), root, subject) if place is not None]
-    time = read_time([root.get("ACQUISITION_TIME_XML"), root.get("ACQUISITION_TIME")], notes)
-    births = [_attribute(places, "DOB_XML"), _attribute(places, "DOB")]
-    birth = next((each for each in births if to_time(each)), births[0] or births[1])
-    age = to_age(
-        _attribute(places, "AGE"), _attribute(places, "AGE_UNITS") or "years", birth=birth, when=time, notes=notes
-    )
-    texts = ((each.get("TEXT") or "").strip() for each in root.iter("STATEMENT"))
+    names = name_numbered([channel.get("NAME") or "a channel without a name" for channel in channels], source.notes)
+    leads = [channel for channel, name in zip(channels, names, strict=True) if find_lead(name)]
+    rates = {channel.get("SAMPLE_FREQ") or "" for channel in leads or channels}
+    sampling_rate = choose_rate(common_rate(to_number(rate) or 0.0 for rate in rates), " ".join(rates), source)
+
+    def said(*attributes: str) -> str | None:
+        return find_text(root, *(f"{place}@{name}" for name in attributes for place in _MORTARA_PLACES))
+
+    births = [said("DOB_XML"), said("DOB")]
     return make_record(
+        source,
         [
-            (channel.get("NAME"), _read_mortara_channel(channel, name, source.unit, notes))
+            (name, _read_mortara_channel(channel, name, source) if channel in leads else np.zeros(0))
             for channel, name in zip(channels, names, strict=True)
         ],
         sampling_rate,
         "Mortara XML",
-        age=age,
-        sex=read_sex(_attribute(places, "GENDER") or _attribute(places, "SEX"), notes),
-        patient_id=(subject.get("ID") or "").strip() or None if subject is not None else None,
-        recording_time=time,
-        measured=(
-            (name, to_measured(_attribute(places, each)))
-            for name, written in _MORTARA_NAMES.items()
-            for each in written
-        ),
-        statements=tuple(filter(None, texts)),
-        notes=notes,
+        age=(said("AGE"), said("AGE_UNITS")),
+        birth=next(filter(to_time, births), births[0] or births[1]),
+        sex=said("GENDER", "SEX"),
+        patient_id=find_text(root, "SUBJECT@ID"),
+        times=[root.get("ACQUISITION_TIME_XML"), root.get("ACQUISITION_TIME")],
+        measured=_find_measured(root, _MORTARA_PLACES, _MORTARA_MEASURED),
+        statements=[find_text(each, "@TEXT") or "" for each in root.iter("STATEMENT")],
     )
 
 
-def _attribute(places: list[Element], name: str) -> str | None:
-    """Return the first attribute of this name that is not empty."""
-    return next((value for place in places if (value := place.get(name))), None)
-
-
-def _read_mortara_channel(channel: Element, name: str, unit: str | None, notes: list[str]) -> NDArray[np.float64]:
-    """Return the millivolts of one channel; none for one that is no lead."""
-    if find_lead(name) is None:
-        return np.zeros(0)
-    kinds = {"ENCODING": "BASE64", "FORMAT": "SIGNED", "BITS": "16"}
-    for attribute, expected in kinds.items():
+def _read_mortara_channel(channel: Element, name: str, source: Source) -> NDArray[np.float64]:
+    """Return the millivolts of one channel."""
+    for attribute, expected in {"ENCODING": "BASE64", "FORMAT": "SIGNED", "BITS": "16"}.items():
         found = (channel.get(attribute) or expected).upper()
         if found != expected:
             raise ECGFileError(f"{name} has {attribute} {found!r}; {expected} is read")
     units = to_number(channel.get("UNITS_PER_MV"))
     if not units or units < 0:
-        units = 1 / count_in(unit, "number of units in 1 mV (UNITS_PER_MV)", notes)
+        units = 1 / count_in_unit_asked("number of units in 1 mV (UNITS_PER_MV)", source)
     values = decode_int16(channel.get("DATA") or channel.text, name)
-    stated = to_number(channel.get("DURATION"))
-    if stated is not None and stated != values.size:
-        raise ECGFileError(f"{name} has {values.size} samples, but says {stated:g}; the file is damaged or cut")
+    check_count(name, values, to_number(channel.get("DURATION")))
     return values / units
+
+
+def read_cardiosoft(source: Source) -> ECGRecord:
+    """Read a GE CardioSoft (CASE) XML file.
+
+    Parameters
+    ----------
+    source : Source
+        With the root, CardiologyXML. `unit` serves a resolution whose unit cannot be read.
+
+    Returns
+    -------
+    ECGRecord
+        The strip of all leads; of a file without one, as of exercise, the full disclosure, or else its first strip.
+        Never the median beat.
+
+    Raises
+    ------
+    ECGFileError
+        If there is no rhythm, or it does not say rate and resolution, or is not as long as it says.
+    """
+    root = source.root
+    whole, parts = ([each for each in root.iter(tag) if each.find("WaveformData") is not None] for tag in _STRIPS)
+    disclosure = next(root.iter("FullDisclosure"), None)
+    if not whole and disclosure is not None and find_text(disclosure, "FullDisclosureData"):
+        named, rate = _read_disclosure(disclosure, source)
+    elif whole or parts:
+        strip = (whole or parts)[0]
+        about = root.find("StripData")
+        named, rate = _read_strip(strip, [strip] if whole or about is None else [strip, about], source)
+        if not whole and len(parts) > 1:
+            source.notes.append(f"It has {len(parts)} strips; the first was read.")
+    else:
+        is_median = any(next(root.iter(tag), None) is not None for tag in ("MedianSamples", "MedianData"))
+        only = ", only the median beat, which is made of many" if is_median else ""
+        raise ECGFileError(f"it has no rhythm (StripData, FullDisclosure){only}; export it with the ECG strips")
+    person = next(root.iter("PatientInfo"), None)
+    statements = [each.text or "" for path in _CARDIOSOFT_STATEMENTS for each in root.findall(f"Interpretation/{path}")]
+    return make_record(
+        source,
+        named,
+        rate,
+        f"GE CardioSoft XML {find_text(root, './/DeviceInfo/SoftwareVer') or ''}",
+        age=(find_text(person, "Age"), find_text(person, "Age@units")),
+        birth=_join_date(None if person is None else person.find("BirthDateTime")),
+        sex=find_text(person, "Gender"),
+        patient_id=find_text(person, "PID"),
+        times=[_join_date(next(root.iter("ObservationDateTime"), None))],
+        measured=_find_measured(root, _GE_REPORTS, _GE_MEASURED),
+        # Others are lines of dashes.
+        statements=[text.strip() for text in statements if any(sign.isalpha() for sign in text)],
+    )
+
+
+_STRIPS = ("StripData", "Strip")
+
+
+def _read_strip(strip: Element, about: list[Element], source: Source) -> tuple[_Named, float]:
+    """Return the leads (name, millivolts) of a strip, and the rate, which the first of `about` that has it says."""
+    rate, factor = _find_rate(about, source), _find_factor(about, source)
+    named = []
+    for lead in strip.findall("WaveformData"):
+        name = find_text(lead, "@lead") or "a lead without a name"
+        values = _parse_with_commas(lead.text, name)
+        check_count(name, values, find_number(strip, "ChannelSampleCountTotal"))
+        named.append((name, values * factor))
+    n_leads = find_number(strip, "NumberOfLeads")
+    if n_leads is not None and n_leads != len(named):
+        source.notes.append(f"It says that it has {n_leads:g} leads, and has {len(named)}.")
+    return named, rate
+
+
+def _read_disclosure(disclosure: Element, source: Source) -> tuple[_Named, float]:
+    """Return the leads of the full disclosure, and its rate.
+
+    Files have a second of one lead, then that of the next; the manual a sample of each lead in turn. As neighbours in
+    time are alike, the order in which the values jump less is the right one.
+    """
+    rate, factor = _find_rate([disclosure], source), _find_factor([disclosure], source)
+    names = [name.strip() for name in (find_text(disclosure, "LeadOrder") or "").split(",") if name.strip()]
+    stated = find_number(disclosure, "NumberOfChannels")
+    if not names or (stated is not None and stated != len(names)):
+        raise ECGFileError(f"its full disclosure names {len(names)} leads (LeadOrder), and says {stated} channels")
+    text = " ".join(each.text or "" for each in disclosure.findall("FullDisclosureData"))
+    values = _parse_with_commas(text, "the full disclosure") * factor
+    second, n_leads = round(rate), len(names)
+    n_seconds = values.size // (second * n_leads)
+    blocks = values[: n_seconds * second * n_leads].reshape(n_seconds, n_leads, second)
+    in_turn = values[: values.size // n_leads * n_leads].reshape(-1, n_leads).T
+    jumps = [float(np.abs(np.diff(each, axis=-1)).sum()) for each in (blocks, in_turn[:, : n_seconds * second])]
+    leads = blocks.swapaxes(0, 1).reshape(n_leads, -1) if n_seconds and jumps[0] <= jumps[1] else in_turn
+    if leads.size < values.size:
+        what = f"the last {values.size - leads.size} values of the full disclosure"
+        source.notes.append(f"Left out {what}, which are no whole second of all leads.")
+    return list(zip(names, leads, strict=True)), rate
+
+
+def _parse_with_commas(text: str | None, what: str) -> NDArray[np.float64]:
+    """Return numbers with commas between them; one that is missing would shift those after it."""
+    if re.search(r",\s*,", (text or "").strip(" \t\r\n,")):
+        raise ECGFileError(f"a sample of {what} is missing, at two commas in a row; the file is damaged")
+    return parse_numbers(text, what)
+
+
+def _find_rate(about: list[Element], source: Source) -> float:
+    """Return the sampling rate in Hz, which the first of several elements that has one says."""
+    for each in about:
+        rate, unit = find_number(each, "SampleRate"), find_text(each, "SampleRate@units")
+        if rate is not None and (unit or "Hz").lower() != "hz":
+            raise ECGFileError(f"its sampling rate is in {unit!r}; Hz are expected")
+        if rate is not None:
+            return choose_rate(rate, f"{rate:g}", source)
+    return choose_rate(None, find_text(about[0], "SampleRate") or "", source)
+
+
+def _find_factor(about: list[Element], source: Source) -> float:
+    """Return the millivolts of one count, which the first of several elements that has a resolution says."""
+    for each in about:
+        resolution = find_number(each, "Resolution")
+        if resolution is not None and resolution > 0:
+            stated = (find_text(each, "Resolution@units") or "").lower().partition("per")[0]
+            return resolution * choose_unit(stated or "none", "strip", source)
+    return count_in_unit_asked("resolution (Resolution)", source)
+
+
+def _join_date(element: Element | None) -> str:
+    """Return a date and time that the file gives in parts; nothing where there is none."""
+    parts = [find_text(element, tag) or "" for tag in ("Year", "Month", "Day", "Hour", "Minute", "Second")]
+    day, clock = "-".join(part.zfill(2) for part in parts[:3]), ":".join(part.zfill(2) for part in parts[3:])
+    return f"{day} {clock}" if any(parts) else ""

@@ -31,7 +31,7 @@ from readers.writers import (
 
 from omi_estimators.datasets import make_omi_ecgs
 from omi_estimators.leads import LEADS
-from omi_estimators.readers import ECGFileError, _dicom, _fields, read_ecg
+from omi_estimators.readers import ECGFileError, _dicom, _xml, read_ecg
 from omi_estimators.readers._fields import to_millivolts
 from omi_estimators.readers._leads import find_lead
 
@@ -130,7 +130,7 @@ def test_no_other_file_is_read_into_xml(tmp_path):
     ids=["default attributes", "attributes", "levels", "elements", "a long namespace"],
 )
 def test_xml_made_to_exhaust_memory(head, body, message, tmp_path, monkeypatch):
-    monkeypatch.setattr(_fields, "_MOST_ELEMENTS", 10_000)
+    monkeypatch.setattr(_xml, "_MOST_ELEMENTS", 10_000)
     path = tmp_path / "bomb.xml"
     path.write_text(f"{head}{body}</RestingECG>")
     tracemalloc.start()

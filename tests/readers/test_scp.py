@@ -176,6 +176,7 @@ def shorten(share: float) -> Callable[[dict[int, bytes]], None]:
         (change(3, 6, struct.pack("<I", 900)), {}, "lead I has 7.. samples, not 900"),
         (change(2, 0, b"\x11\0"), {"huffman": "own"}, "17 Huffman tables; at most 8"),
         (change(2, 0, b"\x09\0"), {"huffman": "own"}, "Huffman tables"),
+        (change(2, 2, b"\xff\xff"), {"huffman": "own"}, "table of 65535 codes; at most 256"),
         (change(2, 4, b"\x28"), {"huffman": "own"}, "40 are the prefix"),
         (change(2, 4 + 4 * 9 + 3, b"\x07"), {"huffman": "own"}, "switches to table 7 of 2"),
         (change(2, 4 + 2 * 9, b"\x20"), {"huffman": "own"}, "bits that are no code|code of"),
