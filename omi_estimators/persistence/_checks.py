@@ -33,7 +33,7 @@ _AS_LONG_AS_A_RECORD = ("cluster_centers_", "components_", "exp_dirichlet_compon
 _ASKED = ("predict_proba", "decision_function", "predict", "predict_tier", "transform", "score_samples")
 # ECGs take a while.
 _ASKED_OF_ECGS = ("predict_proba", "predict_tier", "transform")
-_INNER = ("_preprocessor", "estimators_", "estimator_", "calibrated_classifiers_", "regressor_", "estimator")
+_INNER = ("estimators_", "estimator_", "calibrated_classifiers_", "regressor_", "estimator")
 _BATCH = 32
 _N_RECORDS = 5
 _FILLS = (0.5, 0.0, 1.0)
@@ -161,7 +161,7 @@ def _check_followed(part: Any) -> None:
             require(fits, f"{its} has other classes than rows of coefficients")
     if "tree_" in found:
         _check_tree_of(part, part, n_features)
-    elif type(part).__name__ in _WITH_TREES:
+    if type(part).__name__ in _WITH_TREES:
         _WITH_TREES[type(part).__name__](part)
     elif hasattr(part, "decision_path"):
         for member in found.get("estimators_", ()):
@@ -317,7 +317,9 @@ def make_example(part: Any, fill: float) -> Any:
         # Each category once at least.
         n_records = max(map(len, part.categories_))
         return np.stack([np.resize(np.asarray(each, dtype=object), n_records) for each in part.categories_], axis=1)
-    inner: Any = [found[name] for name in _INNER if found.get(name) is not None]
+    if found.get("_preprocessor") is not None:
+        return make_example(part._preprocessor, fill)
+    inner: Any = [found[name] for name in _INNER if name in found]
     while isinstance(inner, list | tuple | np.ndarray) and len(inner):
         inner = inner[0]
     example = make_example(inner, fill) if hasattr(inner, "__dict__") else None
