@@ -225,17 +225,12 @@ def _check_histogram_boosting(part: Any) -> None:
     """Raise a ModelFileError unless all trees ask for features and categories that there are."""
     if "_predictors" not in vars(part):
         return
-    thresholds, by_set, n_features = (
-        part._bin_mapper.bin_thresholds_,
-        part._bin_mapper.is_categorical_,
-        part.n_features_in_,
-    )
+    bins, n_features = part._bin_mapper, part.n_features_in_
+    thresholds, by_set = bins.bin_thresholds_, bins.is_categorical_
     fit = len(thresholds) == n_features and by_set.shape == (n_features,) and by_set.dtype == np.uint8
     require(fit, "gradient boosting has bins of other features than its own")
-    n_encoded = part._preprocess_X(make_example(part, 0.5), reset=False).shape
-    require(
-        n_encoded == (1, n_features), "gradient boosting encodes its records as other features than its trees ask for"
-    )
+    fit = part._preprocess_X(make_example(part, 0.5), reset=False).shape == (1, n_features)
+    require(fit, "gradient boosting encodes its records as other features than its trees ask for")
     for values in (thresholds[place] for place in np.flatnonzero(by_set)):
         fit = ((values >= 0) & (values < 256) & (values == np.floor(values))).all()
         require(fit, "gradient boosting has a category that no set holds")

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors.numpy
@@ -179,10 +179,9 @@ def load_profile(path: str | os.PathLike[str]) -> ECGProfile | None:
     from omi_estimators.typicality import check_profile
 
     what = f"the profile in {path} cannot be loaded"
-    return cast(
-        "ECGProfile",
-        _read_model(members[_container.PROFILE], members[_container.PROFILE_ARRAYS], (), what, check_profile),
-    )
+    tree, arrays = members[_container.PROFILE], members[_container.PROFILE_ARRAYS]
+    profile: ECGProfile = _read_model(tree, arrays, (), what, check_profile)
+    return profile
 
 
 def _read_model(
