@@ -176,9 +176,8 @@ def _describe_recalibrations(parts: list[Any]) -> str:
         f"{_or_unknown(step['slope'], '.2f')}, intercept {step['intercept']:.2f}; {step['reason']}."
         for step in max(histories, key=len)
     ]
-    return "\n".join(
-        ["", "Recalibrated since then, oldest first; slope and intercept are those before:", "", *lines, ""]
-    )
+    title = "Recalibrated since then, oldest first; slope and intercept are those before:"
+    return "\n".join(["", title, "", *lines, ""])
 
 
 def _or_unknown(number: float | None, digits: str = "") -> str:

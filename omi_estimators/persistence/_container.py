@@ -183,16 +183,12 @@ def _read_manifest(data: bytes, name: str) -> dict[str, Any]:
     is_ours = isinstance(manifest, dict) and manifest.get("format") == FORMAT
     require(is_ours, f"{name} is no model file: its manifest does not say format={FORMAT!r}.")
     version, versions = manifest.get("format_version"), manifest.get("versions")
-    require(
-        version == FORMAT_VERSION,
-        f"{name} has format version {version!r}, and this omi_estimators reads version {FORMAT_VERSION}; install the "
-        "omi_estimators that wrote it, or a later one.",
-    )
+    mend = f"this omi_estimators reads version {FORMAT_VERSION}; install the one that wrote it, or a later one"
+    require(version == FORMAT_VERSION, f"{name} has format version {version!r}, and {mend}.")
     texts = [*versions, *versions.values()] if isinstance(versions, dict) else [None]
-    are_named = len(texts) <= 2 * _MOST_VERSIONS and all(
-        isinstance(text, str) and text.isprintable() and len(text) <= _MOST_VERSION_LETTERS for text in texts
-    )
-    require(are_named, f"{name}: its manifest names no versions.")
+    are_plain = all(isinstance(text, str) and text.isprintable() for text in texts)
+    are_short = len(texts) <= 2 * _MOST_VERSIONS and all(len(str(text)) <= _MOST_VERSION_LETTERS for text in texts)
+    require(are_plain and are_short, f"{name}: its manifest names no versions.")
     require(isinstance(manifest.get("members"), dict), f"{name}: its manifest lists no members.")
     return manifest
 
@@ -240,9 +236,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """
     target = Path(os.path.realpath(path))
     if target.is_dir():
-        raise IsADirectoryError(
-            f"{path} is a folder; give the path of a file in it, such as {Path(path) / 'model.omi'}."
-        )
+        raise IsADirectoryError(f"{path} is a folder; give the path of a file in it, such as model.omi.")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {target.parent} to write {target.name} to; make it first.")
     # What only reads a card does without the libraries of the store.

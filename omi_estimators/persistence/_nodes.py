@@ -179,11 +179,9 @@ class Reader:
 
     def _read_part(self, type: Any, params: dict[str, Any], state: dict[str, Any] | None = None) -> Any:
         kind = _declared.find_type(type)
-        require(
-            type not in _declared.UNCHECKED or type in self._trusted,
-            f"it holds {type}, whose numbers compiled code follows wherever they lead; if you know who made the file, "
-            f"load it with trusted=[{type!r}]",
-        )
+        what = f"it holds {type}, whose numbers compiled code follows wherever they lead; if you know who made the file"
+        is_checked = type not in _declared.UNCHECKED or type in self._trusted
+        require(is_checked, f"{what}, load it with trusted=[{type!r}]")
         made_of, learned = ({name: self.read(item) for name, item in each.items()} for each in (params, state or {}))
         made: Any = {"sklearn.tree.Tree": make_tree, "sklearn.ensemble.TreePredictor": make_tree_predictor}.get(type)
         self._parts.append(made(kind, **made_of) if made else _build(kind, made_of, learned))
@@ -206,11 +204,8 @@ def _build(kind: Any, params: dict[str, Any], state: dict[str, Any]) -> Any:
     part = kind(**params)
     if not isinstance(part, BaseEstimator):
         return part
-    output = state.get("_sklearn_output_config", {"transform": "default"})
-    require(
-        output in [{"transform": name} for name in ("default", "pandas", "polars")],
-        f"{its} has an output that is none: {output!r}",
-    )
+    output, known = state.get("_sklearn_output_config", {"transform": "default"}), ("default", "pandas", "polars")
+    require(output in [{"transform": name} for name in known], f"{its} has an output that is none: {output!r}")
     for name in state.keys() - {"_sklearn_output_config"}:
         is_own = name not in vars(part) and _declared.is_fitted_attribute(kind, name)
         require(is_own, f"{its} has an attribute that is none of its fitted ones: {name!r}")
