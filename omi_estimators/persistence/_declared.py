@@ -9,7 +9,6 @@ import functools
 import importlib
 import inspect
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -189,8 +188,4 @@ def _is_ours_or_theirs(kind: type) -> bool:
 
 def is_network(part: Any) -> bool:
     """Return whether an object is one of our network classifiers, without loading torch to find out."""
-    if "skorch" not in sys.modules:
-        return False
-    from omi_estimators.classifiers import ECGSmartNetClassifier, ResNet18Classifier, TemporalResNet18Classifier
-
-    return isinstance(part, ECGSmartNetClassifier | ResNet18Classifier | TemporalResNet18Classifier)
+    return any(kind.__name__ == "NetClassifier" for kind in type(part).__mro__)

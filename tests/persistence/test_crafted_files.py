@@ -679,7 +679,7 @@ def test_a_tree_beside_those_of_an_ensemble_keeps_none_from_being_checked(place,
         arrays["values"] = np.zeros((n_nodes, 1, 3))
         good["params"] |= {name: {"array": name} for name in ("n_classes", "values")}
         _find(tree, "GradientBoostingClassifier")["state"]["tree_"] = good
-        first["n_features"] = 10**6
+        first["n_features"] = _find(tree, "DecisionTreeRegressor")["state"]["n_features_in_"] = 10**6
 
     _refuse(_change(files["boosting"], change), "another number of features")
 
