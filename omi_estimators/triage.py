@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
@@ -22,8 +23,64 @@ from omi_estimators.metrics import TierThresholds, assign_tiers, count_tiers, ti
 from omi_estimators.preprocessing import Judgement, judge, report_unusable
 from omi_estimators.splits import CrossFittedClassifier, Splits, order_columns
 
+__all__ = ["RiskTierClassifier", "tier_table"]
 
-class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimator):
+
+class TieredClassifier(CrossFittedClassifier, MetaEstimatorMixin):
+    """Base of classifiers of two classes around one, `estimator`, whose `thresholds_` make risk tiers.
+
+    A subclass says by `_find_tiers` whose settings its tiers have, None if it has no tiers.
+    """
+
+    def _find_tiers(self) -> RiskTierClassifier | None:
+        raise NotImplementedError
+
+    def _name_parts(self) -> dict[str, Any]:
+        return {"estimator": self.estimator}
+
+    def _keep_input(self) -> Self:
+        """Keep, in place, what the fitted classifier knows of its input."""
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.estimator_, name):
+                setattr(self, name, getattr(self.estimator_, name))
+        return self
+
+    def _choose(self, prob: NDArray[np.float64]) -> NDArray[np.intp]:
+        tiers, column = self._find_tiers(), self._positive_column()
+        if tiers is None or tiers.predict_by == "probability":
+            return super()._choose(prob)
+        return np.where(prob[:, column] >= self.thresholds_.max_f1.estimate, column, 1 - column)
+
+    @available_if(lambda self: self._find_tiers() is not None)
+    def predict_tier(self, X: Any) -> NDArray[np.str_]:
+        """Return the risk tier of each record.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, ...)
+            What the classifier takes.
+
+        Returns
+        -------
+        ndarray of shape (n_records,) of str
+            "rule-out", "low", "high" or "rule-in"; "not judged" for a record that cannot be judged, with a warning.
+        """
+        prob, usable = self.judge(X)
+        report_unusable(usable, on_error="warn", consequence="given no tier")
+        found = self.thresholds_
+        ends = (found.rule_out.estimate, found.max_f1.estimate, found.rule_in.estimate)
+        return assign_tiers(prob[:, self._positive_column()], *ends, usable=usable.mask)
+
+    def _positive_column(self) -> int:
+        return int(np.flatnonzero(self.classes_ == self.pos_label_)[0])
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags
+
+
+class RiskTierClassifier(TieredClassifier, BaseEstimator):
     """A classifier whose thresholds make risk tiers, chosen on patients it was not fitted on.
 
     Like scikit-learn's `TunedThresholdClassifierCV`: the classifier is cross-validated by patient, thresholds
@@ -231,13 +288,10 @@ class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimato
             confidence_level=self.confidence_level,
             random_state=rng,
         )
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self.estimator_, name):
-                setattr(self, name, getattr(self.estimator_, name))
-        return self
+        return self._keep_input()
 
-    def _name_parts(self) -> dict[str, Any]:
-        return {"estimator": self.estimator}
+    def _find_tiers(self) -> RiskTierClassifier:
+        return self
 
     def _check_classes(self, labels: NDArray, patients: NDArray | None) -> None:
         self.pos_label_ = _find_positive(labels, self.classes_, self.pos_label)
@@ -258,39 +312,6 @@ class RiskTierClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimato
         check_is_fitted(self)
         prob, usable = judge(self.estimator_, X)
         return Judgement(order_columns(prob, self.estimator_.classes_, self.classes_), usable)
-
-    def _choose(self, prob: NDArray[np.float64]) -> NDArray[np.intp]:
-        if self.predict_by == "probability":
-            return super()._choose(prob)
-        column = self._positive_column()
-        return np.where(prob[:, column] >= self.thresholds_.max_f1.estimate, column, 1 - column)
-
-    def predict_tier(self, X: Any) -> NDArray[np.str_]:
-        """Return the risk tier of each record.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_records, ...)
-            What the classifier takes.
-
-        Returns
-        -------
-        ndarray of shape (n_records,) of str
-            "rule-out", "low", "high" or "rule-in"; "not judged" for a record that cannot be judged, with a warning.
-        """
-        prob, usable = self.judge(X)
-        report_unusable(usable, on_error="warn", consequence="given no tier")
-        found = self.thresholds_
-        ends = (found.rule_out.estimate, found.max_f1.estimate, found.rule_in.estimate)
-        return assign_tiers(prob[:, self._positive_column()], *ends, usable=usable.mask)
-
-    def _positive_column(self) -> int:
-        return int(np.flatnonzero(self.classes_ == self.pos_label_)[0])
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        return tags
 
 
 def _move_to_prevalence(

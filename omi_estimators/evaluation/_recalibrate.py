@@ -13,21 +13,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc, expit, logit
-from sklearn.base import BaseEstimator, MetaEstimatorMixin
+from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import isotonic_regression
-from sklearn.utils import Tags
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
 from omi_estimators._compat import HasMethods, Interval, StrOptions, fit_context
 from omi_estimators._validation import make_rng
 from omi_estimators.fusion import find_floor, log_odds
-from omi_estimators.metrics import TierThresholds, assign_tiers, calibration_slope_intercept, tier_thresholds
+from omi_estimators.metrics import TierThresholds, calibration_slope_intercept, tier_thresholds
 from omi_estimators.preprocessing import Judgement, check_usable, judge, report_unusable
-from omi_estimators.splits import CrossFittedClassifier, check_records, order_columns
-from omi_estimators.triage import RiskTierClassifier
+from omi_estimators.splits import check_records, order_columns
+from omi_estimators.triage import RiskTierClassifier, TieredClassifier
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -159,7 +157,7 @@ def recalibrate(
     ).fit(X, y, groups=groups)
 
 
-class RecalibratedClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEstimator):
+class RecalibratedClassifier(TieredClassifier, BaseEstimator):
     r"""A classifier whose log-odds are moved to what its answers mean among other patients.
 
     `recalibrate` makes one of a fitted model. The log-odds :math:`z` of the second class become
@@ -360,7 +358,7 @@ class RecalibratedClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEsti
             positive, self._find_log_odds(prob), units, self.method, self.min_events, self.significance
         )
         self.method_, self.knots_, self.slope_ = update.method, update.knots, update.slope
-        self.tiers_: Any = _find_tiers(self)
+        self.tiers_: Any = self._find_tiers()
         self.pos_label_ = self.classes_[1] if self.tiers_ is None else self.tiers_.pos_label_
         if self.tiers_ is not None:
             self.thresholds_ = self._find_thresholds(positive, self._move(prob), units, rng)
@@ -376,13 +374,13 @@ class RecalibratedClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEsti
             *(before.history_ if isinstance(before, RecalibratedClassifier) else []),
             entry,
         ]
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self.estimator_, name):
-                setattr(self, name, getattr(self.estimator_, name))
-        return self
+        return self._keep_input()
 
-    def _name_parts(self) -> dict[str, Any]:
-        return {"estimator": self.estimator}
+    def _find_tiers(self) -> RiskTierClassifier | None:
+        found: Any = self
+        while isinstance(found, FrozenEstimator | RecalibratedClassifier):
+            found = vars(found).get("estimator_", found.estimator)
+        return found if isinstance(found, RiskTierClassifier) else None
 
     def _check_classes(self, labels: NDArray, patients: NDArray | None) -> None:
         if type_of_target(labels, input_name="y") != "binary":
@@ -470,40 +468,6 @@ class RecalibratedClassifier(CrossFittedClassifier, MetaEstimatorMixin, BaseEsti
             prob = answer
         return Judgement(prob, usable)
 
-    def _choose(self, prob: Floats) -> Codes:
-        if self.tiers_ is None or self.tiers_.predict_by == "probability":
-            return super()._choose(prob)
-        column = self._positive_column()
-        return np.where(prob[:, column] >= self.thresholds_.max_f1.estimate, column, 1 - column)
-
-    @available_if(lambda self: _find_tiers(self) is not None)
-    def predict_tier(self, X: Any) -> NDArray[np.str_]:
-        """Return the risk tier of each record.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_records, ...)
-            What the classifier takes.
-
-        Returns
-        -------
-        ndarray of shape (n_records,) of str
-            "rule-out", "low", "high" or "rule-in"; "not judged" for a record that cannot be judged, with a warning.
-        """
-        prob, usable = self.judge(X)
-        report_unusable(usable, on_error="warn", consequence="given no tier")
-        found = self.thresholds_
-        ends = (found.rule_out.estimate, found.max_f1.estimate, found.rule_in.estimate)
-        return assign_tiers(prob[:, self._positive_column()], *ends, usable=usable.mask)
-
-    def _positive_column(self) -> int:
-        return int(np.flatnonzero(self.classes_ == self.pos_label_)[0])
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        return tags
-
 
 def _check_same_classes(found: NDArray, known: NDArray) -> None:
     """Raise a ValueError if labels are not of the two classes that a model tells from each other."""
@@ -512,13 +476,6 @@ def _check_same_classes(found: NDArray, known: NDArray) -> None:
             f"y holds the classes {found.tolist()}, the model knows {known.tolist()}. Give labels as they were in its "
             "fit, of both classes."
         )
-
-
-def _find_tiers(estimator: Any) -> RiskTierClassifier | None:
-    """Return the classifier with risk tiers inside, fitted if it is."""
-    while isinstance(estimator, FrozenEstimator | RecalibratedClassifier):
-        estimator = vars(estimator).get("estimator_", estimator.estimator)
-    return estimator if isinstance(estimator, RiskTierClassifier) else None
 
 
 def move_log_odds(z: Floats, knots: Floats, slope: float) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,66 +15,6 @@ from omi_estimators.persistence._container import decode_card, sha256
 from omi_estimators.persistence._declared import iterate_parts
 
 _UNKNOWN = "not recorded"
-
-_CARD = """\
-# {name}
-
-FOR RESEARCH USE ONLY. Not a medical device; not validated for any clinical decision.
-
-## Model Details
-
-- Model: {name}, made of {made_of}
-- Saved: {date}, with {versions}
-- Weights of networks: {n_weights}
-
-```
-{parameters}
-```
-
-SHA-256 of the parts of this file:
-
-{hashes}
-
-## Intended Use
-
-Research on 12-lead ECGs: comparison of methods, retrospective and silent prospective studies. Out of scope: diagnosis,
-triage or treatment of any patient, and ECGs of other leads, units or sampling rates than those it was trained on.
-
-## Factors
-
-{input}
-How it does by age, sex, ECG machine and hospital is unknown unless the metrics below say so.
-
-## Metrics
-
-{metrics}
-
-## Evaluation Data
-
-{evaluated_on}
-
-## Training Data
-
-- Records: {n_records}
-- Patients: {n_patients}
-- Classes: {classes}
-- Prevalence: {prevalence}
-{recalibrations}
-## Quantitative Analyses
-
-{analyses}
-
-## Ethical Considerations
-
-The file holds fitted numbers, and no ECG. It may hold what was predicted for each training record, and the folds
-that these records were in; a forest or a network can give away whether a record was in its training data.
-
-## Caveats and Recommendations
-
-- Probabilities answer for a prevalence; before use on other patients, measure calibration on them.
-- Another version of a package may give slightly other numbers; load warns of it.
-- The hashes tell damage. They do not tell who made the file.
-{dropped}{notes}"""
 
 
 class Training(NamedTuple):
@@ -108,26 +49,25 @@ def find_training(model: Any, y: ArrayLike | None, groups: ArrayLike | None) -> 
         model does not know.
     """
     kept = _find_kept(model, getattr(model, "classes_", None))
-    labels, patients = (None if values is None else np.asarray(values) for values in (y, groups))
-    lengths = {len(values) if values.ndim == 1 else 0 for values in (labels, patients) if values is not None}
-    if not lengths:
+    y_shape, groups_shape = (None if values is None else np.shape(values) for values in (y, groups))
+    shape = y_shape or groups_shape
+    if y is None and groups is None:
         return kept
-    if len(lengths) > 1 or 0 in lengths:
-        shapes = ["None" if values is None else values.shape for values in (labels, patients)]
+    if not shape or len(shape) != 1 or 0 in shape or {y_shape, groups_shape} - {None} != {shape}:
         raise ValueError(
-            f"y and groups must be those of the records that the model was fitted on, one value for each; got shapes "
-            f"{shapes[0]} and {shapes[1]}."
+            "y and groups must be those of the records that the model was fitted on, one value for each; got shapes "
+            f"{y_shape} and {groups_shape}."
         )
-    shares = kept.shares
-    if labels is not None:
-        classes, counts = np.unique(labels, return_counts=True)
+    kept = kept._replace(n_records=shape[0])
+    if y is not None:
+        classes, counts = np.unique(np.asarray(y), return_counts=True)
         unknown = np.setdiff1d(classes, getattr(model, "classes_", classes))
         if unknown.size:
             raise ValueError(f"y has classes {unknown.tolist()!r}, which the model was not fitted on; give its own y.")
-        shares = _name_shares(classes, counts / len(labels))
-    n_records = lengths.pop()
-    n_patients = kept.n_patients if groups is None else len(set(check_groups(groups, n_records).tolist()))
-    return Training(n_records, n_patients, shares)
+        kept = kept._replace(shares=_name_shares(classes, counts / shape[0]))
+    if groups is not None:
+        kept = kept._replace(n_patients=len(set(check_groups(groups, shape[0]).tolist())))
+    return kept
 
 
 def _find_kept(model: Any, classes: Any) -> Training:
@@ -157,30 +97,29 @@ def _name_shares(classes: Any, shares: Any) -> dict[str, float]:
 
 def write_card(
     model: Any,
-    *,
-    n_weights: int,
     training: Training,
     versions: Mapping[str, str],
     members: Mapping[str, bytes],
+    n_weights: int,
     dropped: list[str],
     metrics: Mapping[str, Any] | None,
     evaluated_on: str | None,
     notes: str | None,
 ) -> bytes:
-    """Return the card of a model.
+    """Return the card of a model, as Markdown.
 
     Parameters
     ----------
     model : estimator
         The plain copy that is saved.
-    n_weights : int
-        How many numbers its networks have.
     training : Training
         What it was fitted on.
     versions : mapping of str to str
         Of the packages it needs.
     members : mapping of str to bytes
         The other parts of the file.
+    n_weights : int
+        How many numbers its networks have.
     dropped : list of str
         What the file lacks.
     metrics : mapping of str to object or None
@@ -191,7 +130,7 @@ def write_card(
     Returns
     -------
     bytes
-        Markdown.
+        Text in UTF-8.
 
     Raises
     ------
@@ -199,8 +138,9 @@ def write_card(
         If a text has characters that cannot be shown, or the card becomes too long.
     """
     parts = list(iterate_parts(model))
-    shares = training.shares
-    text = _CARD.format(
+    shares, metrics = training.shares, metrics or {}
+    template = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
+    text = template.format(
         name=type(model).__name__,
         made_of=", ".join(dict.fromkeys(type(part).__name__ for part in parts)),
         date=datetime.now(UTC).date().isoformat(),
@@ -209,18 +149,18 @@ def write_card(
         parameters=repr(model),
         hashes="\n".join(f"- {name}: {sha256(data)}" for name, data in members.items()),
         input=_describe_input(parts),
-        metrics=", ".join(map(str, metrics)) if metrics else "Not recorded.",
+        metrics=", ".join(map(str, metrics)) or "Not recorded.",
         evaluated_on=evaluated_on or "Not recorded.",
         n_records=_or_unknown(training.n_records),
         n_patients=_or_unknown(training.n_patients),
         classes=", ".join(shares) if shares else name_classes(model),
         prevalence=", ".join(f"{name}: {share:.4g}" for name, share in shares.items()) if shares else _UNKNOWN,
         recalibrations=_describe_recalibrations(parts),
-        analyses="\n".join(f"- {name}: {value}" for name, value in metrics.items()) if metrics else "Not recorded.",
+        analyses="\n".join(f"- {name}: {value}" for name, value in metrics.items()) or "Not recorded.",
         dropped=f"- Not saved, and gone when the model is fitted again: {', '.join(dropped)}.\n" if dropped else "",
         notes=f"\n{notes.strip()}\n" if notes else "",
     )
-    data = text.encode()
+    data = (text.rstrip() + "\n").encode()
     decode_card(data, type(model).__name__)
     return data
 
@@ -236,9 +176,8 @@ def _describe_recalibrations(parts: list[Any]) -> str:
         f"{_or_unknown(step['slope'], '.2f')}, intercept {step['intercept']:.2f}; {step['reason']}."
         for step in max(histories, key=len)
     ]
-    return "\n".join(
-        ["", "Recalibrated since then, oldest first; slope and intercept are those before:", "", *lines, ""]
-    )
+    title = "Recalibrated since then, oldest first; slope and intercept are those before:"
+    return "\n".join(["", title, "", *lines, ""])
 
 
 def _or_unknown(number: float | None, digits: str = "") -> str:

@@ -54,6 +54,12 @@ class ModelFileError(ValueError):
         super().__init__(clean_text(message))
 
 
+def require(holds: Any, message: str) -> None:
+    """Raise a ModelFileError with a message unless something holds."""
+    if not holds:
+        raise ModelFileError(message)
+
+
 def pack(members: dict[str, bytes], facts: dict[str, Any]) -> bytes:
     """Return the bytes of a model file.
 
@@ -69,14 +75,17 @@ def pack(members: dict[str, bytes], facts: dict[str, Any]) -> bytes:
     bytes
         A zip, its members stored as they are, with a hash of everything at the end.
     """
-    listed = {name: {"size": len(data), "sha256": sha256(data)} for name, data in members.items()}
-    manifest = {"format": FORMAT, "format_version": FORMAT_VERSION, **facts, "members": listed}
+    manifest = {"format": FORMAT, "format_version": FORMAT_VERSION, **facts, "members": _list(members)}
     buffer = io.BytesIO()
     with ZipFile(buffer, "w", ZIP_STORED) as archive:
         for name, data in (members | {MANIFEST: json.dumps(manifest, indent=1).encode()}).items():
             archive.writestr(ZipInfo(name), data)
         archive.comment = bytes(_SEAL_SIZE)
     return seal(buffer.getvalue()[:-_SEAL_SIZE])
+
+
+def _list(members: dict[str, bytes]) -> dict[str, Any]:
+    return {name: {"size": len(data), "sha256": sha256(data)} for name, data in members.items()}
 
 
 def seal(body: bytes) -> bytes:
@@ -114,8 +123,8 @@ def unpack(data: bytes, name: str) -> tuple[dict[str, Any], dict[str, bytes]]:
     _check_seal(data, name)
     try:
         with ZipFile(io.BytesIO(data)) as archive:
-            if archive.comment != data[-_SEAL_SIZE:]:
-                raise ModelFileError(f"{name} is damaged: its zip does not end where the file does.")
+            ends = archive.comment == data[-_SEAL_SIZE:]
+            require(ends, f"{name} is damaged: its zip does not end where the file does.")
             _check_members(archive.infolist(), len(data), name)
             members = {info.filename: archive.read(info) for info in archive.infolist()}
     except ModelFileError:
@@ -124,57 +133,45 @@ def unpack(data: bytes, name: str) -> tuple[dict[str, Any], dict[str, bytes]]:
     except (BadZipFile, EOFError, NotImplementedError, OSError, OverflowError, ValueError, struct.error) as error:
         raise ModelFileError(f"{name} is damaged or no model file: {error}.") from error
     manifest = _read_manifest(members.pop(MANIFEST), name)
-    listed = {member: {"size": len(content), "sha256": sha256(content)} for member, content in members.items()}
-    if manifest["members"] != listed:
-        raise ModelFileError(f"{name} is damaged: its members are not those that its manifest lists.")
+    are_listed = manifest["members"] == _list(members)
+    require(are_listed, f"{name} is damaged: its members are not those that its manifest lists.")
     return manifest, members
 
 
 def _check_seal(data: bytes, name: str) -> None:
     """Raise a ModelFileError unless the bytes end with their own hash."""
-    if not data:
-        raise ModelFileError(f"{name} is empty; save the model again.")
-    if data[-_SEAL_SIZE:-64] != _SEAL:
-        if data[:1] == b"\x80" or data[:2] in (b"\x1f\x8b", b"\x78\x9c", b"\x78\x01", b"\x78\xda", b"BZ"):
-            raise ModelFileError(
-                f"{name} is no model file of omi_estimators; it looks like a pickle or joblib file. Such a file can "
-                "run any code when it is opened, so load does not. Ask for the model as save(model, path) writes it."
-            )
-        raise ModelFileError(
-            f"{name} is no model file of omi_estimators, or its end is missing. "
-            "load reads what save(model, path) wrote."
-        )
-    if data[-64:] != sha256(data[:-_SEAL_SIZE]).encode():
-        raise ModelFileError(
-            f"{name} is damaged: its content does not match its SHA-256. Copy it again, or save the model again."
-        )
-    if not data.startswith(b"PK\x03\x04"):
-        raise ModelFileError(f"{name} is no model file: it starts with {data[:4]!r} instead of a zip's first bytes.")
+    require(data, f"{name} is empty; save the model again.")
+    is_pickle = data.startswith((b"\x80", b"\x1f\x8b", b"\x78\x9c", b"\x78\x01", b"\x78\xda", b"BZ"))
+    guess = "; it looks like a pickle or joblib file, which runs any code when it is opened" if is_pickle else ""
+    what = f"{name} is no model file of omi_estimators, or its end is missing{guess}"
+    require(data[-_SEAL_SIZE:-64] == _SEAL, f"{what}. load reads what save(model, path) wrote.")
+    is_whole = data[-64:] == sha256(data[:-_SEAL_SIZE]).encode()
+    require(is_whole, f"{name} is damaged: its content does not match its SHA-256. Copy or save the model again.")
+    is_zip = data.startswith(b"PK\x03\x04")
+    require(is_zip, f"{name} is no model file: it starts with {data[:4]!r} instead of a zip's first bytes.")
 
 
 def _check_members(infos: list[ZipInfo], n_bytes: int, name: str) -> None:
     """Raise a ModelFileError for members that `pack` does not write; before any is read."""
-    if any(info.filename == "model.skops" for info in infos):
-        raise ModelFileError(
-            f"{name} is of format version 1, which this omi_estimators does not read. Load it with the omi_estimators "
-            "that wrote it (the card names it), keep the model with joblib, and save it again with this one."
-        )
-    for info in infos:
-        if info.filename not in _MEMBERS | _OPTIONAL:
-            raise ModelFileError(f"{name} has a member that no model file has: {info.filename!r}.")
-        if info.compress_type != ZIP_STORED or info.flag_bits & _ENCRYPTED or info.compress_size != info.file_size:
-            raise ModelFileError(
-                f"{name}: member {info.filename!r} is compressed or encrypted; a model file's are stored as they are."
-            )
     names = [info.filename for info in infos]
-    if len(set(names)) < len(names):
-        raise ModelFileError(f"{name} has two members of one name.")
-    missing = _MEMBERS - set(names)
-    if missing:
-        raise ModelFileError(f"{name} is no model file: it has no {', '.join(sorted(missing))}.")
+    require(
+        "model.skops" not in names,
+        f"{name} is of format version 1, which this omi_estimators does not read. Load it with the omi_estimators "
+        "that wrote it (the card names it), keep the model with joblib, and save it again with this one.",
+    )
+    for info in infos:
+        is_known = info.filename in _MEMBERS | _OPTIONAL
+        require(is_known, f"{name} has a member that no model file has: {info.filename!r}.")
+        is_plain = info.compress_type == ZIP_STORED and info.compress_size == info.file_size
+        is_plain &= not info.flag_bits & _ENCRYPTED
+        what = f"{name}: member {info.filename!r} is compressed or encrypted; a model file's are stored as they are."
+        require(is_plain, what)
+    require(len(set(names)) == len(names), f"{name} has two members of one name.")
+    missing = sorted(_MEMBERS - set(names))
+    require(not missing, f"{name} is no model file: it has no {', '.join(missing)}.")
     # Members that lie over each other are how a small zip without compression becomes large.
-    if sum(info.file_size for info in infos) > n_bytes:
-        raise ModelFileError(f"{name}: its members claim more bytes than the file has.")
+    fits = sum(info.file_size for info in infos) <= n_bytes
+    require(fits, f"{name}: its members claim more bytes than the file has.")
 
 
 def _read_manifest(data: bytes, name: str) -> dict[str, Any]:
@@ -183,26 +180,17 @@ def _read_manifest(data: bytes, name: str) -> dict[str, Any]:
         manifest = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{name} has a manifest that is no JSON: {error}.") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ModelFileError(f"{name} is no model file: its manifest does not say format={FORMAT!r}.")
-    version = manifest.get("format_version")
-    if version != FORMAT_VERSION:
-        raise ModelFileError(
-            f"{name} has format version {version!r}, and this omi_estimators reads version {FORMAT_VERSION}; "
-            "install the omi_estimators that wrote it, or a later one."
-        )
-    versions = manifest.get("versions")
+    is_ours = isinstance(manifest, dict) and manifest.get("format") == FORMAT
+    require(is_ours, f"{name} is no model file: its manifest does not say format={FORMAT!r}.")
+    version, versions = manifest.get("format_version"), manifest.get("versions")
+    mend = f"this omi_estimators reads version {FORMAT_VERSION}; install the one that wrote it, or a later one"
+    require(version == FORMAT_VERSION, f"{name} has format version {version!r}, and {mend}.")
     texts = [*versions, *versions.values()] if isinstance(versions, dict) else [None]
-    if len(texts) > 2 * _MOST_VERSIONS or not all(map(_is_version, texts)):
-        raise ModelFileError(f"{name}: its manifest names no versions.")
-    if not isinstance(manifest.get("members"), dict):
-        raise ModelFileError(f"{name}: its manifest lists no members.")
+    are_plain = all(isinstance(text, str) and text.isprintable() for text in texts)
+    are_short = len(texts) <= 2 * _MOST_VERSIONS and all(len(str(text)) <= _MOST_VERSION_LETTERS for text in texts)
+    require(are_plain and are_short, f"{name}: its manifest names no versions.")
+    require(isinstance(manifest.get("members"), dict), f"{name}: its manifest lists no members.")
     return manifest
-
-
-def _is_version(value: Any) -> bool:
-    """Return whether a value can be shown as a version."""
-    return isinstance(value, str) and value.isprintable() and len(value) <= _MOST_VERSION_LETTERS
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -220,11 +208,15 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         status = file.stat()
     except FileNotFoundError as error:
         raise FileNotFoundError(error.errno, "There is no such model file", str(file)) from error
-    if not stat.S_ISREG(status.st_mode):
-        raise ModelFileError(f"{file} is no file; give the path of a file that save(model, path) wrote.")
-    if status.st_size > _MOST_BYTES:
-        raise ModelFileError(f"{file} has {status.st_size} bytes; a model file has at most {_MOST_BYTES}.")
+    is_file, n_bytes = stat.S_ISREG(status.st_mode), status.st_size
+    require(is_file, f"{file} is no file; give the path of a file that save(model, path) wrote.")
+    require(n_bytes <= _MOST_BYTES, f"{file} has {n_bytes} bytes; a model file has at most {_MOST_BYTES}.")
     return file.read_bytes()
+
+
+def read_members(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return the manifest and the members of a model file, as `unpack` does."""
+    return unpack(read_bytes(path), str(path))
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
@@ -244,9 +236,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """
     target = Path(os.path.realpath(path))
     if target.is_dir():
-        raise IsADirectoryError(
-            f"{path} is a folder; give the path of a file in it, such as {Path(path) / 'model.omi'}."
-        )
+        raise IsADirectoryError(f"{path} is a folder; give the path of a file in it, such as model.omi.")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {target.parent} to write {target.name} to; make it first.")
     # What only reads a card does without the libraries of the store.
@@ -287,7 +277,7 @@ def read_card(path: str | os.PathLike[str]) -> str:
     ...     print(read_card(path).splitlines()[0])
     # LeadScaler
     """
-    return decode_card(unpack(read_bytes(path), str(path))[1][CARD], str(path))
+    return decode_card(read_members(path)[1][CARD], str(path))
 
 
 def decode_card(data: bytes, name: str) -> str:
@@ -296,6 +286,6 @@ def decode_card(data: bytes, name: str) -> str:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise ModelFileError(f"{name} has a card that is no UTF-8 text: {error}.") from error
-    if len(data) > _MOST_CARD_BYTES or "\t" in text or not is_plain_text(text):
-        raise ModelFileError(f"{name} has a card of more than {_MOST_CARD_BYTES} bytes, or with control characters.")
+    is_card = len(data) <= _MOST_CARD_BYTES and "\t" not in text and is_plain_text(text)
+    require(is_card, f"{name} has a card of more than {_MOST_CARD_BYTES} bytes, or with control characters.")
     return text

@@ -9,7 +9,6 @@ import functools
 import importlib
 import inspect
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -17,69 +16,58 @@ from typing import Any
 import numpy as np
 
 from omi_estimators._compat import FITTED_PRIVATE, PRIVATE_TYPES, READ_NUMBERS, find_private_type, read_numbers
-from omi_estimators.persistence._container import ModelFileError
+from omi_estimators.persistence._container import ModelFileError, require
 
 # Every class of ours that a file may hold, by the shortest way to import it: a new one is a word here. A class names
 # its fitted attributes that begin with an underscore in `_fitted_private`.
 _OURS = {
-    "omi_estimators": (
-        *("ECGFilter", "ECGSmartNetClassifier", "FusionClassifier", "LeadScaler", "MedianBeat", "NeuroKitFeatures"),
-        *("ResNet18Classifier", "RiskTierClassifier", "SignalQuality", "TemporalResNet18Classifier"),
-    ),
-    "omi_estimators.evaluation": ("RecalibratedClassifier",),
-    "omi_estimators.features": ("RocketFeatures",),
-    "omi_estimators.metrics": ("Interval", "TierThresholds"),
-    "omi_estimators.pipelines": ("ECGPipeline",),
-    "omi_estimators.preprocessing": ("BadLeadMasker",),
-    "omi_estimators.readers": ("ECGReader",),
-    "omi_estimators.typicality": ("ECGProfile",),
+    "omi_estimators": "ECGFilter ECGSmartNetClassifier FusionClassifier LeadScaler MedianBeat NeuroKitFeatures"
+    " ResNet18Classifier RiskTierClassifier SignalQuality TemporalResNet18Classifier",
+    "omi_estimators.evaluation": "RecalibratedClassifier",
+    "omi_estimators.features": "RocketFeatures",
+    "omi_estimators.metrics": "Interval TierThresholds",
+    "omi_estimators.pipelines": "ECGPipeline",
+    "omi_estimators.preprocessing": "BadLeadMasker",
+    "omi_estimators.readers": "ECGReader",
+    "omi_estimators.typicality": "ECGProfile",
 }
 
 # Where all public classes are estimators, folds or kernels. Longer names first: a class belongs to the first that fits.
 _SCIKIT_LEARN = (
-    *("feature_extraction.image", "feature_extraction.text", "gaussian_process.kernels", "calibration", "cluster"),
-    *("compose", "covariance", "cross_decomposition", "decomposition", "discriminant_analysis", "dummy", "ensemble"),
-    *("feature_extraction", "feature_selection", "frozen", "gaussian_process", "impute", "isotonic"),
-    *("kernel_approximation", "kernel_ridge", "linear_model", "manifold", "mixture", "model_selection", "multiclass"),
-    *("multioutput", "naive_bayes", "neighbors", "neural_network", "pipeline", "preprocessing", "random_projection"),
-    *("semi_supervised", "svm", "tree"),
-)
+    "feature_extraction.image feature_extraction.text gaussian_process.kernels calibration cluster compose"
+    " covariance cross_decomposition decomposition discriminant_analysis dummy ensemble feature_extraction"
+    " feature_selection frozen gaussian_process impute isotonic kernel_approximation kernel_ridge linear_model"
+    " manifold mixture model_selection multiclass multioutput naive_bayes neighbors neural_network pipeline"
+    " preprocessing random_projection semi_supervised svm tree"
+).split()
 
 # Parameters that are functions or types, by the name under which anybody imports them.
 _FUNCTIONS = {
-    "builtins": ("bool", "float", "int", "object", "str"),
-    "numpy": (
-        *("abs", "arcsinh", "cbrt", "exp", "expm1", "log", "log10", "log1p", "log2", "max", "mean", "median", "min"),
-        *("sinh", "sqrt", "square", "sum", "bool_", "float16", "float32", "float64", "int8", "int16", "int32"),
-        *("int64", "object_", "str_", "uint8", "uint16", "uint32", "uint64"),
-    ),
-    "omi_estimators.candidates": ("flatten",),
-    "omi_estimators.fusion": ("log_odds",),
-    "sklearn.feature_selection": (
-        *("chi2", "f_classif", "f_regression", "mutual_info_classif", "mutual_info_regression", "r_regression"),
-    ),
+    "builtins": "bool float int object str",
+    "numpy": "abs arcsinh cbrt exp expm1 log log10 log1p log2 max mean median min sinh sqrt square sum bool_ float16"
+    " float32 float64 int8 int16 int32 int64 object_ str_ uint8 uint16 uint32 uint64",
+    "omi_estimators.candidates": "flatten",
+    "omi_estimators.fusion": "log_odds",
+    "sklearn.feature_selection": "chi2 f_classif f_regression mutual_info_classif mutual_info_regression r_regression",
 }
 
-_SEARCH = "its results are no part of a model; save its best_estimator_"
 _PRIVATE_TREE = "its tree is of scikit-learn's private objects; what it found can be had by KMeans"
+_SEARCH = "its results are no part of a model; save its best_estimator_"
 REFUSED = {
     "sklearn.cluster.BisectingKMeans": _PRIVATE_TREE,
     "sklearn.cluster.HDBSCAN": "it answers for no new record",
     "sklearn.neighbors.KernelDensity": "its records stand in a compiled tree alone",
-    **dict.fromkeys(
-        [f"sklearn.model_selection.{name}SearchCV" for name in ("Grid", "Randomized", "HalvingGrid", "HalvingRandom")],
-        _SEARCH,
-    ),
+    **{f"sklearn.model_selection.{n}SearchCV": _SEARCH for n in ("Grid", "Randomized", "HalvingGrid", "HalvingRandom")},
 }
 # Compiled code follows their numbers, and no check of ours tells that it stays within its memory.
 UNCHECKED = frozenset(
     f"sklearn.{name}"
     for name in (
-        *("svm.NuSVC", "svm.NuSVR", "svm.OneClassSVM", "svm.SVC", "svm.SVR", "neighbors.KNeighborsClassifier"),
-        *("neighbors.KNeighborsRegressor", "neighbors.KNeighborsTransformer"),
-        *("neighbors.LocalOutlierFactor", "neighbors.NearestNeighbors", "neighbors.RadiusNeighborsClassifier"),
-        *("neighbors.RadiusNeighborsRegressor", "neighbors.RadiusNeighborsTransformer"),
-    )
+        "svm.NuSVC svm.NuSVR svm.OneClassSVM svm.SVC svm.SVR neighbors.KNeighborsClassifier"
+        " neighbors.KNeighborsRegressor neighbors.KNeighborsTransformer neighbors.LocalOutlierFactor"
+        " neighbors.NearestNeighbors neighbors.RadiusNeighborsClassifier neighbors.RadiusNeighborsRegressor"
+        " neighbors.RadiusNeighborsTransformer"
+    ).split()
 )
 
 _FITTED = re.compile(r"[A-Za-z]\w*_", re.ASCII)
@@ -90,7 +78,7 @@ NOT_SAVED = ("_skl_callbacks", "_metadata_request")
 def find_type(name: Any) -> Any:
     """Return the class that a public name stands for; raise a ModelFileError for a name that is not declared."""
     module, _, last = name.rpartition(".") if isinstance(name, str) else ("", "", "")
-    if last in _OURS.get(module, ()):
+    if last in _OURS.get(module, "").split():
         return getattr(importlib.import_module(module), last)
     if name in PRIVATE_TYPES:
         return find_private_type(name)
@@ -113,7 +101,7 @@ def _is_part(found: Any) -> bool:
 
 def name_type(kind: type) -> str | None:
     """Return the public name of a class, None for one that no file may hold."""
-    ours = [f"{module}.{kind.__name__}" for module, names in _OURS.items() if kind.__name__ in names]
+    ours = [f"{module}.{kind.__name__}" for module, names in _OURS.items() if kind.__name__ in names.split()]
     private = [name for name, place in PRIVATE_TYPES.items() if place == f"{kind.__module__}:{kind.__name__}"]
     modules = [f"sklearn.{module}" for module in _SCIKIT_LEARN]
     public = [f"{module}.{kind.__name__}" for module in modules if kind.__module__.startswith(module)]
@@ -129,8 +117,8 @@ def find_function(name: Any) -> Any:
     module, _, last = name.rpartition(".") if isinstance(name, str) else ("", "", "")
     if name == READ_NUMBERS:
         return read_numbers
-    if last not in _FUNCTIONS.get(module, ()):
-        raise ModelFileError(f"it holds types that load does not trust: {name!r} as a function")
+    is_known = last in _FUNCTIONS.get(module, "").split()
+    require(is_known, f"it holds types that load does not trust: {name!r} as a function")
     return getattr(importlib.import_module(module), last)
 
 
@@ -139,7 +127,7 @@ def name_function(value: Any) -> str | None:
     if isinstance(value, functools.partial):
         same = (value.func, value.args, value.keywords) == (read_numbers.func, (), read_numbers.keywords)
         return READ_NUMBERS if same else None
-    names = [f"{module}.{last}" for module, lasts in _FUNCTIONS.items() for last in lasts]
+    names = [f"{module}.{last}" for module, lasts in _FUNCTIONS.items() for last in lasts.split()]
     return next((name for name in names if find_function(name) is value), None) if callable(value) else None
 
 
@@ -201,8 +189,4 @@ def _is_ours_or_theirs(kind: type) -> bool:
 
 def is_network(part: Any) -> bool:
     """Return whether an object is one of our network classifiers, without loading torch to find out."""
-    if "skorch" not in sys.modules:
-        return False
-    from omi_estimators.classifiers import ECGSmartNetClassifier, ResNet18Classifier, TemporalResNet18Classifier
-
-    return isinstance(part, ECGSmartNetClassifier | ResNet18Classifier | TemporalResNet18Classifier)
+    return any(kind.__name__ == "NetClassifier" for kind in type(part).__mro__)

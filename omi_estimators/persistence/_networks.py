@@ -83,7 +83,6 @@ def restore(classifier: Any, facts: Any) -> None:
     kind = type(classifier).__name__
     if isinstance(facts, dict):
         facts = [facts]
-        classifier.n_members = 1
         classifier.calibration_slope_, classifier.calibration_intercept_ = 1.0, np.zeros(len(classifier.classes_))
     try:
         _check_parameters(classifier)

@@ -140,27 +140,25 @@ class Cut:
 
 
 class Nodes(NamedTuple):
-    """A tree: arrays with an entry for each node, and values of shape (n_nodes, n_values)."""
+    """A tree: arrays with an entry for each node, and values of shape (n_nodes, n_values). A leaf leads nowhere."""
 
     feature: NDArray[Any]
     threshold: NDArray[np.float64]
     left: NDArray[Any]
     right: NDArray[Any]
     missing_left: NDArray[Any]
-    is_leaf: NDArray[np.bool_]
     values: NDArray[np.float64]
 
 
 def _read_tree(tree: Any) -> Nodes:
-    left, right = tree.children_left, tree.children_right
-    return Nodes(tree.feature, tree.threshold, left, right, tree.missing_go_to_left, left < 0, tree.value[:, 0])
+    children = tree.children_left, tree.children_right
+    return Nodes(tree.feature, tree.threshold, *children, tree.missing_go_to_left, tree.value[:, 0])
 
 
 def _read_histogram_tree(tree: Any) -> Nodes:
     names = ("feature_idx", "num_threshold", "left", "right", "missing_go_to_left")
     feature, threshold, left, right, missing_left = (tree.nodes[name] for name in names)
-    values = tree.nodes["value"][:, np.newaxis]
-    return Nodes(feature, threshold, left, right, missing_left, tree.nodes["is_leaf"] == 1, values)
+    return Nodes(feature, threshold, left, right, missing_left, tree.nodes["value"][:, np.newaxis])
 
 
 class Graph:
@@ -249,11 +247,12 @@ class Graph:
         """Return the values of the leaves in which records end, (n_records, n_trees, n_values)."""
         from onnx import numpy_helper
 
-        self.thresholds += [(tree.feature[~tree.is_leaf], tree.threshold[~tree.is_leaf]) for tree in trees]
-        counts = np.array([len(tree.is_leaf) for tree in trees])
+        counts = np.array([len(tree.feature) for tree in trees])
         numbers, of_tree = np.concatenate([np.arange(n) for n in counts]), np.repeat(np.arange(len(trees)), counts)
         whole = Nodes(*(np.concatenate(each) for each in zip(*trees, strict=True)))
-        leaf = whole.is_leaf
+        # Nothing leads back to the root, the node 0.
+        leaf = whole.left <= 0
+        self.thresholds.append((whole.feature[~leaf], whole.threshold[~leaf]))
         whole_numbers = {
             "nodes_treeids": of_tree,
             "nodes_nodeids": numbers,

@@ -8,7 +8,8 @@ import os
 import platform
 import secrets
 import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -18,84 +19,43 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 import omi_estimators
+from omi_estimators.persistence import _container
 from omi_estimators.persistence._card import find_training, name_classes, write_card
-from omi_estimators.persistence._container import (
-    ARRAYS,
-    CARD,
-    MODEL,
-    PATIENTS,
-    PROFILE,
-    PROFILE_ARRAYS,
-    ModelFileError,
-    decode_card,
-    pack,
-    read_bytes,
-    unpack,
-    write_bytes,
-)
+from omi_estimators.persistence._checks import check_model
+from omi_estimators.persistence._container import ModelFileError, require
 from omi_estimators.persistence._declared import UNCHECKED, is_network, iterate_parts
-from omi_estimators.persistence._followed import check_followed
 from omi_estimators.persistence._nodes import Reader, Writer
-from omi_estimators.persistence._rehearsal import rehearse
 
 if TYPE_CHECKING:
     from omi_estimators.typicality import ECGProfile
 
-_ALWAYS = ("numpy", "scipy", "scikit-learn")
+_ALWAYS = ("omi_estimators", "python", "numpy", "scipy", "scikit-learn")
 _FOR_NETWORKS = ("skorch", "torch")
 _FOR_FEATURES = ("neurokit2",)
 
 
 def versions_of(parts: Iterable[Any]) -> dict[str, str]:
-    """Return the versions here of what a model is made of.
-
-    Parameters
-    ----------
-    parts : iterable of objects
-        Everything in the model.
-
-    Returns
-    -------
-    dict of str to str
-        Version by name; of Python the first two numbers.
-    """
+    """Return the versions here of what a model is made of, by name; of Python the first two numbers."""
     parts = list(parts)
-    names = ["omi_estimators", "python", *_ALWAYS]
-    if any(map(is_network, parts)):
-        names += _FOR_NETWORKS
-    if any(type(part).__name__ == "NeuroKitFeatures" for part in parts):
-        names += _FOR_FEATURES
-    return {name: _find_version(name) for name in names}
+    with_features = any(type(part).__name__ == "NeuroKitFeatures" for part in parts)
+    needed = (_FOR_NETWORKS if any(map(is_network, parts)) else ()) + (_FOR_FEATURES if with_features else ())
+    return {name: _find_version(name) for name in _ALWAYS + needed}
 
 
 def version_differences(saved: dict[str, str]) -> list[str]:
-    """Return what was saved with another version than that here, or with one of what is not here.
-
-    Parameters
-    ----------
-    saved : dict of str to str
-        Version by name, as `versions_of` gave them.
-
-    Returns
-    -------
-    list of str
-        Such as "numpy 2.1.0 (here 2.4.6)".
-    """
+    """Return what was saved with another version than that here, such as "numpy 2.1.0 (here 2.4.6)"."""
     here = {name: _find_version(name) for name in saved}
     return [f"{name} {version} (here {here[name]})" for name, version in saved.items() if version != here[name]]
 
 
 def _find_version(name: str) -> str:
     """Return the version here of what a model may be made of, "none" for anything else."""
-    if name == "omi_estimators":
-        return omi_estimators.__version__
-    if name == "python":
-        return ".".join(platform.python_version_tuple()[:2])
-    try:
-        # Without what follows a plus: torch for a GPU is the same version as torch without.
-        return metadata.version(name).split("+")[0] if name in (*_ALWAYS, *_FOR_NETWORKS, *_FOR_FEATURES) else "none"
-    except metadata.PackageNotFoundError:
-        return "none"
+    own = {"omi_estimators": omi_estimators.__version__, "python": ".".join(platform.python_version_tuple()[:2])}
+    with suppress(metadata.PackageNotFoundError):
+        if name in _ALWAYS + _FOR_NETWORKS + _FOR_FEATURES:
+            # Without what follows a plus: torch for a GPU is the same version as torch without.
+            return own.get(name) or metadata.version(name).split("+")[0]
+    return "none"
 
 
 class ModelVersionWarning(UserWarning):
@@ -161,8 +121,8 @@ def load(path: str | os.PathLike[str], *, trusted: Collection[str] = ()) -> Any:
     if unknown or isinstance(trusted, str):
         raise ValueError(f"trusted may name {', '.join(sorted(UNCHECKED))}; got {trusted!r}.")
     name = str(path)
-    manifest, members = unpack(read_bytes(path), name)
-    decode_card(members.pop(CARD), name)
+    manifest, members = _container.read_members(path)
+    _container.decode_card(members.pop(_container.CARD), name)
     differences = version_differences(manifest["versions"])
     if differences:
         warnings.warn(
@@ -171,13 +131,7 @@ def load(path: str | os.PathLike[str], *, trusted: Collection[str] = ()) -> Any:
             ModelVersionWarning,
             stacklevel=2,
         )
-    try:
-        return _read_model(members[MODEL], members[ARRAYS], frozenset(trusted))
-    # A crafted file may contradict itself anywhere inside json, numpy, torch and scikit-learn, in as many kinds of
-    # errors; each means that the file is no model.
-    except Exception as error:
-        reason = str(error) if isinstance(error, ModelFileError) else f"{type(error).__name__}: {error}"
-        raise ModelFileError(f"{name} cannot be loaded: {reason.rstrip('.')}.") from error
+    return _read_model(members[_container.MODEL], members[_container.ARRAYS], trusted, f"{name} cannot be loaded")
 
 
 def load_profile(path: str | os.PathLike[str]) -> ECGProfile | None:
@@ -219,37 +173,41 @@ def load_profile(path: str | os.PathLike[str]) -> ECGProfile | None:
     ...     load_profile(path)
     ECGProfile(sampling_rate=500)
     """
+    members = _container.read_members(path)[1]
+    if _container.PROFILE not in members:
+        return None
     from omi_estimators.typicality import check_profile
 
-    name = str(path)
-    members = unpack(read_bytes(path), name)[1]
-    if PROFILE not in members:
-        return None
-    try:
-        profile: ECGProfile = _read_model(members[PROFILE], members[PROFILE_ARRAYS], frozenset())
-        check_profile(profile)
-    # As in `load`.
-    except Exception as error:
-        raise ModelFileError(f"the profile in {name} cannot be loaded: {str(error).rstrip('.')}.") from error
+    what = f"the profile in {path} cannot be loaded"
+    tree, arrays = members[_container.PROFILE], members[_container.PROFILE_ARRAYS]
+    profile: ECGProfile = _read_model(tree, arrays, (), what, check_profile)
     return profile
 
 
-def _read_model(tree: bytes, data: bytes, trusted: frozenset[str]) -> Any:
-    """Return a model that has answered once; raise an error of any kind for what is none."""
-    arrays = safetensors.numpy.load(data)
-    reader = Reader(arrays, trusted)
-    model = reader.read(json.loads(tree))
-    if not isinstance(model, BaseEstimator):
-        raise ModelFileError(f"it holds no estimator but a {type(model).__name__}")
-    if reader.used != set(arrays):
-        raise ModelFileError("it holds arrays that nothing in it asks for")
-    for part in iterate_parts(model):
-        check_followed(part)
-    rehearse(model)
-    # What a card says of it.
-    find_training(model, None, None)
-    name_classes(model)
+def _read_model(
+    tree: bytes, data: bytes, trusted: Collection[str], what: str, check: Callable[[Any], object] = name_classes
+) -> Any:
+    """Return a model that has answered once; raise a ModelFileError that begins with `what` if there is none."""
+    try:
+        arrays = safetensors.numpy.load(data)
+        reader = Reader(arrays, frozenset(trusted))
+        model = reader.read(json.loads(tree))
+        require(isinstance(model, BaseEstimator), f"it holds no estimator but a {type(model).__name__}")
+        require(reader.used == set(arrays), "it holds arrays that nothing in it asks for")
+        check_model(model)
+        # What a card says of it.
+        find_training(model, None, None)
+        check(model)
+    # A crafted file may contradict itself anywhere inside json, numpy, torch and scikit-learn, in as many kinds of
+    # errors; each means that the file is no model.
+    except Exception as error:
+        raise ModelFileError(f"{what}: {_give_reason(error)}.") from error
     return model
+
+
+def _give_reason(error: Exception) -> str:
+    of_ours = isinstance(error, ModelFileError | TypeError)
+    return (str(error) if of_ours else f"{type(error).__name__}: {error}").rstrip(".")
 
 
 def save(
@@ -342,32 +300,21 @@ def save(
     if not isinstance(model, BaseEstimator) or isinstance(model, type):
         raise TypeError(f"save needs an estimator, fitted or not; got {model!r}.")
     training = find_training(model, y, groups)
-    members, plain, left_out = _make_members(model, MODEL, ARRAYS)
+    members, plain, left_out = _make_members(model, _container.MODEL, _container.ARRAYS)
     dropped = sorted(left_out)
     if profile is not None:
         from omi_estimators.typicality import check_profile
 
         check_profile(profile)
-        members |= _make_members(profile, PROFILE, PROFILE_ARRAYS)[0]
+        members |= _make_members(profile, _container.PROFILE, _container.PROFILE_ARRAYS)[0]
     if remember_patients:
         if groups is None:
-            raise ValueError(
-                "remember_patients needs groups, the patients of the records that the model was fitted on."
-            )
-        members[PATIENTS] = json.dumps(_hash_patients(groups, secrets.token_hex(16))).encode()
+            raise ValueError("remember_patients needs groups, the patients of the records that it was fitted on.")
+        members[_container.PATIENTS] = json.dumps(_hash_patients(groups, secrets.token_hex(16))).encode()
     versions = versions_of(iterate_parts(plain))
-    card = write_card(
-        plain,
-        n_weights=_count_weights(plain),
-        training=training,
-        versions=versions,
-        members=members,
-        dropped=dropped,
-        metrics=metrics,
-        evaluated_on=evaluated_on,
-        notes=notes,
-    )
-    write_bytes(path, pack({CARD: card} | members, {"versions": versions}))
+    n_weights = _count_weights(plain)
+    card = write_card(plain, training, versions, members, n_weights, dropped, metrics, evaluated_on, notes)
+    _container.write_bytes(path, _container.pack({_container.CARD: card} | members, {"versions": versions}))
     if dropped:
         warnings.warn(
             f"Saved without {', '.join(dropped)}: predictions are the same, but fitting the loaded model again is not.",
@@ -421,11 +368,11 @@ def find_known_patients(path: str | os.PathLike[str], groups: ArrayLike) -> list
     ...     find_known_patients(path, ["p2", "p3"])
     ['p2']
     """
-    members = unpack(read_bytes(path), str(path))[1]
-    if PATIENTS not in members:
+    members = _container.read_members(path)[1]
+    if _container.PATIENTS not in members:
         return None
     try:
-        kept = json.loads(members[PATIENTS])
+        kept = json.loads(members[_container.PATIENTS])
         known = set(kept["hashes"])
         patients = list(dict.fromkeys(np.asarray(groups).tolist()))
         return [each for each in patients if _hash_patients([each], kept["salt"])["hashes"][0] in known]
@@ -442,11 +389,10 @@ def _make_members(estimator: BaseEstimator, tree_name: str, arrays_name: str) ->
         with warnings.catch_warnings():
             # Of a device that is not here, which is for whoever loads it.
             warnings.simplefilter("ignore")
-            plain = _read_model(tree, arrays, UNCHECKED)
+            plain = _read_model(tree, arrays, UNCHECKED, "its file cannot be loaded")
     # What cannot be loaded, for whatever reason, is not saved.
     except Exception as error:
-        reason = str(error) if isinstance(error, ModelFileError | TypeError) else f"{type(error).__name__}: {error}"
-        raise TypeError(f"{type(estimator).__name__} cannot be saved: {reason.rstrip('.')}.") from error
+        raise TypeError(f"{type(estimator).__name__} cannot be saved: {_give_reason(error)}.") from error
     return {tree_name: tree, arrays_name: arrays}, plain, writer.left_out
 
 

@@ -6,6 +6,7 @@ The hash at a file's end is no secret, so all attacks come with the right one.
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import json
 import os
@@ -669,6 +670,18 @@ def test_trees_for_more_features_than_their_forest_are_refused(place, files, fil
     for n_features in (1, 10**9, 0, -1, "4", True):
         _refuse(_with(files[file], kinds[file], n_features_in_=n_features), "cannot be loaded")
     _refuse(_with(files[file], "Tree", n_features=10**6), "another number of features|other features")
+
+
+def test_a_tree_beside_those_of_an_ensemble_keeps_none_from_being_checked(place, files):
+    def change(tree, arrays):
+        good, first = copy.deepcopy(_find(tree, "Tree")), _find(tree, "Tree")["params"]
+        arrays["n_classes"], n_nodes = np.array([3]), len(arrays[first["values"]["array"]])
+        arrays["values"] = np.zeros((n_nodes, 1, 3))
+        good["params"] |= {name: {"array": name} for name in ("n_classes", "values")}
+        _find(tree, "GradientBoostingClassifier")["state"]["tree_"] = good
+        first["n_features"] = _find(tree, "DecisionTreeRegressor")["state"]["n_features_in_"] = 10**6
+
+    _refuse(_change(files["boosting"], change), "another number of features")
 
 
 def test_boosting_that_begins_with_other_classes_is_refused(place, files):
