@@ -10,7 +10,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from omi_estimators import RiskTierClassifier, load, make_forest_pipeline, make_fusion, make_net_pipeline, save
 from omi_estimators.datasets import make_omi_ecgs
 
-NET = {"width": 4, "blocks": (1, 1), "max_epochs": 1, "random_state": 0}
+NET = {"width": 4, "n_members": 1, "blocks": (1, 1), "max_epochs": 1, "random_state": 0}
 FOREST = {"n_estimators": 10, "random_state": 0}
 MODELS = {
     "net": make_net_pipeline(500, **NET),

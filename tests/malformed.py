@@ -43,7 +43,15 @@ from omi_estimators.preprocessing import BadLeadMasker, SignalQuality
 from omi_estimators.readers import ECGFileError
 
 LONGEST = 10.0
-TINY = {"width": 1, "blocks": (1, 1), "max_epochs": 1, "batch_size": 8, "n_threads": 1, "random_state": 0}
+TINY = {
+    "width": 1,
+    "n_members": 1,
+    "blocks": (1, 1),
+    "max_epochs": 1,
+    "batch_size": 8,
+    "n_threads": 1,
+    "random_state": 0,
+}
 _RATE = 100
 _SHAPE = (12, 4 * _RATE)
 

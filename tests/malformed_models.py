@@ -100,7 +100,9 @@ def _fit_own() -> dict[str, tuple[Any, Any]]:
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 4)), np.arange(40) % 2
     beats, patients = rng.normal(size=(40, 3, 20)).astype(np.float32), np.arange(40) // 2
-    net = ECGSmartNetClassifier(width=1, blocks=(1, 1), max_epochs=1, batch_size=8, n_threads=1, random_state=0)
+    net = ECGSmartNetClassifier(
+        width=1, n_members=1, blocks=(1, 1), max_epochs=1, batch_size=8, n_threads=1, random_state=0
+    )
     table = pd.DataFrame({"age": X[:, 0], "sex": np.array(["m", "f"])[y], "site": np.array(["a", "b", "c"])[y + y]})
     encode = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder())
     columns = make_column_transformer((StandardScaler(), ["age"]), (encode, ["sex", "site"]))

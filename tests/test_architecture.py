@@ -55,7 +55,7 @@ ALLOWED = {
     "typicality": {"leads", "preprocessing"},
     "splits": {"_documentation", "leads", "preprocessing"},
     "displays": {"metrics"},
-    "inspection": {"displays", "features", "leads", "preprocessing"},
+    "inspection": {"classifiers", "displays", "features", "leads", "preprocessing"},
     "classifiers": {"_documentation", "networks", "leads"},
     "features": {"_documentation", "preprocessing", "leads"},
     "preprocessing": {"_documentation", "leads"},

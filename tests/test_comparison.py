@@ -688,6 +688,6 @@ def test_pictures_without_matplotlib(result, monkeypatch):
 def test_the_net_gets_its_patients(make_ecg):
     X = make_ecg(n_records=20, duration=3).astype(np.float32)
     y, groups = np.arange(20) // 2 % 2, np.arange(20) // 2
-    net = make_net_pipeline(500, width=2, blocks=(1,), max_epochs=1, n_threads=1)
+    net = make_net_pipeline(500, width=2, n_members=1, blocks=(1,), max_epochs=1, n_threads=1)
     result = compare_estimators({"net": net, "prior": DummyClassifier()}, X, y, groups=groups, cv=2, **QUICK)
     assert result.probabilities.notna().all(axis=None)

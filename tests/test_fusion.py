@@ -447,7 +447,7 @@ def test_fusions_of_the_version_before_still_answer(n_classes):
     assert log_odds(0.25) == pytest.approx(logit(0.25))
 
 
-NET = {"width": 2, "blocks": (1,), "max_epochs": 1, "n_threads": 1}
+NET = {"width": 2, "n_members": 1, "blocks": (1,), "max_epochs": 1, "n_threads": 1}
 
 
 @pytest.mark.parametrize("voting", [False, True])

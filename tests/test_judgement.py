@@ -22,7 +22,7 @@ from omi_estimators.datasets import make_omi_ecgs
 from omi_estimators.persistence import load, save
 from omi_estimators.preprocessing import BadLeadMasker, judge
 
-NET = {"width": 4, "blocks": (1, 1), "max_epochs": 2, "n_threads": 1, "random_state": 0}
+NET = {"width": 4, "n_members": 1, "blocks": (1, 1), "max_epochs": 2, "n_threads": 1, "random_state": 0}
 FOREST = {"n_estimators": 20, "random_state": 0}
 
 pytestmark = pytest.mark.filterwarnings("ignore::omi_estimators.preprocessing.UnusableRecordWarning")

@@ -22,6 +22,7 @@ def options(tmp_path, monkeypatch):
         "simulated": [40, 80],
         "splits": 1,
         "width": 4,
+        "n_members": 1,
         "models": ["extra_trees", "prior"],
     }
     return Namespace(out=tmp_path / "curves", cache=tmp_path / "cache", **known)

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:early_stopping=True without grou
 
 TINY = {
     "width": 4,
+    "n_members": 1,
     "blocks": (1, 1),
     "early_stopping": True,
     "max_epochs": 2,

@@ -87,7 +87,7 @@ for found in pkgutil.walk_packages(omi_estimators.__path__, "omi_estimators."):
     if not found.name.endswith("__main__"):
         importlib.import_module(found.name)
 data = make_omi_ecgs(8, sampling_rate=100, random_state=0)
-ECGSmartNetClassifier(width=4, max_epochs=2, verbose=1, random_state=0).fit(data.X, data.y)
+ECGSmartNetClassifier(width=4, n_members=1, max_epochs=2, verbose=1, random_state=0).fit(data.X, data.y)
 """
 
 

@@ -583,7 +583,7 @@ def test_a_planted_pickle_is_never_opened(make_ecg, make_beats, tmp_path, sealed
         SignalQuality(memory=joblib.Memory(tmp_path / "cache", verbose=0)).fit_transform(ecgs)
         given = {"random_state": 0, "n_resamples": 5, "verbose": 0, "cv": 2, "cache_dir": tmp_path / "folds"}
         compare_estimators({"line": LogisticRegression()}, X.reshape(len(X), -1)[:, :9], y, groups=groups, **given)
-        net = {"width": 2, "blocks": (1,), "max_epochs": 2, "random_state": 0, "n_threads": 1}
+        net = {"width": 2, "n_members": 1, "blocks": (1,), "max_epochs": 2, "random_state": 0, "n_threads": 1}
         with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
             patch.setattr("omi_estimators.classifiers._checkpoint.Checkpoint.remove", lambda self: None)
             ECGSmartNetClassifier(**net, checkpoint_dir=tmp_path / "run").fit(X, y)

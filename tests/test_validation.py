@@ -259,7 +259,7 @@ def test_bad_input(model, changes, error, message):
 
 def test_a_model_for_other_leads_or_another_rate(make_ecg):
     X, y = make_ecg(n_records=20, duration=3).astype(np.float32), np.arange(20) % 2
-    net = make_net_pipeline(500, width=2, blocks=(1,), max_epochs=1, n_threads=1, random_state=0).fit(X, y)
+    net = make_net_pipeline(500, width=2, n_members=1, blocks=(1,), max_epochs=1, n_threads=1, random_state=0).fit(X, y)
     with pytest.raises(ValueError, match="8 leads"):
         validate_model(net, X[:, :8], y, **QUICK)
     with pytest.raises(ValueError, match="made for 500 Hz, but X has 250 Hz"):
@@ -345,7 +345,7 @@ def hospital(tmp_path_factory):
     """Return a folder of files, an empty one among them, a table of labels, and a model that was fitted on others."""
     folder = tmp_path_factory.mktemp("hospital")
     ecgs = make_omi_ecgs(n_patients=30, records_per_patient=1.4, prevalence=0.5, sampling_rate=250, random_state=0)
-    net = make_net_pipeline(250, width=2, blocks=(1,), max_epochs=1, n_threads=1, random_state=0)
+    net = make_net_pipeline(250, width=2, n_members=1, blocks=(1,), max_epochs=1, n_threads=1, random_state=0)
     # No cross-fitting: this is about files.
     facts = {"metrics": {"AUROC": 0.5}, "notes": "- Positive class: STEMI"}
     save(net.fit(ecgs.X, ecgs.y), folder / "net.omi", y=ecgs.y, groups=ecgs.groups, **facts)

@@ -31,7 +31,7 @@ record = read_ecg("ecg.npy", sampling_rate=500, unit="mV")
 model = load("forest.omi")
 assert 0 < model.predict_proba(record.signal[None])[0, 1] < 1
 ECGDisplay.from_estimator(model, record).figure_.savefig("ecg.png")
-net = make_net_pipeline(ecgs.sampling_rate, width=4, max_epochs=1, random_state=0).fit(ecgs.X, ecgs.y)
+net = make_net_pipeline(ecgs.sampling_rate, width=4, n_members=1, max_epochs=1, random_state=0).fit(ecgs.X, ecgs.y)
 print(net.predict_proba(ecgs.X[:2]).shape)
 """
 

@@ -19,7 +19,7 @@ from omi_estimators import ECGSmartNetClassifier
 
 N_KILLS = 10
 N_REGIONS = 64
-TINY = {"width": 2, "blocks": (1, 1), "max_epochs": 4, "n_threads": 1, "random_state": 0}
+TINY = {"width": 2, "n_members": 1, "blocks": (1, 1), "max_epochs": 4, "n_threads": 1, "random_state": 0}
 
 
 class Announce(Callback):
@@ -37,6 +37,7 @@ def fit_and_save(folder: Path, checkpoint_dir: Path | None) -> None:
     X = rng.normal(size=(300, 12, 200)) + 0.1 * y[:, np.newaxis, np.newaxis]
     classifier = ECGSmartNetClassifier(
         width=8,
+        n_members=1,
         dropout=0.2,
         max_epochs=60,
         early_stopping=True,

@@ -31,7 +31,7 @@ def make_models() -> dict[str, tuple[Any, np.ndarray]]:
     """Return fitted models, and records for each."""
     rng = np.random.default_rng(0)
     beats, y = rng.normal(size=(20, 3, 40)), np.arange(20) % 2
-    net = ECGSmartNetClassifier(width=2, blocks=(1,), max_epochs=1, n_threads=1, random_state=0)
+    net = ECGSmartNetClassifier(width=2, n_members=1, blocks=(1,), max_epochs=1, n_threads=1, random_state=0)
     forest = RandomForestClassifier(n_estimators=3, random_state=0)
     return {
         "network": (make_pipeline(LeadScaler(), net).fit(beats, y), beats),

@@ -54,7 +54,7 @@ the table of labels:
   Patient, age and sex are taken from the files where the table lacks them."""
 
 # The simulation is a demonstration: OMI is made frequent, and the net narrow, so that it ends in minutes.
-_SIMULATED = {"n_patients": 200, "prevalence": 0.25, "width": 16}
+_SIMULATED = {"n_patients": 200, "prevalence": 0.25, "width": 16, "n_members": 1}
 _DEFAULTS_OF_FIT = {("sampling_rate", 500), ("duration", 10), ("folds", 5), ("seed", 0)}
 
 
@@ -97,6 +97,7 @@ def add_parser(commands: Any) -> None:
     add("--calibrate", action="store_true", help="compare a calibrated form of each model too, cross-fitted by patient")
     add("--epochs", metavar="N", type=positive, help="most epochs of the net (default: that of the classifier)")
     add("--width", metavar="N", type=positive, help="channels of the net's first stage (default: 64; simulated: 16)")
+    add("--members", metavar="N", type=positive, help="networks that are averaged (default: 5; simulated: 1)")
     add("--seed", metavar="N", type=int, default=0, help="of everything that chance decides (default: 0)")
     add("--jobs", metavar="N", type=int, default=-1, help="processes; -1 means all cores (default: -1)")
     add(
@@ -249,16 +250,17 @@ def _simulate(args: argparse.Namespace) -> tuple[Any, list[str]]:
     )
     notes = ["The ECGs are SIMULATED, and OMI is made frequent: no figure here says anything about patients."]
     if args.width is None and set(args.estimators) & {"net", "temporal_resnet18", "resnet18", "fusion"}:
-        notes.append(f"The net is narrower than published (width {_SIMULATED['width']}, not 64), to be quick.")
+        notes.append(f"The net is narrower than published (width {_SIMULATED['width']}, not 64), and one, to be quick.")
     return data, notes
 
 
 def _make_estimators(args: argparse.Namespace, cache: Path) -> dict[str, Any]:
     """Return the estimators asked for, each from raw ECGs to probabilities."""
-    net_params = {"max_epochs": args.epochs, "width": args.width}
+    net_params = {"max_epochs": args.epochs, "width": args.width, "n_members": args.members}
     if not (args.ptbxl or args.data):
         # A narrow net gains little from a second thread, and waits for minutes where others use the cores.
         net_params |= {"width": args.width or _SIMULATED["width"], "n_threads": 1}
+        net_params |= {"n_members": args.members or _SIMULATED["n_members"]}
     return make_candidates(
         args.estimators,
         args.sampling_rate,

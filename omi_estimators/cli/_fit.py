@@ -75,6 +75,7 @@ def add_parser(commands: Any) -> None:
     add("--folds", metavar="N", type=positive, default=5, help="folds for thresholds and figures (default: 5)")
     add("--epochs", metavar="N", type=positive, help="most epochs of the net (default: that of the classifier)")
     add("--width", metavar="N", type=positive, help="channels of the net's first stage (default: 64)")
+    add("--members", metavar="N", type=positive, help="networks that are averaged (default: 5)")
     add("--seed", metavar="N", type=int, default=0, help="of everything that chance decides (default: 0)")
     add("--cache", metavar="DIR", type=Path, help="keep what is measured here, or take it from omi-estimators compare")
     words = "keep salted hashes of patients in the file, so that validate refuses patients who were trained on"
@@ -147,7 +148,7 @@ def _make_model(args: argparse.Namespace, cache: str) -> Any:
     from omi_estimators.candidates import make_candidates
     from omi_estimators.triage import RiskTierClassifier
 
-    params = {"max_epochs": args.epochs, "width": args.width}
+    params = {"max_epochs": args.epochs, "width": args.width, "n_members": args.members}
     made = make_candidates(
         (args.model,),
         args.sampling_rate,

@@ -133,7 +133,8 @@ class Kill(Callback):
 
 data = np.load(sys.argv[1] + "/data.npz")
 classifier = ECGSmartNetClassifier(
-    width=4, blocks=(1, 1), max_epochs=6, lr=1e-2, dropout=0.3, n_threads=1, random_state=0, early_stopping=True,
+    width=4, n_members=1, blocks=(1, 1), max_epochs=6, lr=1e-2, dropout=0.3, n_threads=1, random_state=0,
+    early_stopping=True,
     callbacks=[Kill()], checkpoint_dir=sys.argv[1] + "/checkpoints",
 )
 classifier.fit(data["X"], data["y"], groups=data["groups"])

@@ -242,7 +242,9 @@ def test_bfloat16_on_a_processor_without_it_is_warned_of(make_classifier, make_b
 
 def test_a_record_too_large_for_a_probability_is_named(make_beats):
     X, y, _ = make_beats()
-    classifier = ECGSmartNetClassifier(width=2, blocks=(1,), max_epochs=1, n_threads=1, random_state=0).fit(X, y)
+    classifier = ECGSmartNetClassifier(
+        width=2, n_members=1, blocks=(1,), max_epochs=1, n_threads=1, random_state=0
+    ).fit(X, y)
     X[5] = np.copysign(3e38, X[5])
     with pytest.raises(ValueError, match=r"no finite output for 1 of 40 records \(first: record 5\).*LeadScaler"):
         classifier.predict_proba(X)

@@ -26,7 +26,7 @@ def planted():
     y = np.tile([0, 1], 100)
     X = rng.normal(scale=0.3, size=(200, 12, 100))
     X[y == 1, LEAD, WINDOW] += 1.0
-    return ECGSmartNetClassifier(width=8, blocks=(1, 1), max_epochs=15, random_state=0).fit(X, y), X, y
+    return ECGSmartNetClassifier(width=8, n_members=1, blocks=(1, 1), max_epochs=15, random_state=0).fit(X, y), X, y
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -118,14 +118,14 @@ def test_network_and_random_state_are_left_as_found(planted):
 @pytest.mark.parametrize("method", METHODS)
 def test_the_other_networks(classifier, method, planted):
     _, X, y = planted
-    net = classifier(width=4, blocks=(1, 1), max_epochs=1, random_state=0).fit(X[:40], y[:40])
+    net = classifier(width=4, n_members=1, blocks=(1, 1), max_epochs=1, random_state=0).fit(X[:40], y[:40])
     assert np.isfinite(saliency(net, X[:3], method=method).values).all()
 
 
 def test_more_than_two_classes(planted):
     _, X, _ = planted
     y = np.array(["LAD", "LCX", "RCA", "none"] * 50)
-    net = ECGSmartNetClassifier(width=4, blocks=(1, 1), max_epochs=1, random_state=0).fit(X, y)
+    net = ECGSmartNetClassifier(width=4, n_members=1, blocks=(1, 1), max_epochs=1, random_state=0).fit(X, y)
     found = saliency(net, X[:6])
     np.testing.assert_array_equal(found.target, net.set_params(correct_prior=False).predict(X[:6]))
     assert set(saliency(net, X[:3], target="RCA").target) == {"RCA"}
@@ -135,13 +135,15 @@ def test_more_than_two_classes(planted):
 
 def test_one_lead(planted):
     _, X, y = planted
-    net = ECGSmartNetClassifier(width=4, blocks=(1, 1), max_epochs=1, random_state=0).fit(X[:, LEAD], y)
+    net = ECGSmartNetClassifier(width=4, n_members=1, blocks=(1, 1), max_epochs=1, random_state=0).fit(X[:, LEAD], y)
     assert saliency(net, X[:3, LEAD]).values.shape == (3, 1, 100)
 
 
 def test_a_pipeline_explains_its_beats(make_ecg):
     X = make_ecg(8)
-    pipeline = make_net_pipeline(500, width=4, blocks=(1, 1), max_epochs=1, random_state=0).fit(X, np.tile([0, 1], 4))
+    pipeline = make_net_pipeline(500, width=4, n_members=1, blocks=(1, 1), max_epochs=1, random_state=0).fit(
+        X, np.tile([0, 1], 4)
+    )
     found = saliency(pipeline, X[:2])
     assert found.values.shape == (2, 12, 200)
     assert found.sampling_rate == pytest.approx(250)

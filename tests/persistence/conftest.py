@@ -32,7 +32,15 @@ from omi_estimators.fusion import FusionClassifier
 from omi_estimators.preprocessing import BadLeadMasker, SignalQuality
 from omi_estimators.readers import ECGReader
 
-TINY = {"width": 8, "blocks": (1, 1), "max_epochs": 1, "batch_size": 8, "n_threads": 1, "random_state": 0}
+TINY = {
+    "width": 8,
+    "n_members": 1,
+    "blocks": (1, 1),
+    "max_epochs": 1,
+    "batch_size": 8,
+    "n_threads": 1,
+    "random_state": 0,
+}
 RATE = 200
 
 

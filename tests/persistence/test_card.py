@@ -139,7 +139,9 @@ def test_no_path_of_this_machine_is_in_the_file(cases, write, path, tmp_path):
 
 def test_counts_follow_each_fit():
     X, y = np.random.default_rng(0).normal(size=(12, 2, 30)), np.arange(12) % 2
-    net = ECGSmartNetClassifier(width=2, blocks=(1,), max_epochs=1, n_threads=1).fit(X, y, groups=np.arange(12) // 3)
+    net = ECGSmartNetClassifier(width=2, n_members=1, blocks=(1,), max_epochs=1, n_threads=1).fit(
+        X, y, groups=np.arange(12) // 3
+    )
     assert (net.n_records_, net.n_patients_) == (12, 4)
     net.fit(X[:10], y[:10])
     assert (net.n_records_, net.n_patients_) == (10, None)
