@@ -58,6 +58,9 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
     # Patients reach the inner split by themselves wherever metadata routing is on.
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
 
+    nets_: list[WeightedNet]
+    class_prior_: NDArray[np.float64]
+    training_prior_: NDArray[np.float64]
     n_leads_in_: int
     n_samples_in_: int
 
@@ -221,7 +224,7 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
         -----
         UserWarning
             If early stopping has no patients to split by; of records that are zero throughout, which are left out;
-            of fewer patients in a class than members; of members that diverged.
+            of fewer patients in a class than members, or too few to calibrate by; of members that diverged.
         """
         resumes = self.warm_start and hasattr(self, "nets_")
         if resumes and len(self.nets_) != self.n_members:

@@ -162,7 +162,7 @@ def inference_network(classifier: Any, *, folded: bool = True) -> MeanOfNetworks
     >>> from omi_estimators import ECGSmartNetClassifier
     >>> from omi_estimators.classifiers import inference_network
     >>> X = np.random.default_rng(0).normal(size=(20, 12, 50))
-    >>> net = ECGSmartNetClassifier(width=4, blocks=(1, 1), max_epochs=1).fit(X, np.arange(20) % 2)
+    >>> net = ECGSmartNetClassifier(width=4, blocks=(1, 1), n_members=1, max_epochs=1).fit(X, np.arange(20) % 2)
     >>> inference_network(net)(torch.zeros(3, 1, 12, 50)).shape
     torch.Size([3, 2])
     """

@@ -49,7 +49,7 @@ class TemporalResNet18Classifier(NetClassifier):
     >>> rng = np.random.default_rng(0)
     >>> y = np.repeat([0, 1], 10)
     >>> X = rng.normal(size=(20, 12, 50)) + y[:, np.newaxis, np.newaxis]
-    >>> net = TemporalResNet18Classifier(width=4, blocks=(1, 1), max_epochs=3, random_state=0).fit(X, y)
+    >>> net = TemporalResNet18Classifier(width=4, blocks=(1, 1), n_members=1, max_epochs=3).fit(X, y)
     >>> net.predict_proba(X).shape
     (20, 2)
     """

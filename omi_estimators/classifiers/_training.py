@@ -458,7 +458,7 @@ def build_network(classifier: Any) -> nn.Module:
     >>> from omi_estimators import ECGSmartNetClassifier
     >>> from omi_estimators.classifiers import build_network
     >>> X = np.random.default_rng(0).normal(size=(20, 12, 50))
-    >>> net = ECGSmartNetClassifier(width=4, blocks=(1, 1), max_epochs=1).fit(X, np.arange(20) % 2)
+    >>> net = ECGSmartNetClassifier(width=4, blocks=(1, 1), n_members=1, max_epochs=1).fit(X, np.arange(20) % 2)
     >>> build_network(net).head
     Linear(in_features=8, out_features=2, bias=True)
     """
@@ -487,7 +487,7 @@ def restore_networks(classifier: Any, members: list[tuple[dict[str, Tensor], lis
     >>> from omi_estimators import ECGSmartNetClassifier
     >>> from omi_estimators.classifiers import restore_networks
     >>> X = np.random.default_rng(0).normal(size=(20, 12, 50))
-    >>> net = ECGSmartNetClassifier(width=4, blocks=(1, 1), n_members=2, max_epochs=1).fit(X, np.arange(20) % 2)
+    >>> net = ECGSmartNetClassifier(width=4, blocks=(1, 1), n_members=1, max_epochs=1).fit(X, np.arange(20) % 2)
     >>> before = net.predict_proba(X)
     >>> restore_networks(net, [(member.module_.state_dict(), list(member.history)) for member in net.nets_])
     >>> bool((net.predict_proba(X) == before).all())

@@ -134,7 +134,7 @@ def saliency(
     >>> rng = np.random.default_rng(0)
     >>> y = np.repeat([0, 1], 10)
     >>> X = rng.normal(size=(20, 12, 50)) + y[:, np.newaxis, np.newaxis]
-    >>> net = ECGSmartNetClassifier(width=4, blocks=(1, 1), max_epochs=3, random_state=0).fit(X, y)
+    >>> net = ECGSmartNetClassifier(width=4, blocks=(1, 1), n_members=1, max_epochs=3, random_state=0).fit(X, y)
     >>> saliency(net, X[:2]).values.shape
     (2, 12, 50)
     """
@@ -193,7 +193,7 @@ def randomisation_check(
     >>> rng = np.random.default_rng(0)
     >>> y = np.repeat([0, 1], 10)
     >>> X = rng.normal(size=(20, 12, 50)) + y[:, np.newaxis, np.newaxis]
-    >>> net = ECGSmartNetClassifier(width=4, blocks=(1, 1), max_epochs=3, random_state=0).fit(X, y)
+    >>> net = ECGSmartNetClassifier(width=4, blocks=(1, 1), n_members=1, max_epochs=3, random_state=0).fit(X, y)
     >>> randomisation_check(net, X[:2], n_repeats=3, random_state=0).shape
     (3, 2)
     """
@@ -256,7 +256,7 @@ class SaliencyDisplay:
     >>> rng = np.random.default_rng(0)
     >>> y = np.repeat([0, 1], 10)
     >>> X = rng.normal(size=(20, 12, 50)) + y[:, np.newaxis, np.newaxis]
-    >>> net = ECGSmartNetClassifier(width=4, blocks=(1, 1), max_epochs=3, random_state=0).fit(X, y)
+    >>> net = ECGSmartNetClassifier(width=4, blocks=(1, 1), n_members=1, max_epochs=3, random_state=0).fit(X, y)
     >>> display = SaliencyDisplay.from_estimator(net, X[:1], ax=Figure().add_subplot())
     >>> display.leads[0]
     'I'

@@ -289,7 +289,7 @@ def save(
     >>> import numpy as np
     >>> from omi_estimators import ECGSmartNetClassifier, load, save
     >>> X = np.random.default_rng(0).normal(size=(8, 12, 100))
-    >>> net = ECGSmartNetClassifier(width=2, max_epochs=1).fit(X, np.arange(8) % 2)
+    >>> net = ECGSmartNetClassifier(width=2, n_members=1, max_epochs=1).fit(X, np.arange(8) % 2)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "net.omi"
     ...     save(net, path, metrics={"AUROC": 0.5}, evaluated_on="noise")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,9 @@ from omi_estimators import ECGSmartNetClassifier, load, save
 from omi_estimators.classifiers import inference_network
 from omi_estimators.inspection import saliency
 from omi_estimators.metrics import calibration_slope_intercept
+
+# Of patients, which has its own test.
+pytestmark = pytest.mark.filterwarnings("ignore:The probabilities of ECGSmartNetClassifier are calibrated by")
 
 TINY = {"width": 4, "blocks": (1, 1), "n_members": 3, "max_epochs": 4, "lr": 1e-2, "n_threads": 1, "random_state": 0}
 
@@ -116,6 +121,16 @@ def test_fewer_patients_than_members(make_classifier, make_beats):
     with pytest.warns(UserWarning, match="not calibrated"):
         classifier = make_classifier().fit(X, y, groups=np.where(y == 1, 0, groups))
     assert (classifier.calibration_slope_, classifier.calibration_intercept_.tolist()) == (1.0, [0.0, 0.0])
+
+
+def test_too_few_events_to_calibrate_by(make_classifier, make_beats):
+    X, y, _ = make_beats(n_records=40, prevalence=0.2)
+    with pytest.warns(UserWarning, match="calibrated by 8 patients of class 1. It takes some 22"):
+        make_classifier().fit(X, y)
+    X, y, groups = make_beats(n_records=100, prevalence=0.4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_classifier().fit(X, y, groups=groups)
 
 
 def test_a_member_that_diverges_is_left_out(make_classifier, make_beats):
