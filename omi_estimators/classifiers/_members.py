@@ -123,7 +123,7 @@ def train_members(
         with fixed_threads(recipe.params["n_threads"]):
             everything = np.empty(0, dtype=np.intp)
             tasks = ScikitLearnTasks(context, **given).initialize()
-            member = _train_member(recipe, records, everything, starts and starts[0], rng, tasks)
+            member = _train_member(recipe, records, everything, starts[0] if starts else None, rng, tasks)
         return _settle_interruption(recipe, [member])
     fold_of_record = deal_patients(records.y, records.groups, n_members, rng)
     n_folds = int(fold_of_record.max()) + 1
@@ -143,7 +143,7 @@ def train_members(
             tasks = ScikitLearnTasks(contexts[number], **given).initialize()
             with fixed_threads(1):
                 rng = np.random.default_rng(seeds[number])
-                member = _train_member(named, records, unseen, starts and starts[number], rng, tasks, stop)
+                member = _train_member(named, records, unseen, starts[number] if starts else None, rng, tasks, stop)
             if member.net.interrupted_:
                 stop.set()
             contexts[number].call_on_fit_task_end(**given)

@@ -182,7 +182,7 @@ class MeanOfNetworks(nn.Module):
 
     def __init__(self, networks: list[nn.Module]):
         super().__init__()
-        self.networks = nn.ModuleList(networks)
+        self.networks: nn.ModuleList = nn.ModuleList(networks)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map records (n, 1, n_leads, n_samples) to logarithms of probabilities (n, n_classes)."""

@@ -18,7 +18,7 @@ from omi_estimators.displays import get_axes
 from omi_estimators.inspection._paper import name_leads, place_beats, write_name
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 Array = NDArray[np.float64]
 
@@ -395,7 +395,7 @@ def find_target(classes: Any, target: Any) -> int:
     return int(found[0])
 
 
-def _copy_network(classifier: Any, beats: NDArray[np.float32], target: Any) -> tuple[nn.Module, NDArray[np.intp]]:
+def _copy_network(classifier: Any, beats: NDArray[np.float32], target: Any) -> tuple[Any, NDArray[np.intp]]:
     """Return a copy of the trained network, on the CPU, and the position of the class to explain for each record."""
     import torch
 
@@ -415,7 +415,7 @@ def _batches(array: NDArray[Any]) -> list[NDArray[Any]]:
 
 
 def _attribute(
-    network: nn.Module,
+    network: Any,
     beats: NDArray[np.float32],
     columns: NDArray[np.intp],
     method: str,
