@@ -44,6 +44,18 @@ def test_scikit_learns_checks_of_the_published_recipe(make_classifier):
 
 
 @pytest.mark.slow
+def test_scikit_learns_checks_of_members(make_classifier):
+    assert _failures(make_classifier(n_members=3)) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_members", [1, 3])
+@pytest.mark.parametrize("width", [8, 16])
+def test_scikit_learns_checks_at_the_defaults(width, n_members):
+    assert _failures(ECGSmartNetClassifier(width=width, n_members=n_members, random_state=0)) == {}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 5))
 def test_scikit_learns_checks_on_more_seeds(make_classifier, seed):
     assert _failures(make_classifier(random_state=seed)) == {}
