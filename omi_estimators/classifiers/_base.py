@@ -50,6 +50,137 @@ def _at_least(low: int) -> list[Any]:
     return [Interval(Integral, low, None, closed="left")]
 
 
+# Parameters and attributes of every network classifier, in the place of a line of their docstrings.
+_PLACE = "    <of every network classifier>\n"
+_PARAMETERS = """\
+    width : int, default=64
+        Channels of the first stage; each further stage doubles them. Narrower networks are faster and
+        often no worse on a few hundred records.
+    blocks : tuple of int, default=(2, 2, 2, 2)
+        Residual blocks in each stage.
+    kernel_size : int, default=3
+        Odd length, in samples, of the convolutions in the blocks.
+    stem_kernel_size : int, default=7
+        Odd length, in samples, of the first convolution.
+    dropout : float, default=0.0
+        Share of features dropped before the linear layer in training.
+    time_shift : float, default=0.025
+        Augmentation: a training record is moved by up to this share of its length (20 ms of a median beat).
+    amplitude_scale : float, default=0.2
+        Augmentation: each lead is multiplied by a factor in ``1 ± amplitude_scale``.
+    baseline_wander : float, default=0.05
+        Augmentation: a straight line of up to this height, in the units of `X`, is added to each lead.
+    lead_dropout : float, default=0.1
+        Augmentation: probability that a lead is zero.
+    n_members : int, default=5
+        Networks that are trained. One learns from all records. Of several, each leaves out the patients of one part
+        of the training data, a fold for each member; the answer is the mean of their log-odds, calibrated by a slope
+        and an intercept that are learned from what each says of the records it has not seen. Averaging ranks better
+        than one network, and the calibration mends overconfidence, which `correct_prior` does not. They are trained
+        side by side, as many at once as `n_threads`, each by one thread.
+    max_epochs : int, default=40
+        Passes over the training records at most.
+    lr : float, default=1e-3
+        Learning rate. Lower it if training diverges.
+    first_epoch_lr : float or None, default=None
+        Another learning rate for the first epoch, as the authors of the paper allow.
+    schedule : {"constant", "cosine"}, default="cosine"
+        Whether the learning rate stays, or falls along half a cosine towards zero at `max_epochs`.
+    warmup_epochs : int, default=0
+        Epochs in which the learning rate rises linearly.
+    batch_size : int, default=64
+        Records in a batch before balancing. At a low prevalence raise it, so that batches hold both classes.
+    optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
+        A name, or a torch optimizer class.
+    weight_decay : float, default=1e-2
+        Weight decay of the optimizer.
+    max_grad_norm : float or None, default=None
+        Gradients are clipped to this norm.
+    balance : {"undersample", "oversample"} or None, default="undersample"
+        How the classes of a batch are brought to the same number. Batches of one class are skipped.
+    correct_prior : bool, default=True
+        Whether probabilities answer for the class shares of the training data (True) or of the balanced
+        batches (False), as in the paper. It acts in `predict_proba`, so it can be changed after `fit`. It
+        mends the prevalence, not overconfidence: that is what several members are calibrated for.
+    class_weight : dict, "balanced" or None, default=None
+        Factors on the loss of each class. Unlike `balance`, their effect on probabilities is not corrected.
+    early_stopping : bool, default=False
+        Whether to put patients aside, stop when their loss has not fallen for `n_iter_no_change` epochs,
+        and restore the weights of the best epoch.
+    validation_fraction : float, default=0.1
+        Share of the patients of each class to put aside.
+    n_iter_no_change : int, default=10
+        Patience of early stopping, in epochs.
+    warm_start : bool, default=False
+        Whether a further `fit` goes on from the weights of the last: fine-tuning, on another hospital's
+        records for instance, with as many members. The prevalence answered for, and the calibration, are then
+        those of the new records.
+    freeze : {"features"} or None, default=None
+        Whether in further training, by `warm_start` or `partial_fit`, only the last linear layer learns. A
+        first fit always trains everything.
+    callbacks : list or None, default=None
+        Further skorch callbacks, as instances or (name, instance) pairs. scikit-learn's own callbacks are
+        set by `set_callbacks`; each epoch is a task of theirs.
+    checkpoint_dir : path-like or None, default=None
+        A folder in which `fit` keeps the state of its training after each epoch: the same call after a kill or a
+        power cut goes on from there and ends as if nothing had happened. "Same" are data, parameters, versions,
+        kind of device and number of threads; anything else begins anew, beside it. It needs a `random_state`, and
+        changes nothing in what is learned. See Notes.
+    on_interrupt : {"raise", "keep"}, default="raise"
+        Whether Ctrl-C in `fit` raises, or keeps the best weights so far with a warning.
+    device : str or torch.device, default="auto"
+        Where to compute; "auto" takes a CUDA GPU if there is one.
+    mixed_precision : bool or "auto", default="auto"
+        Whether convolutions are computed in bfloat16. "auto" does so in training on a GPU that has it, and
+        predicts in float32; True does so in training and prediction, on processors with bfloat16 arithmetic
+        more than twice as fast, and moves probabilities in the second or third decimal. It can be changed
+        after `fit`.
+    compile : bool, default=False
+        Whether `torch.compile` compiles the network for training. It needs a C++ compiler and a minute, and
+        pays for itself in long training on a GPU.
+    n_threads : int or None, default=None
+        Threads on the CPU, one for each of as many members. None takes one for each core, at most four, and as
+        many inside a worker of joblib, so that `n_jobs` does not change the result. Set 1 where `n_jobs` keeps all
+        cores busy.
+    net_params : dict or None, default=None
+        Any other parameter of `skorch.NeuralNetClassifier`, such as ``{"optimizer__betas": (0.9, 0.95)}``.
+        It wins over the parameters above.
+    random_state : int, RandomState or None, default=None
+        Seed of initial weights, split, batches and augmentation.
+    verbose : int, default=0
+        1 shows a progress bar with losses and the AUROC of the patients put aside; 2 adds skorch's line for
+        each epoch.
+"""
+_ATTRIBUTES = """\
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    n_records_ : int
+        Number of records given to `fit`, or to all calls of `partial_fit`.
+    n_patients_ : int or None
+        Number of patients among them; None without `groups`, and after `partial_fit`.
+    class_prior_ : ndarray of shape (n_classes,)
+        Weighted share of each class in the data given to `fit`, records that are zero throughout left out.
+    training_prior_ : ndarray of shape (n_classes,)
+        Weighted share of each class in the records drawn in training.
+    nets_ : list of skorch.NeuralNetClassifier
+        The fitted members, with `module_` and `history`. Their own `predict_proba` takes float32 arrays of shape
+        (n_records, 1, n_leads, n_samples) and knows nothing of prevalence and calibration.
+    net_ : skorch.NeuralNetClassifier
+        The only one of `nets_`; an `AttributeError` if there are several.
+    calibration_slope_ : float
+        Factor on the log-odds of the mean of several members. Below 1 they are overconfident. 1 for one member, and
+        after `partial_fit`.
+    calibration_intercept_ : ndarray of shape (n_classes,)
+        What is added to the logarithm of the probability of each class. 0 for one member, and after `partial_fit`.
+    n_iter_ : int
+        Epochs run; the most of any member.
+    n_features_in_ : int
+        Second dimension of the `X` given to `fit`: leads if it had three, samples if it had two.
+    n_leads_in_, n_samples_in_ : int
+        Leads and samples per record.
+"""
+
+
 class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """Base of the network classifiers; a subclass names its network."""
 
@@ -93,6 +224,11 @@ class NetClassifier(DocumentedMixin, CallbackSupportMixin, ClassifierMixin, Base
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Without docstrings (python -OO) there is nothing to put them into.
+        cls.__doc__ = (cls.__doc__ or "").replace(_PLACE, _PARAMETERS, 1).replace(_PLACE, _ATTRIBUTES, 1)
 
     def __init__(
         self,

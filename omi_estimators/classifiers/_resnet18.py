@@ -8,31 +8,15 @@ class ResNet18Classifier(NetClassifier):
     """The image ResNet-18 on the ECG as a one-channel picture of leads × time.
 
     A comparison model of the ECG-SMART-NET paper, trained by the same procedure: see
-    `omi_estimators.networks.ResNet18` for the network.
+    `omi_estimators.networks.ResNet18` for the network. Its kernels are square, and no pretrained weights are loaded.
 
     Parameters
     ----------
-    width, blocks, kernel_size, stem_kernel_size, dropout
-        As in `ECGSmartNetClassifier`; the kernels are square, and no pretrained weights are loaded.
-    time_shift, amplitude_scale, baseline_wander, lead_dropout
-        As in `ECGSmartNetClassifier`.
-    n_members, max_epochs, lr, first_epoch_lr, schedule, warmup_epochs, batch_size, optimizer, weight_decay
-        As in `ECGSmartNetClassifier`.
-    max_grad_norm
-        As in `ECGSmartNetClassifier`.
-    balance, correct_prior, class_weight, early_stopping, validation_fraction, n_iter_no_change, warm_start, freeze
-        As in `ECGSmartNetClassifier`.
-    callbacks, checkpoint_dir, on_interrupt, device, mixed_precision, compile, n_threads, net_params
-        As in `ECGSmartNetClassifier`.
-    random_state, verbose
-        As in `ECGSmartNetClassifier`.
+    <of every network classifier>
 
     Attributes
     ----------
-    classes_, n_records_, n_patients_, class_prior_, training_prior_, nets_, net_, n_iter_, n_features_in_
-        As in `ECGSmartNetClassifier`.
-    calibration_slope_, calibration_intercept_, n_leads_in_, n_samples_in_
-        As in `ECGSmartNetClassifier`.
+    <of every network classifier>
 
     See Also
     --------

@@ -12,27 +12,11 @@ class TemporalResNet18Classifier(NetClassifier):
 
     Parameters
     ----------
-    width, blocks, kernel_size, stem_kernel_size, dropout
-        As in `ECGSmartNetClassifier`.
-    time_shift, amplitude_scale, baseline_wander, lead_dropout
-        As in `ECGSmartNetClassifier`.
-    n_members, max_epochs, lr, first_epoch_lr, schedule, warmup_epochs, batch_size, optimizer, weight_decay
-        As in `ECGSmartNetClassifier`.
-    max_grad_norm
-        As in `ECGSmartNetClassifier`.
-    balance, correct_prior, class_weight, early_stopping, validation_fraction, n_iter_no_change, warm_start, freeze
-        As in `ECGSmartNetClassifier`.
-    callbacks, checkpoint_dir, on_interrupt, device, mixed_precision, compile, n_threads, net_params
-        As in `ECGSmartNetClassifier`.
-    random_state, verbose
-        As in `ECGSmartNetClassifier`.
+    <of every network classifier>
 
     Attributes
     ----------
-    classes_, n_records_, n_patients_, class_prior_, training_prior_, nets_, net_, n_iter_, n_features_in_
-        As in `ECGSmartNetClassifier`.
-    calibration_slope_, calibration_intercept_, n_leads_in_, n_samples_in_
-        As in `ECGSmartNetClassifier`.
+    <of every network classifier>
 
     See Also
     --------
