@@ -41,7 +41,7 @@ def compare(device: torch.device, n_records: int) -> list[Figure]:
     """Return the figures on a device."""
     X = np.random.default_rng(0).normal(size=(n_records, 12, 200)).astype(np.float32)
     y = np.arange(n_records) % 2
-    shared = {"max_epochs": N_EPOCHS, "batch_size": BATCH_SIZE, "balance": None, "early_stopping": False}
+    shared = {"n_members": 1, "max_epochs": N_EPOCHS, "batch_size": BATCH_SIZE, "balance": None}
     ours = {
         name: ECGSmartNetClassifier(**shared, device=str(device), random_state=0, **params)
         for name, params in OURS.items()

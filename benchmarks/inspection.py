@@ -34,7 +34,9 @@ def run(data: Namespace) -> None:
     )
     with tempfile.TemporaryDirectory() as cache:
         models = {
-            "net": make_net_pipeline(training.sampling_rate, width=16, max_epochs=20, memory=cache, random_state=0),
+            "net": make_net_pipeline(
+                training.sampling_rate, width=16, n_members=1, max_epochs=20, memory=cache, random_state=0
+            ),
             "forest": make_forest_pipeline(training.sampling_rate, memory=cache, random_state=0),
         }
         for model in models.values():

@@ -41,6 +41,7 @@ def run(data: Namespace) -> list[Figure]:
     X = rng.normal(size=(N_RECORDS, 12, 200)).astype(np.float32)
     y = np.arange(N_RECORDS) % 2
     exact = ECGSmartNetClassifier(
+        n_members=1,
         max_epochs=N_EPOCHS,
         batch_size=BATCH_SIZE,
         balance=None,
@@ -63,7 +64,7 @@ def run(data: Namespace) -> list[Figure]:
     figures += report("training", times, len(half[0]) * N_EPOCHS, GFLOP_TRAINING, statistics.median(limit))
     overhead = 100 * (ratios(times, "ours", "bare loop, channels last") - 1)
     figures.append(make_figure("training: overhead over the bare loop", "%", overhead, "<= 5"))
-    reduced.net_ = exact.net_
+    reduced.nets_ = exact.nets_
     network = ECGSmartNet().eval()
     network.load_state_dict(exact.net_.module_.state_dict())
     sides = {name: functools.partial(classifier.predict_proba, X) for name, classifier in ours.items()}

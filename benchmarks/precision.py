@@ -40,7 +40,9 @@ def run(data: Namespace) -> list[Figure]:
     folds = StratifiedGroupKFold(N_FOLDS, shuffle=True, random_state=0).split(beats, ecgs.y, ecgs.groups)
     for number, (train, test) in enumerate(folds):
         fold[test] = number
-        network = ECGSmartNetClassifier(mixed_precision=False, random_state=0).fit(beats[train], ecgs.y[train])
+        network = ECGSmartNetClassifier(n_members=1, mixed_precision=False, random_state=0).fit(
+            beats[train], ecgs.y[train]
+        )
         for name, predict in make_sides(network, beats[train]).items():
             scores.setdefault(name, np.zeros(len(ecgs.y)))[test] = predict(beats[test])
             for _ in range(REPEATS):

@@ -59,8 +59,9 @@ def measure(title: str, data) -> None:
                 probabilities[test] = classifier.predict_proba(beats[test])[:, 1]
             line = calibration_slope_intercept(data.y, probabilities)
             ranks = np.mean([roc_auc_score(data.y[folds == i], probabilities[folds == i]) for i in range(N_FOLDS)])
+            brier = brier_score_loss(data.y, probabilities)
             print(
-                f"  {network.__name__:27} {n_members} members: intercept {line.intercept:+.2f}, "
-                f"slope {line.slope:.2f}, Brier {brier_score_loss(data.y, probabilities):.4f}, AUROC within folds {ranks:.3f}",
+                f"  {network.__name__:26} {n_members} members: intercept {line.intercept:+.2f}, "
+                f"slope {line.slope:.2f}, Brier {brier:.4f}, AUROC within folds {ranks:.3f}",
                 flush=True,
             )

@@ -30,7 +30,8 @@ METRICS = {"roc_auc": "AUROC", "average_precision": "AP"}
 NO_AUGMENTATION = {"time_shift": 0.0, "amplitude_scale": 0.0, "baseline_wander": 0.0, "lead_dropout": 0.0}
 CANDIDATES: dict[str, dict[str, Any]] = {
     "paper": PAPER_RECIPE,
-    "default": {},
+    "one default network": {},
+    "five members": {"n_members": 5},
     "without augmentation": NO_AUGMENTATION,
     "with early stopping": {"early_stopping": True},
     "with averaged weights": {"averages_weights": True},
@@ -83,15 +84,15 @@ def compare(title: str, ecgs) -> None:
                 differences.append(f"{difference.estimate:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]")
         shown = f"  minus paper: {', '.join(differences)}" if differences else ""
         print(f"  {name:22} {', '.join(figures)}{shown}", flush=True)
-    mean = np.tile(scores["default"].reshape(len(SEEDS), -1).mean(axis=0), len(SEEDS))
+    mean = np.tile(scores["one default network"].reshape(len(SEEDS), -1).mean(axis=0), len(SEEDS))
     for metric, short in METRICS.items():
-        difference = bootstrap_difference(y, mean, scores["default"], metric, groups=groups, folds=models)
+        difference = bootstrap_difference(y, mean, scores["one default network"], metric, groups=groups, folds=models)
         print(f"  mean of {len(SEEDS)} seeds of the default, minus one: {short} {difference}", flush=True)
 
 
 def predict_out_of_fold(recipe: dict[str, Any], seed: int, beats: np.ndarray, ecgs, splits) -> np.ndarray:
     """Return the out-of-fold probabilities of one recipe and seed."""
-    params = {"width": WIDTH, "n_threads": 1, "device": "cpu"} | recipe
+    params = {"width": WIDTH, "n_members": 1, "n_threads": 1, "device": "cpu"} | recipe
     if params.pop("averages_weights", False):
         params["callbacks"] = [AverageWeights()]
     probabilities = np.empty(len(ecgs.y))

@@ -105,7 +105,9 @@ def beats(X: np.ndarray) -> Side:
 def probabilities(X: np.ndarray) -> Side:
     """Return what predicts, and its beats."""
     few = MedianBeat().fit_transform(ECGFilter().fit_transform(X[:200])).astype(np.float32)
-    network = ECGSmartNetClassifier(max_epochs=1, n_threads=1, random_state=0).fit(few[:64], np.arange(64) % 2)
+    network = ECGSmartNetClassifier(n_members=1, max_epochs=1, n_threads=1, random_state=0).fit(
+        few[:64], np.arange(64) % 2
+    )
     return network.predict_proba, np.resize(few, (SIZES[-1], *few.shape[1:]))
 
 

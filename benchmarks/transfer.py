@@ -27,7 +27,7 @@ def run(data: Namespace) -> None:
         return
     training = make_omi_ecgs(N_PATIENTS, prevalence=PREVALENCE, random_state=0)
     print(f"trained on {len(training.y)} simulated records, {training.y.sum()} with OMI, width {WIDTH}", flush=True)
-    pipeline = make_net_pipeline(training.sampling_rate, width=WIDTH, n_threads=1, random_state=0)
+    pipeline = make_net_pipeline(training.sampling_rate, width=WIDTH, n_members=1, n_threads=1, random_state=0)
     pipeline.fit(training.X, training.y, net__groups=training.groups)
     del training
     simulated = make_omi_ecgs(300, prevalence=PREVALENCE, random_state=1)
