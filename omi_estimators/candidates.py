@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from omi_estimators._validation import how_to_install
-
 CANDIDATES = (
     *("net", "temporal_resnet18", "resnet18", "forest", "extra_trees", "fusion"),
     *("minirocket", "regression", "prior"),
@@ -65,6 +63,7 @@ def make_candidates(
     """
     from sklearn.dummy import DummyClassifier
 
+    from omi_estimators._validation import how_to_install
     from omi_estimators.classifiers import ResNet18Classifier, TemporalResNet18Classifier
     from omi_estimators.fusion import FusionClassifier
     from omi_estimators.pipelines import make_forest_pipeline, make_fusion, make_net_pipeline

@@ -142,7 +142,7 @@ def test_without_patients_each_file_counts_as_one(folder, ecgs, tmp_path, capsys
 
 def test_net_and_calibration(folder, ecgs, tmp_path, capsys):
     arguments = ["fit", "--data", str(folder), "--labels", str(folder / "labels.csv"), *_QUICK]
-    net = ["--model", "net", "--epochs", "1", "--width", "2", "--out", str(tmp_path / "net")]
+    net = ["--model", "net", "--epochs", "1", "--width", "2", "--members", "1", "--out", str(tmp_path / "net")]
     assert main([*arguments, *net]) == 0
     assert main([*arguments, "--calibrate", "--out", str(tmp_path / "forest")]) == 0
     capsys.readouterr()

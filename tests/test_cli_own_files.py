@@ -128,7 +128,7 @@ def test_the_same_command_fits_nothing_again(options, monkeypatch, capsys):
         (["--data", "ecgs"], "--data and --labels belong together"),
         (["--labels", "labels.csv"], "--data and --labels belong together"),
         (["--data", "ecgs", "--labels", "labels.csv", "--ptbxl", "."], "leave out --ptbxl and --n-patients"),
-        (["--subgroup", "age"], "--subgroup, --file-rate and --unit are for files of your own"),
+        (["--subgroup", "age"], "--subgroup, --positive, --file-rate and --unit are for files of your own"),
         (["--data", "nowhere", "--labels", "labels.csv"], "no folder 'nowhere'"),
         (["--data", "empty", "--labels", "labels.csv"], "None of the"),
         (["--data", "other", "--labels", "labels.csv"], "None of the"),

@@ -309,10 +309,10 @@ def test_bad_input_is_told_before_anything_is_fitted(data, changes, error, messa
     assert not Spy.seen
 
 
-def test_progress_goes_to_stderr(data, capsys):
+def test_progress_goes_to_stderr(data, notebook):
     X, y, groups = data
     compare_estimators({"spy": Spy()}, X, y, groups=groups, **(QUICK | {"verbose": 1}))
-    out, err = capsys.readouterr()
+    out, err = notebook.readouterr()
     assert out == ""
     assert "fold 5 of 5: spy" in err
     assert "AUROC spy 0." in err

@@ -454,7 +454,7 @@ def test_weights_with_a_wrong_header_are_refused(place, files, what):
 
 def test_weights_of_another_shape_or_type_are_refused(place, files):
     def weights(tree):
-        return dict(_find(tree, "ECGSmartNetClassifier")["state"]["net_"]["dict"])["weights"]["dict"]
+        return dict(_find(tree, "ECGSmartNetClassifier")["state"]["nets_"][0]["dict"])["weights"]["dict"]
 
     for new in (
         lambda a: a.astype("f8"),
@@ -483,7 +483,7 @@ def test_weights_of_another_shape_or_type_are_refused(place, files):
 
 def test_a_network_without_its_weights_is_refused(place, files):
     def change(tree, arrays):
-        del _find(tree, "ECGSmartNetClassifier")["state"]["net_"]
+        del _find(tree, "ECGSmartNetClassifier")["state"]["nets_"]
         arrays_used = {"classes_", "class_prior_"}
         assert arrays_used <= set(_find(tree, "ECGSmartNetClassifier")["state"])
 
@@ -515,6 +515,14 @@ def test_devices_that_are_none_are_refused(place, files, device):
         ("net_", None),
         ("net_", {"dict": [["weights", "../../canary"], ["history", []]]}),
         ("net_", {"dict": [["weights", {"dict": []}], ["history", []]]}),
+        ("nets_", 3),
+        ("nets_", []),
+        ("nets_", [3] * 2),
+        ("n_members", 0),
+        ("n_members", "many"),
+        ("calibration_slope_", -1.0),
+        ("calibration_slope_", "steep"),
+        ("calibration_intercept_", [0.0, 0.0]),
         ("n_threads", 2**31),
         ("n_threads", "many"),
         ("optimizer", {"function": "numpy.log"}),
@@ -530,7 +538,7 @@ def test_networks_that_contradict_their_weights_are_refused(place, files, attrib
 @pytest.mark.parametrize("history", [5, [{"dict": [["epoch", {"dict": []}]]}], [[]]])
 def test_a_history_that_is_none_is_refused(place, files, history):
     def change(tree, arrays):
-        pairs = _find(tree, "ECGSmartNetClassifier")["state"]["net_"]["dict"]
+        pairs = _find(tree, "ECGSmartNetClassifier")["state"]["nets_"][0]["dict"]
         pairs[:] = [[key, history if key == "history" else value] for key, value in pairs]
 
     _refuse(_change(files["net of beats"], change), "cannot be rebuilt")
