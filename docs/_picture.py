@@ -12,7 +12,7 @@ from omi_estimators.datasets import make_omi_ecgs
 from omi_estimators.inspection import ECGDisplay, SaliencyDisplay
 
 ecgs = make_omi_ecgs(n_patients=600, prevalence=0.5, random_state=0)
-net = make_net_pipeline(ecgs.sampling_rate, width=16, max_epochs=20, random_state=0).fit(ecgs.X, ecgs.y)
+net = make_net_pipeline(ecgs.sampling_rate, width=16, max_epochs=20, n_members=1, random_state=0).fit(ecgs.X, ecgs.y)
 others = make_omi_ecgs(n_patients=30, prevalence=0.5, random_state=1)
 anterior = others.X[others.territory == "LAD"]
 record = anterior[abs(net.predict_proba(anterior)[:, 1] - 0.95).argmin()]
