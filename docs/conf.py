@@ -33,7 +33,15 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "_templates", "api/help", "api/backreferences", "gallery/*.ipynb", "**.py.md5"]
+exclude_patterns = [
+    "_build",
+    "_templates",
+    "learning_curves.md",
+    "api/help",
+    "api/backreferences",
+    "gallery/*.ipynb",
+    "**.py.md5",
+]
 templates_path = ["_templates"]
 default_role = "py:obj"
 # Quotation marks in types are Python's.
@@ -61,12 +69,14 @@ html_theme_options = {
     "logo": {"text": "omi_estimators"},
     "show_toc_level": 2,
     "navigation_with_keys": False,
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 5,
     "footer_start": ["notice"],
     "footer_end": ["sphinx-version"],
     "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
 }
-html_sidebars = {"index": [], "faq": [], "cli": []}
+# Pages without others below them.
+_ALONE = ("index", "install", "getting_started", "which_model", "faq", "limits", "cite", "cli", "genindex", "search")
+html_sidebars = {page: [] for page in _ALONE}
 html_show_sourcelink = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

@@ -26,10 +26,10 @@ forest = make_forest_pipeline(ecgs.sampling_rate, random_state=0).fit(ecgs.X, ec
 save(forest, here / "forest.omi", y=ecgs.y, groups=ecgs.groups)
 
 # %%
-# A file, here of another simulated patient. Yours may be of Philips, GE MUSE, HL7, Mortara, DICOM, EDF, WFDB, CSV,
-# NumPy or MATLAB: `read_ecg` finds out which.
-others = make_omi_ecgs(n_patients=10, prevalence=0.5, random_state=1)
-occluded = others.X[others.y == 1][0]
+# A file, here of another simulated patient, with an occlusion of the LAD that is plain to see; many are not. Yours may
+# be of Philips, GE MUSE, HL7, Mortara, DICOM, EDF, WFDB, CSV, NumPy or MATLAB: `read_ecg` finds out which.
+others = make_omi_ecgs(n_patients=14, prevalence=0.6, random_state=1)
+occluded = others.X[others.territory == "LAD"][1]
 pd.DataFrame(occluded.T, columns=LEADS).to_csv(here / "ecg.csv", index=False)
 
 # %%

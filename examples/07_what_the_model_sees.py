@@ -20,13 +20,15 @@ from omi_estimators.inspection import (
     randomisation_check,
 )
 
+# %%
+# One narrow network, to be quick; the default is the average of five.
 ecgs = make_omi_ecgs(n_patients=200, prevalence=0.5, random_state=0)
 others = make_omi_ecgs(n_patients=40, prevalence=0.5, random_state=1)
 with tempfile.TemporaryDirectory() as cache:
-    net = make_net_pipeline(ecgs.sampling_rate, memory=cache, width=8, max_epochs=20, random_state=0).fit(
-        ecgs.X, ecgs.y
-    )
-    forest = make_forest_pipeline(ecgs.sampling_rate, memory=cache, random_state=0).fit(ecgs.X, ecgs.y)
+    net = make_net_pipeline(ecgs.sampling_rate, memory=cache, width=8, max_epochs=20, n_members=1, random_state=0)
+    forest = make_forest_pipeline(ecgs.sampling_rate, memory=cache, random_state=0)
+    for model in (net, forest):
+        model.fit(ecgs.X, ecgs.y)
 for model, step in ((net, "beat"), (forest, "features")):
     model.set_params(**{f"{step}__memory": None})
 

@@ -53,7 +53,8 @@ few = pytest.mark.filterwarnings("ignore::omi_estimators.metrics.FewEventsWarnin
 
 @few
 def test_compare_from_ptbxl_to_report(ptbxl, tmp_path, capsys):
-    arguments = "--folds 2 --epochs 1 --width 2 --members 1 --jobs 1 --task mi_vs_rest --estimators net,regression,prior".split()
+    arguments = "--folds 2 --epochs 1 --width 2 --members 1 --jobs 1 --task mi_vs_rest".split()
+    arguments += ["--estimators", "net,regression,prior"]
     out = tmp_path / "report"
     assert main(["compare", "--ptbxl", "somewhere", "--out", str(out), *arguments]) == 0
     assert ptbxl["task"] == "mi_vs_rest"

@@ -64,9 +64,9 @@ def follow_advice(printed: str) -> str:
     return words[words.index("--out") + 1]
 
 
-def list_measured() -> set[str]:
+def list_measured(cache: str = "omi-report-cache") -> set[str]:
     """Return the files of measured beats and features; those of a model's profile only `fit` needs."""
-    kept = Path("omi-report-cache/records").rglob("*.kept")
+    kept = Path(cache, "records").rglob("*.kept")
     return {path.name for path in kept if path.parent.name != "_measure"}
 
 
@@ -206,25 +206,39 @@ def test_what_stops_a_fit_leaves_the_last_model(stage, error, options, monkeypat
 
 
 @pytest.mark.slow
-def test_four_commands_from_150_files_to_a_file_for_a_colleague(tmp_path, monkeypatch, capsys):
+def test_getting_started_runs_as_written(tmp_path, monkeypatch, capsys):
+    """150 files to a verdict, a model, its card and its pages by four commands, and the same by Python."""
     monkeypatch.chdir(tmp_path)
-    options = write_files(tmp_path, n_patients=100, records_per_patient=1.5, prevalence=0.3)
-    assert main(["compare", *options, "--estimators", "forest,regression,prior", "--subgroup", "age"]) == 0
-    printed = capsys.readouterr().out
-    page = read_page()
+    text = (Path(__file__).parents[1] / "docs" / "getting_started.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    commands, printed, measured = [], [], []
+    for kind, block in re.findall(r"^```([^\n]*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        if kind == "python":
+            exec(block, names)
+        elif not kind:
+            [command] = block.splitlines()
+            assert main(shlex.split(command)[1:]) == 0
+            commands.append(command)
+            printed.append(capsys.readouterr().out)
+            measured.append(list_measured("report-cache"))
+    assert round(len(names["ecgs"].y), -1) == 150  # type: ignore[attr-defined]
+    page = read_page("report/index.html")
     for part in (
         "ranks best",  # which model, and how sure
         "Its AUROC is surely higher than that of",
         "average precision",  # how good
         "rule-out",  # where to cut
         "What forest looks at",
-        "Most spoke for positive: ST of ",
+        "Most spoke for OMI: ST of ",
         "Kinds of measurement that forest needs",
         "missed: row",
     ):
         assert part.lower() in page.lower(), part
-    features = list_measured()
-    model = follow_advice(printed)
-    assert list_measured() == features
-    assert main(["card", model]) == 0
-    assert main(["predict", model, "ecgs/0.npy", *_PLAIN[:4]]) == 0
+    compared, fitted, card, predicted = printed
+    assert f"Next: {commands[1]}\n" in compared
+    assert measured[0] == measured[1]
+    assert "Model: forest.omi" in fitted
+    assert "- Positive class: OMI" in card
+    assert predicted.count("P(OMI) = ") == 2
+    assert len(list(Path("pages").glob("*.html"))) == 3
+    assert len(Path("predictions.csv").read_text().splitlines()) == 3

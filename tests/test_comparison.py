@@ -317,7 +317,7 @@ def test_progress_goes_to_stderr(data, notebook):
     assert "fold 5 of 5: spy" in err
     assert "AUROC spy 0." in err
     compare_estimators({"spy": Spy()}, X, y, groups=groups, **QUICK)
-    assert capsys.readouterr() == ("", "")
+    assert notebook.readouterr() == ("", "")
 
 
 def test_summary_reads_as_in_a_paper(result):

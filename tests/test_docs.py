@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,9 @@ from readers.writers import (
     write_wfdb,
 )
 
+import omi_estimators._validation
+from omi_estimators import __version__
+from omi_estimators._validation import how_to_install
 from omi_estimators.datasets import make_omi_ecgs
 from omi_estimators.leads import LEADS
 
@@ -89,17 +93,53 @@ def test_the_guide_computes_what_it_says():
     assert names["beat"].shape == (12, 200)  # type: ignore[attr-defined]
 
 
-def test_the_landing_page_goes_from_a_file_to_a_probability(tmp_path, monkeypatch, capsys):
-    from omi_estimators import make_forest_pipeline, save
-
-    monkeypatch.chdir(tmp_path)
-    ecgs = make_omi_ecgs(20, prevalence=0.4, random_state=0)
-    save(
-        make_forest_pipeline(ecgs.sampling_rate, n_estimators=5, random_state=0).fit(ecgs.X, ecgs.y),
-        tmp_path / "forest.omi",
-    )
-    eight = ecgs.X[0].astype(np.float64)[[LEADS.index(lead) for lead in INDEPENDENT]]
-    write_muse(tmp_path / "muse.xml", eight, 500)
+def test_the_landing_page_goes_from_a_record_to_a_probability(capsys):
     (block,) = _read_code(DOCS / "index.md")
     exec(block, {})
     assert 0 <= float(capsys.readouterr().out) <= 1
+
+
+def test_install_names_what_the_extras_install_as_errors_do(monkeypatch):
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    monkeypatch.setattr(
+        omi_estimators._validation,
+        "requires",
+        lambda name: [f"{text}; extra == '{extra}'" for extra in extras for text in extras[extra]],
+    )
+    text = (DOCS / "install.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| (.*) \|$", text, re.MULTILINE))
+    assert {*rows, "dev", "docs"} == set(extras)
+    for extra, listed in rows.items():
+        assert re.findall(r"`(.+?)`", listed) == re.findall(r'"([\w-]+)', how_to_install(extra)), extra
+    assert f"omi_estimators-{__version__}-py3" in text
+    assert f"Python {project['requires-python'].removeprefix('>=')} or newer" in text
+
+
+@pytest.mark.parametrize(
+    ("word", "page"),
+    [
+        ("install", "install"),
+        ("getting started", "getting_started"),
+        ("own data", "getting_started"),
+        ("pretrained model", "which_model"),
+        ("cite", "cite"),
+        ("limits", "limits"),
+    ],
+)
+def test_what_people_search_for_is_in_the_index(word, page):
+    """Sphinx's search puts main entries of the index, those with "!", first."""
+    found = {}
+    for path in DOCS.glob("**/*.md"):
+        for entries in re.findall(r"^```\{index\} (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE):
+            found |= dict.fromkeys(entries.removeprefix("! ").split(", "), path.stem)
+    assert found[word] == page
+
+
+def test_cite_says_what_citation_cff_says():
+    text = (DOCS / "cite.md").read_text(encoding="utf-8")
+    file = (DOCS.parent / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version = {{{__version__}}}" in text
+    assert f"version: {__version__}" in file
+    for number in re.findall(r"(?:arXiv:|doi: )(\S+?)\"?$", file, re.MULTILINE):
+        assert number in text

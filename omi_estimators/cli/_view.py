@@ -23,7 +23,6 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from omi_estimators._text import clean_text
-from omi_estimators._validation import how_to_install
 from omi_estimators.cli._predict import judge_files, start_pages, start_run
 from omi_estimators.cli._tools import add_file_options, expand_files, explain, model_file, refuse, say
 
@@ -92,6 +91,8 @@ def _view(args: argparse.Namespace) -> int:
         import starlette  # noqa: F401
         import uvicorn
     except ImportError:
+        from omi_estimators._validation import how_to_install
+
         say(f"omi-estimators: error: The viewer needs starlette and more; install them with: {how_to_install('view')}")
         return 2
     try:
