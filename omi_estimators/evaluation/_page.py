@@ -8,6 +8,7 @@ import json
 import platform
 import shutil
 import tempfile
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from omi_estimators._text import make_html_table, to_html
 from omi_estimators._validation import how_to_install
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
     from matplotlib.figure import Figure
 
 _DPI = 150
@@ -197,18 +198,33 @@ def render_page(
 
 @cache
 def _load_template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("omi_estimators.evaluation", ""),
-        autoescape=True,
-        trim_blocks=True,
-        undefined=StrictUndefined,
-    )
+    environment = _make_environment(autoescape=True, trim_blocks=True)
     environment.filters["base64"] = lambda png: base64.b64encode(png).decode()
     environment.filters["show"] = _format_cell
     environment.filters["columns_of_words"] = _find_columns_of_words
     return environment.get_template("page.html")
+
+
+def _make_environment(**settings: Any) -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(loader=PackageLoader(__package__, ""), undefined=StrictUndefined, **settings)
+
+
+@cache
+def read_words(file_name: str) -> dict[str, Any]:
+    """Return the words of a TOML file beside this module; most are templates for `fill_in`."""
+    return tomllib.loads(Path(__file__).with_name(file_name).read_text(encoding="utf-8"))
+
+
+@cache
+def _compile_words(template: str) -> Template:
+    return _make_environment(autoescape=False).from_string(template)
+
+
+def fill_in(template: str, **values: Any) -> str:
+    """Return a template's plain text, filled in."""
+    return _compile_words(template).render(values)
 
 
 def _format_cell(value: Any) -> str:
