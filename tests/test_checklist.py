@@ -146,7 +146,7 @@ def test_no_text_breaks_the_markdown(result):
 
 
 def test_files_and_page(result, tmp_path, monkeypatch):
-    monkeypatch.setattr("omi_estimators.evaluation._result.draw_pictures", lambda result: {})
+    monkeypatch.setattr(type(result), "_render_pictures", lambda result: {})
     page = result.write_report(tmp_path, n_skipped=3).read_text(encoding="utf-8")
     sheet = result.checklist(n_skipped=3)
     again = pd.read_csv(tmp_path / "tripod_ai.csv", dtype=str, keep_default_na=False)

@@ -18,9 +18,7 @@ import sklearn
 
 import omi_estimators
 from omi_estimators.evaluation._page import Section, fill_in, read_words
-from omi_estimators.evaluation._tables import format_interval
 from omi_estimators.metrics import patients_needed
-from omi_estimators.preprocessing import Usable
 
 if TYPE_CHECKING:
     from omi_estimators.evaluation._result import ComparisonResult
@@ -123,25 +121,16 @@ def write_checklist(sheet: pd.DataFrame, folder: Path) -> None:
     sheet.to_csv(folder / "tripod_ai.csv", index=False)
 
 
-def _answer_items(kind: str, result: ComparisonResult | ValidationResult, **known: Any) -> dict[str, str]:
-    """Return what a "comparison" or "validation" knows of the items, by their numbers, as `make_checklist` takes it."""
-    words, groups = read_words("tripod_ai.toml"), result.subgroups
-    levels = groups.drop_duplicates(["column", "level"]).itertuples() if len(groups) else ()
-    known |= {
-        "result": result,
-        "counts": result.counts,
+def answer_items(result: ComparisonResult | ValidationResult, **known: Any) -> dict[str, str]:
+    """Return what a result knows of the items, by their numbers, as `make_checklist` takes it."""
+    words, groups, kind = read_words("tripod_ai.toml"), result.subgroups, result._kind
+    levels = list(groups.drop_duplicates(["column", "level"]).itertuples()) if len(groups) else []
+    known |= result._known | {
         "n_records": result.counts["n_records"],
         "n_events": result.counts["n_events"],
-        "negative": result.target_names[0],
-        "positive": result.target_names[1],
-        "by_patient": result.groups is not None,
-        "units": "records" if result.groups is None else "patients",
         "software": _describe_software(getattr(result, "random_state", None)),
         "columns": ", ".join(groups["column"].unique()) if len(groups) else "",
-        "levels": "\n".join(
-            f"{row.column} {row.level}: {row.n_records} records, {row.n_events} with {result.target_names[1]}"
-            for row in levels
-        ),
+        "levels": levels,
     }
     known |= {name: fill_in(words["phrases"][key], **known) for name, key in (("size", "size"), ("left_out", kind))}
     return {number: fill_in(item[kind], **known).strip() for number, item in words["items"].items() if kind in item}
@@ -155,24 +144,11 @@ def _describe_software(random_state: int | None) -> str:
     return f"Computed by {versions}, Python {platform.python_version()}; {seed}."
 
 
-def describe_validation(result: ValidationResult) -> dict[str, str]:
-    """Return what a validation knows of the items."""
-    figures = [f"{name}: {text}" for name, text in result.summary().iloc[:, 0].items()]
-    promises = [f"{name}: {row['verdict']}" for name, row in result.promises.iterrows()]
-    return _answer_items("validation", result, figures=figures + promises)
-
-
 def describe_comparison(result: ComparisonResult, n_skipped: int = 0) -> dict[str, str]:
     """Return what a comparison knows of the items."""
-    given, texts = len(result.y) // result.n_repeats, result.estimators
-    unjudged = Usable.from_reasons(result.reasons[:given].tolist())
-    return _answer_items(
-        "comparison",
+    texts = result.estimators
+    return answer_items(
         result,
-        given=given,
-        unjudged=unjudged,
-        n_unjudged=int((~unjudged.mask).sum()),
-        n_untested=int((result.fold[:given] < 0).sum()),
         n_skipped=n_skipped,
         names=", ".join(texts),
         folds=result.folds,
@@ -180,7 +156,6 @@ def describe_comparison(result: ComparisonResult, n_skipped: int = 0) -> dict[st
         # As far as the texts of estimators tell.
         weighted=[name for name, text in texts.items() if "class_weight=" in text],
         networks=[name for name, text in texts.items() if "NetClassifier" in text or "Net18Classifier" in text],
-        figures=[*_describe_figures(result), *_describe_subgroups(result)],
     )
 
 
@@ -195,31 +170,3 @@ def _count_needed(result: ComparisonResult) -> dict[str, int]:
         records_per_patient=counts["n_records"] / counts["n_patients"],
         confidence_level=result.confidence_level,
     )
-
-
-def _describe_figures(result: ComparisonResult) -> list[str]:
-    """Return the main figures of each estimator as text."""
-    titles = {
-        "roc_auc": "AUROC",
-        "average_precision": "AP",
-        "brier_score": "Brier",
-        "calibration_slope": "slope",
-        "calibration_intercept": "intercept",
-    }
-    tables = [(result.table, titles)]
-    if result.decisions is not None:
-        tables.append((result.decisions, {"sensitivity": "sensitivity", "ppv": "PPV"}))
-    return [
-        f"{name}: "
-        + ", ".join(f"{t} {format_interval(table.loc[name], key)}" for table, some in tables for key, t in some.items())
-        for name in result.table.index
-    ]
-
-
-def _describe_subgroups(result: ComparisonResult) -> list[str]:
-    """Return the AUROC of each estimator in each subgroup as text."""
-    return [
-        f"{row['estimator']}, {row['column']} {row['level']}: AUROC {format_interval(row, 'roc_auc')} "
-        f"({row['n_events']} of {row['n_records']} records are {result.target_names[1]})"
-        for _, row in result.subgroups.iterrows()
-    ]

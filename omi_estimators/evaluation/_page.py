@@ -23,7 +23,8 @@ import sklearn
 
 import omi_estimators
 from omi_estimators._text import make_html_table, to_html
-from omi_estimators._validation import how_to_install
+from omi_estimators._validation import count_noun, how_to_install
+from omi_estimators.evaluation._tables import format_interval
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -110,15 +111,7 @@ class Verdict(NamedTuple):
     next_steps: Sequence[str] = ()
 
 
-def write_page(
-    path: Path,
-    sections: Sequence[Section],
-    *,
-    title: str,
-    counts: str,
-    notes: Sequence[str] = (),
-    verdict: Verdict | None = None,
-) -> Path:
+def write_page(path: Path, sections: Sequence[Section], **page: Any) -> Path:
     """Write a page with everything it shows inside.
 
     Parameters
@@ -127,14 +120,8 @@ def write_page(
         The file, in a folder that is there.
     sections : sequence of Section
         From the top.
-    title : str
-        Of the page.
-    counts : str
-        What it is about, in a sentence.
-    notes : sequence of str, optional
-        What a reader must know beforehand.
-    verdict : Verdict, optional
-        What a reader should know in a minute.
+    **page
+        `title`, `counts` and, if any, `notes` and `verdict`, as for `render_page`.
 
     Returns
     -------
@@ -155,7 +142,7 @@ def write_page(
     ...     "b &lt; c" in page.read_text()
     True
     """
-    path.write_text(render_page(sections, title=title, counts=counts, notes=notes, verdict=verdict), encoding="utf-8")
+    path.write_text(render_page(sections, **page), encoding="utf-8")
     return path
 
 
@@ -172,8 +159,16 @@ def render_page(
 
     Parameters
     ----------
-    sections, title, counts, notes, verdict
-        As for `write_page`.
+    sections : sequence of Section
+        From the top.
+    title : str
+        Of the page.
+    counts : str
+        What it is about, in a sentence.
+    notes : sequence of str, optional
+        What a reader must know beforehand.
+    verdict : Verdict, optional
+        What a reader should know in a minute.
     frame : str, optional
         HTML that stands above all, as it is.
 
@@ -219,7 +214,9 @@ def read_words(file_name: str) -> dict[str, Any]:
 
 @cache
 def _compile_words(template: str) -> Template:
-    return _make_environment(autoescape=False).from_string(template)
+    environment = _make_environment(autoescape=False)
+    environment.filters |= {"noun": count_noun, "repr": repr, "interval": format_interval}
+    return environment.from_string(template)
 
 
 def fill_in(template: str, **values: Any) -> str:
@@ -322,12 +319,6 @@ def render(figure: Figure) -> Picture:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", metadata={"Description": caption})
     return Picture(buffer.getvalue(), caption, figure.get_figwidth() > _WIDE)
-
-
-def write_pictures(pictures: Mapping[str, Picture], folder: Path) -> None:
-    """Write each picture into a folder."""
-    for name, picture in pictures.items():
-        (folder / f"{name}.png").write_bytes(picture.png)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
