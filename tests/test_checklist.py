@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from omi_estimators import compare_estimators
 from omi_estimators.evaluation import make_checklist
-from omi_estimators.evaluation._checklist import ITEMS, to_markdown
+from omi_estimators.evaluation._checklist import to_markdown
 from omi_estimators.metrics import patients_needed
 
 # What no program can know.
@@ -65,12 +65,13 @@ def test_every_item_of_the_source_is_there():
         27: "abc",
     }
     expected = [f"{number}{part}" for number in range(1, 28) for part in parts.get(number, [""])]
-    assert [item.number for item in ITEMS] == expected
+    sheet = make_checklist({})
+    assert sheet["item"].tolist() == expected
     assert len(expected) == 52
-    assert {item.applies for item in ITEMS} == {"D", "E", "D;E"}
-    assert [item.number for item in ITEMS if item.applies == "E"] == ["12f", "12g", "20c", "24"]
-    assert len({item.question for item in ITEMS}) == 52
-    assert all(item.question.endswith("?") for item in ITEMS)
+    assert set(sheet["applies"]) == {"D", "E", "D;E"}
+    assert sheet["item"][sheet["applies"] == "E"].tolist() == ["12f", "12g", "20c", "24"]
+    assert sheet["question"].is_unique
+    assert sheet["question"].str.endswith("?").all()
 
 
 def test_without_facts_everything_is_a_question():
@@ -145,7 +146,7 @@ def test_no_text_breaks_the_markdown(result):
 
 
 def test_files_and_page(result, tmp_path, monkeypatch):
-    monkeypatch.setattr("omi_estimators.evaluation._result.draw_pictures", lambda result: {})
+    monkeypatch.setattr(type(result), "_render_pictures", lambda result: {})
     page = result.write_report(tmp_path, n_skipped=3).read_text(encoding="utf-8")
     sheet = result.checklist(n_skipped=3)
     again = pd.read_csv(tmp_path / "tripod_ai.csv", dtype=str, keep_default_na=False)

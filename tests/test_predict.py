@@ -16,7 +16,7 @@ import pytest
 import omi_estimators
 import omi_estimators.features._neurokit_features as measuring
 from omi_estimators import RiskTierClassifier, load, load_ecgs, make_forest_pipeline, persistence, preprocessing, save
-from omi_estimators.cli import _make_parser, _predict, main
+from omi_estimators.cli import _make_parser, _tools, main
 from omi_estimators.cli._predict import _COLUMNS, _DEVICE
 from omi_estimators.cli._tools import BadInput, check_jobs_and_seed, load_model, measure_records, name_flags
 from omi_estimators.datasets import make_omi_ecgs
@@ -140,7 +140,7 @@ def test_a_table_is_replaced_when_the_new_one_is_whole(model, folder, tmp_path, 
 
 def test_each_record_is_measured_once(model, folder, monkeypatch):
     loaded, calls = load_model(model), []
-    monkeypatch.setattr(_predict, "load_model", lambda path: loaded)
+    monkeypatch.setattr(_tools, "load_model", lambda path: loaded)
     for module, name in (
         (measuring, "_measure_window"),
         (preprocessing, "signal_quality"),

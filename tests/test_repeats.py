@@ -155,7 +155,7 @@ def test_decisions_tiers_and_subgroups(data, sex, result):
 
 
 def test_words_numbers_and_pictures_show_the_spread(result, tmp_path, monkeypatch):
-    monkeypatch.setattr("omi_estimators.evaluation._result.draw_pictures", lambda result: {})
+    monkeypatch.setattr(type(result), "_render_pictures", lambda result: {})
     assert result.counts == {"n_records": N, "n_patients": 60, "n_events": 40, "n_folds": 5}
     row = result.table.loc["forest"]
     text = result.summary().loc["forest", "AUROC [95 % CI] ± SD"]

@@ -57,6 +57,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
         "omi_estimators/cli/view.html",
         "omi_estimators/datasets/data/normal_hearts.csv",
         "omi_estimators/evaluation/page.html",
+        "omi_estimators/evaluation/tripod_ai.toml",
+        "omi_estimators/evaluation/words.toml",
         "omi_estimators/persistence/card.md",
         "omi_estimators/persistence/examples/mi-forest.omi",
     }

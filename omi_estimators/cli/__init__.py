@@ -11,7 +11,7 @@ from typing import NoReturn
 import omi_estimators
 from omi_estimators._text import clean_text
 from omi_estimators.cli import _compare, _convert, _fit, _predict, _validate, _view
-from omi_estimators.cli._tools import INTERRUPTED, BadInput, model_file, refuse
+from omi_estimators.cli._tools import INTERRUPTED, add_command, model_file, refuse
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.given = given
     try:
         return int(args.run(args))
-    except BadInput as error:
+    except (ImportError, OSError, ValueError) as error:
         return refuse(error)
     except KeyboardInterrupt:
         print(f"\nomi-estimators: interrupted; {args.lost}.", file=sys.stderr)
@@ -63,10 +63,9 @@ def _make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     for command in (_compare, _fit, _predict, _view, _validate, _convert):
         command.add_parser(commands)
-    card = commands.add_parser("card", help="print the card of a saved model, without loading it")
-    card.set_defaults(run=_card, lost="nothing was printed")
-    words = "a file that omi_estimators.save wrote, or example:mi-forest"
-    card.add_argument("file", metavar="FILE", type=model_file, help=words)
+    words = "print the card of a saved model, without loading it"
+    add = add_command(commands, "card", _card, None, lost="nothing was printed", help=words)
+    add("file", metavar="FILE", type=model_file, help="a file that omi_estimators.save wrote, or example:mi-forest")
     return parser
 
 
@@ -74,9 +73,5 @@ def _card(args: argparse.Namespace) -> int:
     """Run ``omi-estimators card``."""
     from omi_estimators.persistence import read_card
 
-    try:
-        text = read_card(args.file)
-    except (OSError, ValueError) as error:
-        return refuse(error)
-    print(text, end="")
+    print(read_card(args.file), end="")
     return 0

@@ -1,34 +1,31 @@
-"""``omi-estimators compare``: cross-validation of the candidates, and its report."""
+"""``omi-estimators compare``: cross-validation of the candidates, and its report.
+
+Compare ECG-SMART-NET, a random forest on measured features, and two floors by cross-validation in which no
+patient is on both sides: on ECG files of your own (--data, --labels), on PTB-XL (--ptbxl), else on simulated ECGs.
+Writes a page that begins with a verdict: which model, how sure, what it takes to be sure. Then where to cut, what the
+best model looks at, and its surest mistakes on paper. Research use only; not a medical device.
+
+some examples:
+  omi-estimators compare                                   simulated ECGs, a few minutes
+  omi-estimators compare --ptbxl path/to/ptb-xl --out report
+  omi-estimators compare --data ecgs --labels labels.csv --subgroup age --subgroup sex --out report
+
+the table of labels:
+  a CSV file with the columns file (relative to --data), label (0 or 1) and patient, and columns for --subgroup.
+  Patient, age and sex are taken from the files where the table lacks them.
+"""
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import shlex
-import tempfile
 import warnings
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omi_estimators.candidates import CANDIDATES, installed_candidates, make_candidates
-from omi_estimators.cli._tools import (
-    add_file_options,
-    add_positive_option,
-    check_both_classes,
-    check_jobs_and_seed,
-    check_writable,
-    file_options,
-    find_patients,
-    measure_records,
-    name_both,
-    positive,
-    read_cohort,
-    refuse,
-    say,
-)
-from omi_estimators.cli._validate import find_column
+from omi_estimators.candidates import CANDIDATES, installed_candidates
+from omi_estimators.cli import _tools
 
 # Heavy libraries are imported where they are used, so that --help and errors come at once.
 if TYPE_CHECKING:
@@ -37,22 +34,6 @@ if TYPE_CHECKING:
 # The others take a network each fold or several, which the quick first look does without.
 _DEFAULT = ("net", "forest", "regression", "prior")
 
-_DESCRIPTION = """\
-Compare ECG-SMART-NET, a random forest on measured features, and two floors by cross-validation in which no
-patient is on both sides: on ECG files of your own (--data, --labels), on PTB-XL (--ptbxl), else on simulated ECGs.
-Writes a page that begins with a verdict: which model, how sure, what it takes to be sure. Then where to cut, what the
-best model looks at, and its surest mistakes on paper. Research use only; not a medical device."""
-
-_EPILOG = """\
-examples:
-  omi-estimators compare                                   simulated ECGs, a few minutes
-  omi-estimators compare --ptbxl path/to/ptb-xl --out report
-  omi-estimators compare --data ecgs --labels labels.csv --subgroup age --subgroup sex --out report
-
-the table of labels:
-  a CSV file with the columns file (relative to --data), label (0 or 1) and patient, and columns for --subgroup.
-  Patient, age and sex are taken from the files where the table lacks them."""
-
 # The simulation is a demonstration: OMI is made frequent, and the net narrow, so that it ends in minutes.
 _SIMULATED = {"n_patients": 200, "prevalence": 0.25, "width": 16, "n_members": 1}
 _DEFAULTS_OF_FIT = {("sampling_rate", 500), ("duration", 10), ("folds", 5), ("seed", 0)}
@@ -60,53 +41,24 @@ _DEFAULTS_OF_FIT = {("sampling_rate", 500), ("duration", 10), ("folds", 5), ("se
 
 def add_parser(commands: Any) -> None:
     """Add the command to a parser's commands."""
-    compare = commands.add_parser(
-        "compare",
-        help="compare the net, the forest and two floors by patient-grouped cross-validation",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    compare.set_defaults(run=_compare, lost="no report was written")
-    add = compare.add_argument
-    add("--data", metavar="DIR", type=Path, help="folder of ECG files of your own")
-    add("--labels", metavar="CSV", type=Path, help="their table with the columns file, label, patient")
-    add("--subgroup", metavar="COLUMN", action="append", default=[], help="column to split by; may be given repeatedly")
-    add_positive_option(compare, "positive")
-    add_file_options(compare)
-    add("--duration", metavar="S", type=positive, default=10, help="of each file that is used (default: 10)")
+    words = "compare the net, the forest and two floors by patient-grouped cross-validation"
+    add = _tools.add_command(commands, "compare", _compare, __doc__, lost="no report was written", help=words)
+    add("--data", "--labels", "--subgroup", "--positive", "--file-rate", "--unit", "--duration")
     add("--ptbxl", metavar="DIR", type=Path, help="unpacked PTB-XL folder")
     add("--task", choices=("mi_vs_norm", "mi_vs_rest"), help="labels from PTB-XL (default: mi_vs_norm)")
-    add("--n-patients", metavar="N", type=positive, help="patients to simulate (default: 200)")
-    add("--sampling-rate", metavar="HZ", type=positive, default=500, help="of the ECGs (default: 500)")
-    add("--folds", metavar="N", type=positive, default=5, help="folds of cross-validation (default: 5)")
-    add(
-        "--repeats",
-        metavar="N",
-        type=positive,
-        default=1,
-        help="of the cross-validation, new folds and seeds (default: 1)",
-    )
-    add(
-        "--estimators",
-        metavar="A,B,...",
-        type=_names,
-        default=_DEFAULT,
-        help=f"all that is installed, or any of {','.join(CANDIDATES)} (default: {','.join(_DEFAULT)})",
-    )
+    add("--n-patients", metavar="N", type=_tools.positive, help="patients to simulate (default: 200)")
+    add("--sampling-rate", "--folds")
+    words = "of the cross-validation, new folds and seeds (default: 1)"
+    add("--repeats", metavar="N", type=_tools.positive, default=1, help=words)
+    words = f"all that is installed, or any of {','.join(CANDIDATES)} (default: {','.join(_DEFAULT)})"
+    add("--estimators", metavar="A,B,...", type=_names, default=_DEFAULT, help=words)
     add("--calibrate", action="store_true", help="compare a calibrated form of each model too, cross-fitted by patient")
-    add("--epochs", metavar="N", type=positive, help="most epochs of the net (default: that of the classifier)")
-    add("--width", metavar="N", type=positive, help="channels of the net's first stage (default: 64; simulated: 16)")
-    add("--members", metavar="N", type=positive, help="networks that are averaged (default: 5; simulated: 1)")
-    add("--seed", metavar="N", type=int, default=0, help="of everything that chance decides (default: 0)")
-    add("--jobs", metavar="N", type=int, default=-1, help="processes; -1 means all cores (default: -1)")
-    add(
-        "--cache",
-        metavar="DIR",
-        type=Path,
-        help="keep beats, features and finished folds here, to go on after a stop and to fit (default: none; with "
-        "--data beside the report)",
-    )
+    add("--epochs")
+    add("--width", help="channels of the net's first stage (default: 64; simulated: 16)")
+    add("--members", help="networks that are averaged (default: 5; simulated: 1)")
+    add("--seed", "--jobs")
+    words = "keep beats, features and finished folds here, to go on after a stop and to fit"
+    add("--cache", help=f"{words} (default: none; with --data beside the report)")
     add("--out", metavar="DIR", type=Path, default=Path("omi-report"), help="report folder (default: omi-report)")
 
 
@@ -126,49 +78,36 @@ def _compare(args: argparse.Namespace) -> int:
     """Run ``omi-estimators compare``: everything that input can spoil first, then the long work."""
     from omi_estimators.splits import make_splits
 
-    try:
-        _check(args)
-        load = _load_files if args.data else _load_ptbxl if args.ptbxl else _simulate
-        data, notes = load(args)
-        make_splits(data.X, data.y, groups=data.groups, cv=args.folds, random_state=args.seed)
-        # Made now, because a report that cannot be written is worth knowing before the work, not after it.
-        args.out.mkdir(parents=True, exist_ok=True)
-        for note in notes:
-            say(note)
-        say(
-            f"{len(data.y)} records of {len(set(data.groups.tolist()))} patients, {int(data.y.sum())} with "
-            f"{data.target_names[1]}; {args.folds} folds by patient"
-            f"{f', {args.repeats} times' if args.repeats > 1 else ''}."
-        )
-        with ExitStack() as stack:
-            if args.cache is None:
-                cache = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="omi-estimators-")))
-            else:
-                cache = args.cache
-                args.lost += f"; what is finished is in {cache}, and the same command goes on from there"
-            estimators = _make_estimators(args, cache / "records")
-            usable = measure_records(
-                data.X, args.estimators, args.sampling_rate, n_jobs=args.jobs, cache=cache / "records"
-            )
-            if not usable.mask.all():
-                n_bad = int((~usable.mask).sum())
-                say(f"note: {n_bad} of {len(data.y)} records cannot be judged, and count in no figure: {usable}.")
-                check_both_classes(data.y[usable.mask].tolist())
-            result = _run(estimators, data, args, cache / "folds")
-            print(result)
-            print(f"\n{result.calibration_summary().rename_axis(None).to_string()}")
-            sections = _look(result, estimators, data, args)
-        source = args.data.resolve().name if args.data else "PTB-XL" if args.ptbxl else "simulated ECGs"
-        page = result.write_report(
-            args.out,
-            title=f"{data.target_names[1]} against {data.target_names[0]} on {source}",
-            notes=notes,
-            n_skipped=len(data.get("skipped", ())),
-            sections=sections,
-            commands=_name_commands(result, args),
-        )
-    except (ImportError, OSError, ValueError) as error:
-        return refuse(error)
+    _check(args)
+    data, notes = (_load_files if args.data else _load_ptbxl if args.ptbxl else _simulate)(args)
+    make_splits(data.X, data.y, groups=data.groups, cv=args.folds, random_state=args.seed)
+    # Made now, because a report that cannot be written is worth knowing before the work, not after it.
+    args.out.mkdir(parents=True, exist_ok=True)
+    for note in notes:
+        _tools.say(note)
+    _tools.say(
+        f"{len(data.y)} records of {len(set(data.groups.tolist()))} patients, {int(data.y.sum())} with "
+        f"{data.target_names[1]}; {args.folds} folds by patient"
+        f"{f', {args.repeats} times' if args.repeats > 1 else ''}."
+    )
+    with _tools.keeping_measured(args) as cache:
+        measured = cache / "records"
+        estimators = _make_estimators(args, measured)
+        usable = _tools.measure_records(data.X, args.estimators, args.sampling_rate, n_jobs=args.jobs, cache=measured)
+        if not usable.mask.all():
+            n_bad = int((~usable.mask).sum())
+            _tools.say(f"note: {n_bad} of {len(data.y)} records cannot be judged, and count in no figure: {usable}.")
+            _tools.check_both_classes(data.y[usable.mask].tolist())
+        result, sections = _run(estimators, data, args, cache / "folds")
+    source = args.data.resolve().name if args.data else "PTB-XL" if args.ptbxl else "simulated ECGs"
+    page = result.write_report(
+        args.out,
+        title=f"{data.target_names[1]} against {data.target_names[0]} on {source}",
+        notes=notes,
+        n_skipped=len(data.get("skipped", ())),
+        sections=sections,
+        commands=_name_commands(result, args),
+    )
     print(f"\n{result.verdict.headline}")
     if args.data and result.best != "prior":
         print(f"Next: {_write_fit(args, result.best)}")
@@ -178,8 +117,6 @@ def _compare(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Raise an error for arguments that cannot work together, or a report that could not be written."""
-    from omi_estimators._validation import how_to_install
-
     if args.ptbxl and args.n_patients:
         raise ValueError("--n-patients is for simulated ECGs; leave it out, or leave out --ptbxl.")
     if args.task and not args.ptbxl:
@@ -188,32 +125,30 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError("--data and --labels belong together: a folder of ECG files, and the table of their labels.")
     if args.data and (args.ptbxl or args.n_patients):
         raise ValueError("--data is for files of your own; leave out --ptbxl and --n-patients.")
-    if not args.data and (args.subgroup or args.positive or file_options(args)):
+    if not args.data and (args.subgroup or args.positive or _tools.file_options(args)):
         raise ValueError(
             "--subgroup, --positive, --file-rate and --unit are for files of your own; give --data and --labels too."
         )
-    check_jobs_and_seed(args)
-    if importlib.util.find_spec("matplotlib") is None:
-        raise ImportError(f"The report needs matplotlib; install it with: {how_to_install('plot')}")
-    check_writable(args.out, "report", "--out")
+    _tools.check_jobs_and_seed(args)
+    _tools.check_report(args.out)
     if args.data and args.cache is None:
         # Beside the report and not in it, since it holds what was measured of patients.
         args.cache = args.out.parent / f"{args.out.name or 'report'}-cache"
     if args.cache:
-        check_writable(args.cache, "cache", "--cache")
+        _tools.check_writable(args.cache, "cache", "--cache")
 
 
 def _load_files(args: argparse.Namespace) -> tuple[Any, list[str]]:
     """Return the files of one's own, and what the reader of a report must know about them."""
     from sklearn.utils import Bunch
 
-    X, table, n_unread = read_cohort(args, args.subgroup)
+    X, table, n_unread = _tools.read_cohort(args, args.subgroup)
     data = Bunch(
         X=X,
         y=table["label"].to_numpy(),
-        groups=find_patients(table),
-        target_names=name_both(args.positive) or ["negative", "positive"],
-        subgroups={name: find_column(table, name, args.labels.name) for name in args.subgroup},
+        groups=_tools.find_patients(table),
+        target_names=_tools.name_both(args.positive) or ["negative", "positive"],
+        subgroups={name: _tools.find_column(table, name, args.labels.name) for name in args.subgroup},
         # As editors show them; names of files may be those of patients.
         record_names=[f"row {row + 2} of {args.labels.name}" for row in table.index],
         skipped=range(n_unread),
@@ -256,23 +191,18 @@ def _simulate(args: argparse.Namespace) -> tuple[Any, list[str]]:
 
 def _make_estimators(args: argparse.Namespace, cache: Path) -> dict[str, Any]:
     """Return the estimators asked for, each from raw ECGs to probabilities."""
-    net_params = {"max_epochs": args.epochs, "width": args.width, "n_members": args.members}
+    params: dict[str, Any] = {}
     if not (args.ptbxl or args.data):
         # A narrow net gains little from a second thread, and waits for minutes where others use the cores.
-        net_params |= {"width": args.width or _SIMULATED["width"], "n_threads": 1}
-        net_params |= {"n_members": args.members or _SIMULATED["n_members"]}
-    return make_candidates(
-        args.estimators,
-        args.sampling_rate,
-        memory=str(cache),
-        n_jobs=args.jobs,
-        net_params={key: value for key, value in net_params.items() if value is not None},
-        calibrated=args.calibrate,
-    )
+        params = {"width": _SIMULATED["width"], "n_members": _SIMULATED["n_members"], "n_threads": 1}
+    return _tools.make_models(args, args.estimators, cache, **params)
 
 
-def _run(estimators: dict[str, Any], data: Any, args: argparse.Namespace, cache: Path) -> ComparisonResult:
-    from omi_estimators.evaluation import compare_estimators
+def _run(
+    estimators: dict[str, Any], data: Any, args: argparse.Namespace, cache: Path
+) -> tuple[ComparisonResult, list[Section]]:
+    """Return the comparison, having printed it, and what the best model looks at, with its surest mistakes."""
+    from omi_estimators.evaluation import compare_estimators, inspect_comparison
     from omi_estimators.preprocessing import BeatShapeWarning, UnusableRecordWarning
 
     with warnings.catch_warnings():
@@ -280,7 +210,7 @@ def _run(estimators: dict[str, Any], data: Any, args: argparse.Namespace, cache:
         warnings.simplefilter("ignore", UnusableRecordWarning)
         warnings.simplefilter("ignore", BeatShapeWarning)
         warnings.filterwarnings("ignore", message=".* records are zero throughout")
-        return compare_estimators(
+        result = compare_estimators(
             estimators,
             data.X,
             data.y,
@@ -291,27 +221,12 @@ def _run(estimators: dict[str, Any], data: Any, args: argparse.Namespace, cache:
             random_state=args.seed,
             subgroups=_find_subgroups(data),
             cache_dir=cache,
-            verbose=1,
         )
-
-
-def _look(result: ComparisonResult, estimators: dict[str, Any], data: Any, args: argparse.Namespace) -> list[Section]:
-    """Return what the best model looks at, and its surest mistakes."""
-    from omi_estimators.evaluation import inspect_comparison
-    from omi_estimators.preprocessing import BeatShapeWarning, UnusableRecordWarning
-
-    say(f"looking into {result.best}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnusableRecordWarning)
-        warnings.simplefilter("ignore", BeatShapeWarning)
-        return inspect_comparison(
-            result,
-            estimators,
-            data.X,
-            sampling_rate=args.sampling_rate,
-            record_names=data.get("record_names"),
-            verbose=1,
-        )
+        print(result)
+        print(f"\n{result.calibration_summary().rename_axis(None).to_string()}")
+        _tools.say(f"looking into {result.best}")
+        names = {"sampling_rate": args.sampling_rate, "record_names": data.get("record_names")}
+        return result, inspect_comparison(result, estimators, data.X, **names)
 
 
 def _name_commands(result: ComparisonResult, args: argparse.Namespace) -> list[str]:

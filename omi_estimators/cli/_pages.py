@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ _LEAST_CHANGE = 0.1
 _N_BACKGROUND = 12
 
 
+@dataclass
 class PageMaker:
     """What makes the page of an ECG, and that of several, for a folder of pages and for the viewer alike.
 
@@ -58,15 +60,12 @@ class PageMaker:
         What must be known of it.
     """
 
-    def __init__(
-        self, model: Any, target: Any, sampling_rate: float, positive: str, model_name: str, notes: Sequence[str]
-    ):
-        self.model = model
-        self.target = target
-        self.sampling_rate = sampling_rate
-        self.positive = positive
-        self.model_name = clean_text(model_name)
-        self.notes = [f"{note[:1].upper()}{note[1:]}" for note in notes]
+    model: Any
+    target: Any
+    sampling_rate: float
+    positive: str
+    model_name: str
+    notes: Sequence[str]
 
     def look(self, X: Any, lines: Sequence[dict[str, Any]]) -> list[Any]:
         """Return what the model looks at in each record: what was said of it without waves of groups of leads.

@@ -1,10 +1,18 @@
-"""``omi-estimators predict``: from a saved model and ECG files to a line for each ECG."""
+"""``omi-estimators predict``: from a saved model and ECG files to a line for each ECG.
+
+Print, for each ECG, the probability of the positive class, its risk tier, the quality of the signal, and what is wrong
+with the recording. Of several files that hold one record (a WFDB header, its signals and annotations) there is one
+line. Where the model's file tells of the records it was fitted on, a record unlike them is told of, and so is a batch.
+An ECG that cannot be read or measured is a line with the reason, and the exit status is then 1.
+Research use only; not a medical device.
+
+example:
+  omi-estimators predict forest.omi ecgs/*.xml --csv out.csv --report pages
+"""
 
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import os
 import sys
 import warnings
@@ -14,24 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omi_estimators._text import clean_cell, clean_text
-from omi_estimators.cli._tools import (
-    SOME_FAILED,
-    add_file_options,
-    add_jobs_option,
-    add_positive_option,
-    check_jobs_and_seed,
-    check_writable,
-    expand_files,
-    file_options,
-    find_positive,
-    load_model,
-    model_file,
-    model_notes,
-    name_flags,
-    name_positive,
-    refuse,
-    say,
-)
+from omi_estimators.cli import _tools
 
 if TYPE_CHECKING:
     from omi_estimators.cli._pages import PageMaker
@@ -44,33 +35,15 @@ _COLUMNS = (
     "error",
 )
 
-_DESCRIPTION = """\
-Print, for each ECG, the probability of the positive class, its risk tier, the quality of the signal, and what is wrong
-with the recording. Of several files that hold one record (a WFDB header, its signals and annotations) there is one
-line. Where the model's file tells of the records it was fitted on, a record unlike them is told of, and so is a batch.
-An ECG that cannot be read or measured is a line with the reason, and the exit status is then 1.
-Research use only; not a medical device."""
-
 
 def add_parser(commands: Any) -> None:
     """Add the command to a parser's commands."""
-    predict = commands.add_parser(
-        "predict",
-        help="apply a saved model to ECG files",
-        description=_DESCRIPTION,
-        epilog="example:\n  omi-estimators predict forest.omi ecgs/*.xml --csv out.csv --report pages",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    predict.set_defaults(run=_predict, lost="what was printed is right, the rest is missing")
-    add = predict.add_argument
-    words = "a file that omi-estimators fit or omi_estimators.save wrote, or example:mi-forest"
-    add("model", metavar="MODEL", type=model_file, help=words)
-    add("files", metavar="FILE", type=Path, nargs="+", help="ECG files of any kind, or folders of such")
+    lost = "what was printed is right, the rest is missing"
+    add = _tools.add_command(commands, "predict", _predict, __doc__, lost=lost, help="apply a saved model to ECG files")
+    add("model", "files")
     add("--csv", metavar="FILE", type=Path, help="write the lines to this table too, with more columns")
     add("--report", metavar="DIR", type=Path, help="write a page for each ECG, and an index of them, into this folder")
-    add_positive_option(predict, "as the model or its card calls it")
-    add_file_options(predict)
-    add_jobs_option(predict)
+    add("--positive", "--file-rate", "--unit", "--jobs")
 
 
 class _Run(NamedTuple):
@@ -90,48 +63,43 @@ def _predict(args: argparse.Namespace) -> int:
 
     from omi_estimators.cli._pages import Pages
 
-    try:
-        files = _check(args)
-        run = start_run(args)
-        pages = Pages(args.report, files, start_pages(run)) if args.report else None
-        lines: list[dict[str, Any]] = []
-        width = min(60, max(len(clean_text(path)) for path in files))
-        progress = {"desc": "predicting", "unit": "file", "file": sys.stderr, "disable": len(files) < 2 or None}
-        with tqdm(total=len(files), **progress) as bar:
-            for start in range(0, len(files), _CHUNK):
-                chunk = files[start : start + _CHUNK]
-                X, found = judge_files(run, chunk)
-                for line in found:
-                    tqdm.write(_format(line, width), file=sys.stdout)
-                lines += found
-                if pages:
-                    pages.write(X, found)
-                bar.update(len(chunk))
-        if args.csv:
-            _write_csv(args.csv, lines)
-        if pages:
-            say(f"Report: {pages.write_index()}")
-        run.batch.say_drift()
-    except (ImportError, OSError, TypeError, ValueError) as error:
-        return refuse(error)
+    files = _check(args)
+    run = start_run(args)
+    pages = Pages(args.report, files, start_pages(run)) if args.report else None
+    lines: list[dict[str, Any]] = []
+    width = min(60, max(len(clean_text(path)) for path in files))
+    progress = {"desc": "predicting", "unit": "file", "file": sys.stderr, "disable": len(files) < 2 or None}
+    with tqdm(total=len(files), **progress) as bar:
+        for start in range(0, len(files), _CHUNK):
+            chunk = files[start : start + _CHUNK]
+            X, found = judge_files(run, chunk)
+            for line in found:
+                tqdm.write(_format(line, width), file=sys.stdout)
+            lines += found
+            if pages:
+                pages.write(X, found)
+            bar.update(len(chunk))
+    if args.csv:
+        _write_csv(args.csv, lines)
+    if pages:
+        _tools.say(f"Report: {pages.write_index()}")
+    run.batch.say_drift()
     n_failed = sum(bool(line["error"]) for line in lines)
     if n_failed:
-        say(f"{n_failed} of {len(lines)} files have no probability.")
-    return SOME_FAILED if n_failed else 0
+        _tools.say(f"{n_failed} of {len(lines)} files have no probability.")
+    return _tools.SOME_FAILED if n_failed else 0
 
 
 def _check(args: argparse.Namespace) -> list[Path]:
     """Return the files to read, or raise an error for arguments that cannot be."""
-    check_jobs_and_seed(args)
-    files = expand_files(args.files)
+    _tools.check_jobs_and_seed(args)
+    files = _tools.expand_files(args.files)
     if args.csv:
-        check_writable(args.csv.absolute().parent, "table", "--csv")
-        if args.csv.is_dir():
-            raise ValueError(f"--csv must be a file; {args.csv} is a folder.")
+        _tools.check_new_file(args.csv, "table", "--csv")
         if args.csv.resolve() in {path.resolve() for path in (args.model, *files)}:
             raise ValueError(f"--csv would replace {args.csv}, which is to be read; give another name.")
     if args.report:
-        check_writable(args.report, "report", "--report")
+        _tools.check_writable(args.report, "report", "--report")
     return files
 
 
@@ -144,12 +112,12 @@ def start_run(args: argparse.Namespace) -> _Run:
 
     if args.model is None:
         return _Run(None, 500.0, 5000, "", _Batch(None), args)
-    model, sampling_rate, n_samples = load_model(args.model)
+    model, sampling_rate, n_samples = _tools.load_model(args.model)
     for part in persistence.iterate_parts(model):
         if "n_jobs" in vars(part):
             part.n_jobs = args.jobs
     batch = _Batch(persistence.load_profile(args.model))
-    return _Run(model, sampling_rate, n_samples, name_positive(args, model), batch, args)
+    return _Run(model, sampling_rate, n_samples, _tools.name_positive(args, model), batch, args)
 
 
 def start_pages(run: _Run) -> PageMaker:
@@ -158,9 +126,9 @@ def start_pages(run: _Run) -> PageMaker:
 
     if run.model is None:
         return PageMaker(None, None, run.sampling_rate, "", "", [])
-    model, path = run.model, run.args.model
-    target, notes = find_positive(model), model_notes(path)
-    return PageMaker(model, target, run.sampling_rate, run.positive, path.name, notes)
+    path, notes = run.args.model, [f"{note[:1].upper()}{note[1:]}" for note in _tools.model_notes(run.args.model)]
+    target = _tools.find_positive(run.model)
+    return PageMaker(run.model, target, run.sampling_rate, run.positive, clean_text(path.name), notes)
 
 
 class _Batch:
@@ -206,7 +174,7 @@ class _Batch:
         found = strongest_drift(drift)
         if found:
             more = f", and {len(found) - 3} more" if len(found) > 3 else ""
-            say(
+            _tools.say(
                 f"note: as a batch these {len(values)} records differ from the training records: "
                 f"{'; '.join(found[:3])}{more} (false alarms: {self.profile.false_alarm_rate:.0%} of batches)."
             )
@@ -229,7 +197,7 @@ def judge_files(run: _Run, files: Sequence[Path]) -> tuple[Any, list[dict[str, A
             files,
             run.sampling_rate,
             run.n_samples / run.sampling_rate,
-            read_params=file_options(run.args),
+            read_params=_tools.file_options(run.args),
             n_jobs=n_jobs,
             on_error="keep",
         )
@@ -241,7 +209,7 @@ def judge_files(run: _Run, files: Sequence[Path]) -> tuple[Any, list[dict[str, A
     lines = []
     for path, (_, row) in zip(files, table.iterrows(), strict=True):
         line = dict.fromkeys(_COLUMNS, "")
-        line |= {"file": str(path), "positive_class": run.positive, "error": name_flags(row["error"])}
+        line |= {"file": str(path), "positive_class": run.positive, "error": _tools.name_flags(row["error"])}
         if not row["error"]:
             quality, (typicality, note) = next(qualities), next(described)
             line |= {
@@ -270,14 +238,10 @@ def _judge_records(run: _Run, X: Any) -> Iterator[dict[str, str]]:
     from omi_estimators.preprocessing import UnusableRecordWarning, judge
 
     model = run.model
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        # Each record has its reason in its own line.
-        warnings.simplefilter("ignore", UnusableRecordWarning)
+    # Each record has its reason in its own line.
+    with _tools.say_warnings(UnusableRecordWarning):
         prob, usable = judge(model, X)
-    for text in dict.fromkeys(str(item.message) for item in caught):
-        say(f"note: {text}")
-    prob = prob[:, int(np.flatnonzero(model.classes_ == find_positive(model))[0])]
+    prob = prob[:, int(np.flatnonzero(model.classes_ == _tools.find_positive(model))[0])]
     tiers = [""] * len(X)
     if hasattr(model, "thresholds_"):
         cuts = (getattr(model.thresholds_, name).estimate for name in ("rule_out", "max_f1", "rule_in"))
@@ -315,13 +279,12 @@ def _format(line: dict[str, Any], width: int) -> str:
 
 def _write_csv(path: Path, lines: Sequence[dict[str, Any]]) -> None:
     """Write the table so that there is either all of it, or what was there before."""
+    import pandas as pd
+
     from omi_estimators._store import replace_file
 
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, _COLUMNS)
-    writer.writeheader()
-    writer.writerows({column: clean_cell(cell) for column, cell in line.items()} for line in lines)
-    content = text.getvalue().encode()
+    table = pd.DataFrame(lines, columns=_COLUMNS).map(clean_cell)
+    content = table.to_csv(index=False, lineterminator="\r\n").encode()
     if path.exists() and not path.is_file():
         # A pipe, or the terminal, is nothing to replace.
         path.write_bytes(content)

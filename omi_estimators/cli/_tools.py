@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import errno
+import importlib.util
 import os
 import re
 import sys
+import tempfile
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +46,20 @@ class BadInput(ValueError):
 def say(text: str) -> None:
     """Print to stderr: what is not the result."""
     print("\n".join(clean_text(line, 10_000) for line in text.split("\n")), file=sys.stderr)
+
+
+@contextmanager
+def say_warnings(*ignored: type[Warning]) -> Iterator[list[str]]:
+    """Say once, as a note, what is warned of inside but for the kinds ignored; the list holds the same afterwards."""
+    told: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        for category in ignored:
+            warnings.simplefilter("ignore", category)
+        yield told
+    told += dict.fromkeys(str(item.message) for item in caught)
+    for text in told:
+        say(f"note: {text}")
 
 
 def name_flags(text: str) -> str:
@@ -82,17 +99,6 @@ def check_jobs_and_seed(args: argparse.Namespace) -> None:
         raise ValueError(f"--seed must be at least 0; got {args.seed}.")
 
 
-def add_jobs_option(parser: argparse.ArgumentParser) -> None:
-    """Add the number of processes, with the one default that all commands have."""
-    parser.add_argument("--jobs", metavar="N", type=int, default=-1, help="processes; -1 means all cores (default: -1)")
-
-
-def add_positive_option(parser: argparse.ArgumentParser, otherwise: str) -> None:
-    """Add the name of the positive class."""
-    words = f"what the positive class is, such as OMI (default: {otherwise})"
-    parser.add_argument("--positive", metavar="NAME", type=_class_name, help=words)
-
-
 def _class_name(text: str) -> str:
     if not text.strip() or len(text) > 40 or clean_text(text) != text:
         raise argparse.ArgumentTypeError(f"must be a name of 1 to 40 letters that can be printed; got {text!r}")
@@ -125,16 +131,19 @@ def tell_positive(positive: str | None) -> str:
     return "" if positive in (None, "positive") else f"{_POSITIVE}{positive}\n\n"
 
 
-def add_file_options(parser: argparse.ArgumentParser) -> None:
-    """Add what must be known of files of plain numbers."""
-    parser.add_argument("--file-rate", metavar="HZ", type=positive, help="of files of plain numbers (CSV, NPY, MAT)")
-    parser.add_argument("--unit", choices=("mV", "uV", "V"), help="of files of plain numbers")
-
-
 def file_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return what was said of files of plain numbers, as `read_ecg` takes it."""
     params = {"sampling_rate": args.file_rate, "unit": args.unit}
     return {name: value for name, value in params.items() if value is not None}
+
+
+def check_report(folder: Path) -> None:
+    """Raise an error if a report could not be drawn, or not be written."""
+    if importlib.util.find_spec("matplotlib") is None:
+        from omi_estimators._validation import how_to_install
+
+        raise ImportError(f"The report needs matplotlib; install it with: {how_to_install('plot')}")
+    check_writable(folder, "report", "--out")
 
 
 def check_writable(path: Path, what: str, option: str) -> None:
@@ -144,6 +153,39 @@ def check_writable(path: Path, what: str, option: str) -> None:
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise OSError(f"The {what} cannot be written to {path}: {folder} is not a writable folder; choose {option}.")
+
+
+def check_new_file(path: Path, what: str, option: str) -> None:
+    """Raise an error if a file cannot be written there."""
+    check_writable(path.absolute().parent, what, option)
+    if path.is_dir():
+        raise ValueError(f"{option} must be a file; {path} is a folder.")
+
+
+@contextmanager
+def keeping_measured(args: argparse.Namespace) -> Iterator[Path]:
+    """Give the folder in which what is measured is kept: that of `--cache`, else one that goes at the end."""
+    if args.cache is None:
+        with tempfile.TemporaryDirectory(prefix="omi-estimators-") as folder:
+            yield Path(folder)
+    else:
+        args.lost += f"; what is finished is in {args.cache}, and the same command goes on from there"
+        yield args.cache
+
+
+def make_models(args: argparse.Namespace, names: Sequence[str], cache: Path, **net_params: Any) -> dict[str, Any]:
+    """Return candidates by name, unfitted, as the options say."""
+    from omi_estimators.candidates import make_candidates
+
+    given = {"max_epochs": args.epochs, "width": args.width, "n_members": args.members}
+    return make_candidates(
+        names,
+        args.sampling_rate,
+        memory=str(cache),
+        n_jobs=args.jobs,
+        net_params=net_params | {name: value for name, value in given.items() if value is not None},
+        calibrated=args.calibrate,
+    )
 
 
 def expand_files(given: Sequence[Path]) -> list[Path]:
@@ -265,8 +307,7 @@ def read_records(
     """
     from omi_estimators.readers import load_ecgs
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with say_warnings():
         X, read = load_ecgs(
             labels["path"],
             sampling_rate,
@@ -278,8 +319,6 @@ def read_records(
         )
     if not (read["error"] == "").any():
         raise ValueError(f"None of the {len(read)} files could be read; the first: {read['error'].iloc[0]}")
-    for item in caught:
-        say(f"note: {item.message}")
     found = {"file_patient": "patient_id", "file_age": "age", "file_sex": "sex", "error": "error"}
     read["error"] = read["error"].map(name_flags)
     return X, labels.assign(**{name: read[column].to_numpy() for name, column in found.items()})
@@ -323,6 +362,17 @@ def find_patients(table: pd.DataFrame) -> NDArray[np.object_]:
     return np.arange(len(table)).astype(object)
 
 
+def find_column(table: pd.DataFrame, name: str, file_name: str) -> Any:
+    """Return a column to split by: from the table, or age and sex from the files."""
+    if name in table:
+        return table[name].to_numpy()
+    if name not in ("age", "sex") or table[f"file_{name}"].isna().all():
+        columns = [str(column) for column in table.columns if column != "path" and not str(column).startswith("file_")]
+        raise ValueError(f"{file_name} has no column {name!r} for --subgroup, and no file tells it; it has {columns}.")
+    values = table[f"file_{name}"].to_numpy()
+    return values if name == "age" else [{0: "male", 1: "female"}.get(sex) for sex in values.tolist()]
+
+
 def model_file(text: str) -> Path:
     """Return the file of a model, as an argument names it: a path, or an example model that comes with the package."""
     if not text.startswith("example:"):
@@ -351,20 +401,17 @@ def load_model(path: Path, notes: list[str] | None = None) -> tuple[Any, float, 
     """
     from omi_estimators.persistence import iterate_parts, load
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with say_warnings() as told:
         model = load(path)
-    for item in caught:
-        say(f"note: {item.message}")
-        if notes is not None:
-            notes.append(str(item.message))
+    if notes is not None:
+        notes += told
     if not hasattr(model, "predict_proba") or len(getattr(model, "classes_", ())) != 2:
-        raise TypeError(f"{path.name} holds a {type(model).__name__}, not a fitted classifier of two classes.")
+        raise BadInput(f"{path.name} holds a {type(model).__name__}, not a fitted classifier of two classes.")
     for part in iterate_parts(model):
         found = vars(part)
         if "sampling_rate" in found and "n_samples_in_" in found:
             return model, float(found["sampling_rate"]), int(found["n_samples_in_"])
-    raise TypeError(f"{path.name} holds a {type(model).__name__} that does not start from raw ECGs; give a pipeline.")
+    raise BadInput(f"{path.name} holds a {type(model).__name__} that does not start from raw ECGs; give a pipeline.")
 
 
 _CHUNK = 32  # records between two steps of the progress bar
@@ -411,26 +458,82 @@ def measure_records(X: Any, estimators: Collection[str], sampling_rate: float, *
     if wanted - {"forest", "extra_trees", "prior"}:
         steps["beats"] = make_net_pipeline(sampling_rate, memory=str(cache), n_jobs=n_jobs)[:2]
     usable = Usable.from_reasons([""] * len(X))
-    notes: dict[str, None] = {}
-    for what, measure in steps.items():
-        fitted = measure.fit(X[:1]).steps
-        if not sys.stderr.isatty():
-            say(f"measuring {what} of {len(X)} records")
-        with warnings.catch_warnings():
-            # Told below, of all records together.
-            warnings.simplefilter("ignore")
+    with say_warnings():
+        for what, measure in steps.items():
+            fitted = measure.fit(X[:1]).steps
+            if not sys.stderr.isatty():
+                say(f"measuring {what} of {len(X)} records")
             # Where stderr is no terminal, there is no bar.
-            with tqdm(total=len(X), desc=f"measuring {what}", unit="record", file=sys.stderr, disable=None) as bar:
+            bar = tqdm(total=len(X), desc=f"measuring {what}", unit="record", file=sys.stderr, disable=None)
+            with bar, warnings.catch_warnings():
+                # Told below, of all records together.
+                warnings.simplefilter("ignore")
                 for start in range(0, len(X), _CHUNK):
                     bar.update(len(measure_steps(fitted, X[start : start + _CHUNK]).usable.mask))
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
             usable &= measure_steps(fitted, X).usable
-        notes |= dict.fromkeys(str(item.message) for item in caught)
-    for text in notes:
-        say(f"note: {text}")
     try:
         check_usable(usable)
     except ValueError as error:
         raise BadInput(str(error)) from error
     return usable
+
+
+_FOLDER = {"metavar": "DIR", "type": Path}
+_NUMBER = {"metavar": "N", "type": positive}
+_MODEL_HELP = "a file that omi-estimators fit or omi_estimators.save wrote, or example:mi-forest"
+_POSITIVE_HELP = "what the positive class is called, such as OMI"
+_SUBGROUP_HELP = "column to split by; may be given repeatedly"
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "model": {"metavar": "MODEL", "type": model_file, "help": _MODEL_HELP},
+    "files": {"metavar": "FILE", "type": Path, "nargs": "+", "help": "ECG files of any kind, or folders of such"},
+    "--data": _FOLDER | {"help": "folder of the ECG files"},
+    "--labels": {"metavar": "CSV", "type": Path, "help": "their table with the columns file, label, patient"},
+    "--subgroup": {"metavar": "COLUMN", "action": "append", "default": [], "help": _SUBGROUP_HELP},
+    "--positive": {"metavar": "NAME", "type": _class_name, "help": _POSITIVE_HELP},
+    "--file-rate": _NUMBER | {"metavar": "HZ", "help": "of files of plain numbers (CSV, NPY, MAT)"},
+    "--unit": {"choices": ("mV", "uV", "V"), "help": "of files of plain numbers"},
+    "--sampling-rate": _NUMBER | {"metavar": "HZ", "default": 500, "help": "to work at (default: 500)"},
+    "--duration": _NUMBER | {"metavar": "S", "default": 10, "help": "of each record that is used (default: 10)"},
+    "--folds": _NUMBER | {"default": 5, "help": "folds by patient (default: 5)"},
+    "--epochs": _NUMBER | {"help": "most epochs of the net (default: that of the classifier)"},
+    "--width": _NUMBER | {"help": "channels of the net's first stage (default: 64)"},
+    "--members": _NUMBER | {"help": "networks that are averaged (default: 5)"},
+    "--seed": {"metavar": "N", "type": int, "default": 0, "help": "of everything that chance decides (default: 0)"},
+    "--cache": _FOLDER,
+    "--jobs": {"metavar": "N", "type": int, "default": -1, "help": "processes; -1 means all cores (default: -1)"},
+}
+"""The options that several commands have."""
+
+
+def add_command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], words: str | None, *, lost: str, **settings: Any
+) -> Callable[..., None]:
+    """Add a command, and return what adds options to it: by name, as all commands have them but for what is given.
+
+    Parameters
+    ----------
+    commands : object
+        From `add_subparsers`.
+    name : str
+        Of the command.
+    run : callable
+        What it does.
+    words : str or None
+        Docstring of its module: after the first paragraph the description, and after that what stands below the help.
+    lost : str
+        What is missing after Ctrl-C.
+    **settings
+        For the parser, such as `help`.
+    """
+    description, _, epilog = (words or "").partition("\n\n")[2].partition("\n\n")
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = commands.add_parser(
+        name, description=description, epilog=epilog.rstrip(), formatter_class=formatter, **settings
+    )
+    parser.set_defaults(run=run, lost=lost)
+
+    def add(*names: str, **changes: Any) -> None:
+        for option in names:
+            parser.add_argument(option, **(_OPTIONS.get(option, {}) | changes))
+
+    return add

@@ -1,4 +1,14 @@
-"""``omi-estimators view``: the pages of ``predict --report`` in the browser, from a server for this machine alone."""
+"""``omi-estimators view``: the pages of ``predict --report`` in the browser, from a server for this machine alone.
+
+Show ECGs in the browser: the 12 leads on paper, marks and measurements beside the device's and, with a MODEL, its
+probability, tier, what it looked at and how typical the ECG is. Files are named here, or dropped on the page. Without
+a MODEL there is no probability. Only this machine, and only who has the address, can see it; nothing is sent anywhere,
+and nothing stays on disk. Ctrl-C ends it.
+Research use only; not a medical device.
+
+example:
+  omi-estimators view example:mi-forest ecgs/*.xml
+"""
 
 from __future__ import annotations
 
@@ -23,8 +33,8 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from omi_estimators._text import clean_text
+from omi_estimators.cli import _tools
 from omi_estimators.cli._predict import judge_files, start_pages, start_run
-from omi_estimators.cli._tools import add_file_options, expand_files, explain, model_file, refuse, say
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,33 +56,19 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-_DESCRIPTION = """\
-Show ECGs in the browser: the 12 leads on paper, marks and measurements beside the device's and, with a MODEL, its
-probability, tier, what it looked at and how typical the ECG is. Files are named here, or dropped on the page. Without
-a MODEL there is no probability. Only this machine, and only who has the address, can see it; nothing is sent anywhere,
-and nothing stays on disk. Ctrl-C ends it.
-Research use only; not a medical device."""
-
 
 def add_parser(commands: Any) -> None:
     """Add the command to a parser's commands."""
-    view = commands.add_parser(
-        "view",
-        help="show ECGs and what a model says of them in the browser",
-        description=_DESCRIPTION,
-        epilog="example:\n  omi-estimators view example:mi-forest ecgs/*.xml",
-        usage="%(prog)s [-h] [--port N] [--positive NAME] [--file-rate HZ] [--unit {mV,uV,V}] [MODEL] [FILE ...]",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    view.set_defaults(run=_view, lost="the viewer has ended, and nothing of what it showed is kept")
-    add = view.add_argument
+    lost = "the viewer has ended, and nothing of what it showed is kept"
+    usage = "%(prog)s [-h] [--port N] [--positive NAME] [--file-rate HZ] [--unit {mV,uV,V}] [MODEL] [FILE ...]"
+    words = "show ECGs and what a model says of them in the browser"
+    add = _tools.add_command(commands, "view", _view, __doc__, lost=lost, help=words, usage=usage)
     words = (
-        "a model, example:mi-forest or a name that ends in .omi, if it comes first; else ECG files or folders of such"
+        "a model, example:mi-forest or a name that ends in .omi, if it is the first; else ECG files or their folders"
     )
-    add("files", metavar="[MODEL] [FILE ...]", type=model_file, nargs="*", help=words)
+    add("files", metavar="[MODEL] [FILE ...]", type=_tools.model_file, nargs="*", help=words)
     add("--port", metavar="N", type=_port, default=0, help="of the address (default: a free one)")
-    add("--positive", metavar="NAME", help="what the positive class is, such as OMI (default: as the model calls it)")
-    add_file_options(view)
+    add("--positive", "--file-rate", "--unit")
 
 
 def _port(text: str) -> int:
@@ -90,38 +86,31 @@ def _view(args: argparse.Namespace) -> int:
         import python_multipart  # noqa: F401, starlette reads forms with it
         import starlette  # noqa: F401
         import uvicorn
-    except ImportError:
+    except ImportError as error:
         from omi_estimators._validation import how_to_install
 
-        say(f"omi-estimators: error: The viewer needs starlette and more; install them with: {how_to_install('view')}")
-        return 2
-    try:
-        with (
-            _bind(args.port) as server,
-            tempfile.TemporaryDirectory(prefix="omi-view-", ignore_cleanup_errors=True) as folder,
-        ):
-            for name in {"SIGTERM", "SIGHUP"} & set(signal.Signals.__members__):
-                # So that the temporary folder goes then, too.
-                signal.signal(signal.Signals[name], lambda *_: sys.exit(1))
-            desk = Desk(args, Path(folder))
-            if args.files:
-                desk.open(expand_files(args.files))
-            port, token = server.getsockname()[1], secrets.token_urlsafe(24)
-            app = make_app(desk, token, [f"127.0.0.1:{port}", f"localhost:{port}"])
-            calm: dict[str, Any] = {
-                "log_level": "critical",
-                "timeout_graceful_shutdown": _SECONDS_TO_END,
-                "server_header": False,
-            }
-            config = uvicorn.Config(app, http="h11", ws="none", lifespan="off", **calm)
+        raise ImportError(f"The viewer needs more packages; install them with: {how_to_install('view')}") from error
+    with (
+        _bind(args.port) as server,
+        tempfile.TemporaryDirectory(prefix="omi-view-", ignore_cleanup_errors=True) as folder,
+    ):
+        for name in {"SIGTERM", "SIGHUP"} & set(signal.Signals.__members__):
+            # So that the temporary folder goes then, too.
+            signal.signal(signal.Signals[name], lambda *_: sys.exit(1))
+        desk = Desk(args, Path(folder))
+        if args.files:
+            desk.open(_tools.expand_files(args.files))
+        port, token = server.getsockname()[1], secrets.token_urlsafe(24)
+        app = make_app(desk, token, [f"127.0.0.1:{port}", f"localhost:{port}"])
+        calm: dict[str, Any] = {"log_level": "critical", "server_header": False}
+        calm |= {"timeout_graceful_shutdown": _SECONDS_TO_END}
+        config = uvicorn.Config(app, http="h11", ws="none", lifespan="off", **calm)
 
-            async def serve() -> None:
-                print(f"Viewer: http://127.0.0.1:{port}/{token}/ (Ctrl-C ends it)", flush=True)
-                await uvicorn.Server(config).serve(sockets=[server])
+        async def serve() -> None:
+            print(f"Viewer: http://127.0.0.1:{port}/{token}/ (Ctrl-C ends it)", flush=True)
+            await uvicorn.Server(config).serve(sockets=[server])
 
-            asyncio.run(serve())
-    except (ImportError, OSError, TypeError, ValueError) as error:
-        return refuse(error)
+        asyncio.run(serve())
     return 0
 
 
@@ -205,7 +194,7 @@ class Desk:
             except FileExistsError as error:
                 raise ValueError("Two of these files have one name; open one after the other.") from error
             except OSError as error:
-                raise OSError(explain(error).replace(hidden, "")) from error
+                raise OSError(_tools.explain(error).replace(hidden, "")) from error
 
     def link_pages(self, root: str) -> dict[str, str]:
         """Return where the page of each ECG is that has one, by its label."""
@@ -321,7 +310,7 @@ def make_app(desk: Desk, token: str, hosts: Sequence[str]) -> Any:
             try:
                 opened = await in_turn(desk.receive, uploads)
             except (OSError, ValueError) as error:
-                raise HTTPException(400, explain(error)) from error
+                raise HTTPException(400, _tools.explain(error)) from error
         page = f"{root}ecg/{opened[0]}"
         has_page = len(opened) == 1 and page in desk.link_pages(root).values()
         return RedirectResponse(page if has_page else root, 303, headers)

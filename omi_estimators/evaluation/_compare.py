@@ -25,9 +25,16 @@ from tqdm import tqdm
 from omi_estimators._compat import safe_indexing
 from omi_estimators._store import make_key, read_file, write_file
 from omi_estimators._text import is_silent
-from omi_estimators._validation import check_level, check_scores, make_rng, name_classes
+from omi_estimators._validation import check_level, make_rng, name_classes
 from omi_estimators.evaluation._result import ComparisonResult
-from omi_estimators.evaluation._tables import Tested, check_subgroups, make_decisions, make_subgroups, make_table
+from omi_estimators.evaluation._tables import (
+    Tested,
+    check_probabilities,
+    check_subgroups,
+    make_decisions,
+    make_subgroups,
+    make_table,
+)
 from omi_estimators.metrics import NOT_JUDGED
 from omi_estimators.preprocessing import Usable
 from omi_estimators.splits import Splits, check_records, fit_and_judge, make_splits, route_fit
@@ -430,10 +437,7 @@ def _fit_predict(
             f"predict_proba must give one column for each of two classes; got shape {prob.shape} for classes "
             f"{found.classes}."
         )
-    # Some classifiers' probabilities exceed 1 in the last digit.
-    prob = prob[:, column[0]].astype(np.float64)
-    prob = np.where(np.abs(prob - 0.5) < 0.5 + 1e-6, np.clip(prob, 0, 1), prob)
-    check_scores(prob[usable.mask], int(usable.mask.sum()), probability=True, name="predict_proba")
+    prob = check_probabilities(prob[:, column[0]], usable)
     return FoldResult(prob, usable.reasons.tolist(), found.fit_time, found.predict_time)
 
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from omi_estimators._compat import safe_indexing
-from omi_estimators._validation import count_noun
 from omi_estimators.evaluation._compare import seed_estimator
 from omi_estimators.evaluation._page import Picture, Section, new_figure, render
 from omi_estimators.splits import fit_routed, route_fit
@@ -134,17 +133,12 @@ def _show_ablation(
     AblationDisplay(found).plot(figure.add_subplot())
     figure.axes[0].set_title("")
     figure.axes[1].set_ylabel(f"Fall of the log-odds of {target}")
-    figure.supxlabel(
-        f"By how much the log-odds of {target} fall, on average, when a wave of a lead takes the course that is "
-        f"typical of {result.target_names[0]}. Orange spoke for {target}, purple against it. Measured on "
-        f"{count_noun(len(rows), 'record')} with {target} that the first fold tests, by the model fitted on its "
-        "training records; too few to rank neighbours."
-    )
+    figure.supxlabel(result._say("inspection.ablation", n_records=len(rows)))
     places = [divmod(int(place), change.shape[1]) for place in np.argsort(-change, axis=None)[:3]]
     most = [(f"{found.segments[s]} of {found.leads[g]}", change[g, s]) for g, s in places if change[g, s] > 0]
     said = ", ".join(f"{what} ({value:+z.2f})" for what, value in most)
-    text = f"Most spoke for {target}: {said}." if most else f"No single wave spoke for {target}."
-    return Section(f"What {result.best} looks at", [text], picture=render(figure))
+    text = result._say("inspection.most", said=said)
+    return Section(result._say("inspection.looks"), [text], picture=render(figure))
 
 
 def _show_kinds(result: ComparisonResult, fitted: Any, X: Any, y: NDArray[np.int64]) -> list[Section]:
@@ -160,12 +154,8 @@ def _show_kinds(result: ComparisonResult, fitted: Any, X: Any, y: NDArray[np.int
     )
     figure.axes[0].set_xlabel("Fall of the AUROC")
     figure.axes[0].set_title("")
-    figure.supxlabel(
-        f"By how much the AUROC falls when the {count_noun(len(y), 'record')} of the first fold exchange all features "
-        "of a kind (their number in brackets): the mean, and each permutation as a dot. One kind may "
-        "stand in for another."
-    )
-    return [Section(f"Kinds of measurement that {result.best} needs", picture=render(figure))]
+    figure.supxlabel(result._say("inspection.kinds", n_records=len(y)))
+    return [Section(result._say("inspection.needs"), picture=render(figure))]
 
 
 def _show_mistakes(
@@ -184,13 +174,11 @@ def _show_mistakes(
         counts.append(len(wrong))
         for row in wrong[np.argsort(prob[wrong] * (1 if label else -1), kind="stable")][:n_mistakes]:
             pictures.append(_draw_record(X[row], sampling_rate, f"{kind}: {names[row]}, P({target}) = {prob[row]:.2f}"))
-    cut = "the threshold of greatest F1" if result.tiers is not None else "0.5"
-    text = (
-        f"{result.best} missed {counts[0]} of {int((y[tested] == 1).sum())} and gave {counts[1]} false "
-        f"{'alarm' if counts[1] == 1 else 'alarms'} in {int((y[tested] == 0).sum())}, out of fold, at {cut}. "
-        f"Shown are those it was surest of, at most {n_mistakes} of each kind. A label may be wrong too."
+    n_positive = int(y[tested].sum())
+    known = {"n_wrong": counts, "n_positive": n_positive, "n_negative": int(tested.sum()) - n_positive}
+    return Section(
+        "Surest mistakes", [result._say("inspection.mistakes", most=n_mistakes, **known)], more_pictures=pictures
     )
-    return Section("Surest mistakes", [text], more_pictures=pictures)
 
 
 def _draw_record(record: Any, sampling_rate: float, said: str) -> Picture:

@@ -8,6 +8,7 @@ import json
 import platform
 import shutil
 import tempfile
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,10 +23,11 @@ import sklearn
 
 import omi_estimators
 from omi_estimators._text import make_html_table, to_html
-from omi_estimators._validation import how_to_install
+from omi_estimators._validation import count_noun, how_to_install
+from omi_estimators.evaluation._tables import format_interval
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
     from matplotlib.figure import Figure
 
 _DPI = 150
@@ -109,15 +111,7 @@ class Verdict(NamedTuple):
     next_steps: Sequence[str] = ()
 
 
-def write_page(
-    path: Path,
-    sections: Sequence[Section],
-    *,
-    title: str,
-    counts: str,
-    notes: Sequence[str] = (),
-    verdict: Verdict | None = None,
-) -> Path:
+def write_page(path: Path, sections: Sequence[Section], **page: Any) -> Path:
     """Write a page with everything it shows inside.
 
     Parameters
@@ -126,14 +120,8 @@ def write_page(
         The file, in a folder that is there.
     sections : sequence of Section
         From the top.
-    title : str
-        Of the page.
-    counts : str
-        What it is about, in a sentence.
-    notes : sequence of str, optional
-        What a reader must know beforehand.
-    verdict : Verdict, optional
-        What a reader should know in a minute.
+    **page
+        `title`, `counts` and, if any, `notes` and `verdict`, as for `render_page`.
 
     Returns
     -------
@@ -154,7 +142,7 @@ def write_page(
     ...     "b &lt; c" in page.read_text()
     True
     """
-    path.write_text(render_page(sections, title=title, counts=counts, notes=notes, verdict=verdict), encoding="utf-8")
+    path.write_text(render_page(sections, **page), encoding="utf-8")
     return path
 
 
@@ -171,8 +159,16 @@ def render_page(
 
     Parameters
     ----------
-    sections, title, counts, notes, verdict
-        As for `write_page`.
+    sections : sequence of Section
+        From the top.
+    title : str
+        Of the page.
+    counts : str
+        What it is about, in a sentence.
+    notes : sequence of str, optional
+        What a reader must know beforehand.
+    verdict : Verdict, optional
+        What a reader should know in a minute.
     frame : str, optional
         HTML that stands above all, as it is.
 
@@ -197,18 +193,35 @@ def render_page(
 
 @cache
 def _load_template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("omi_estimators.evaluation", ""),
-        autoescape=True,
-        trim_blocks=True,
-        undefined=StrictUndefined,
-    )
+    environment = _make_environment(autoescape=True, trim_blocks=True)
     environment.filters["base64"] = lambda png: base64.b64encode(png).decode()
     environment.filters["show"] = _format_cell
     environment.filters["columns_of_words"] = _find_columns_of_words
     return environment.get_template("page.html")
+
+
+def _make_environment(**settings: Any) -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(loader=PackageLoader(__package__, ""), undefined=StrictUndefined, **settings)
+
+
+@cache
+def read_words(file_name: str) -> dict[str, Any]:
+    """Return the words of a TOML file beside this module; most are templates for `fill_in`."""
+    return tomllib.loads(Path(__file__).with_name(file_name).read_text(encoding="utf-8"))
+
+
+@cache
+def _compile_words(template: str) -> Template:
+    environment = _make_environment(autoescape=False)
+    environment.filters |= {"noun": count_noun, "repr": repr, "interval": format_interval}
+    return environment.from_string(template)
+
+
+def fill_in(template: str, **values: Any) -> str:
+    """Return a template's plain text, filled in."""
+    return _compile_words(template).render(values)
 
 
 def _format_cell(value: Any) -> str:
@@ -306,12 +319,6 @@ def render(figure: Figure) -> Picture:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", metadata={"Description": caption})
     return Picture(buffer.getvalue(), caption, figure.get_figwidth() > _WIDE)
-
-
-def write_pictures(pictures: Mapping[str, Picture], folder: Path) -> None:
-    """Write each picture into a folder."""
-    for name, picture in pictures.items():
-        (folder / f"{name}.png").write_bytes(picture.png)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -733,19 +733,17 @@ def recalibration_gain(
     report_unusable(usable, on_error="warn", consequence="left out")
     kept = usable.mask
     units = None if patients is None else patients[kept]
-    given = {"methods": methods, "n_patients": n_patients, "n_repeats": n_repeats, "random_state": random_state}
-    return measure_gain(labels[kept] == classes[1], prob[kept], units, **given)
+    return measure_gain(labels[kept] == classes[1], prob[kept], units, methods, n_patients, n_repeats, random_state)
 
 
 def measure_gain(
     positive: Mask,
     prob: Floats,
     patients: NDArray | None,
-    *,
-    methods: Sequence[str] = ("auto",),
-    n_patients: Sequence[int] | None = None,
-    n_repeats: int = 100,
-    random_state: Any = None,
+    methods: Sequence[str],
+    n_patients: Sequence[int] | None,
+    n_repeats: int,
+    random_state: Any,
 ) -> pd.DataFrame:
     """Return what `recalibration_gain` does, of probabilities (n_records, 2) that a model has given."""
     unknown = set(methods) - {"auto", *LEAST_EVENTS}

@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from omi_estimators._text import clean_label
-from omi_estimators._validation import count_noun
-from omi_estimators.displays import (
-    COLOURS,
-    DASHES,
-    DecisionCurveDisplay,
-    PrecisionRecallBandDisplay,
-    ProbabilityDisplay,
-    ReliabilityDisplay,
-    RiskTierDisplay,
-    RocBandDisplay,
-)
-from omi_estimators.evaluation._checklist import describe_comparison, make_checklist, write_checklist
-from omi_estimators.evaluation._page import (
-    Section,
-    Verdict,
-    new_figure,
-    replacing_files,
-    show_in_notebook,
-    write_json,
-    write_pictures,
-)
-from omi_estimators.evaluation._report import draw_pictures, write_comparison
-from omi_estimators.evaluation._tables import format_columns, format_interval
+from omi_estimators.displays import COLOURS, DASHES
+from omi_estimators.evaluation._checklist import describe_comparison
+from omi_estimators.evaluation._page import Picture, Section, Verdict, new_figure
+from omi_estimators.evaluation._report import Drawn, Report, title_picture
+from omi_estimators.evaluation._tables import FEW, format_columns, format_interval
 from omi_estimators.evaluation._verdict import find_verdict, make_threshold_table
-from omi_estimators.metrics import Interval, decision_curve, precision_recall_band, roc_band
+from omi_estimators.metrics import Interval
+from omi_estimators.preprocessing import Usable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,16 +35,18 @@ _CALIBRATION = {
 _DECISIONS = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1"}
 _SETTINGS = ("target_names", "reference", "confidence_level", "n_resamples", "n_redrawn", "n_repeats", "random_state")
 
-_N_RESAMPLES = 500
-_PANELS_PER_ROW = 3
-_PANEL_WIDTH = 3.9
+
+# Pictures with axes for each estimator: height and width of these in inches, and how many stand side by side. In the
+# others estimators share the axes.
+_PANELS = {"reliability": (4.4, 3.9, 3), "probabilities": (2.9, 3.9, 3), "tiers": (2.4, 5.6, 2)}
+_SHARED_WIDTH = 6.4
 _LETTERS_PER_INCH = 15
 # More bands than these cover each other.
 _MOST_BANDS = 4
 
 
-@dataclass(frozen=True)
-class ComparisonResult:
+@dataclass(frozen=True, kw_only=True)
+class ComparisonResult(Report):
     """Figures of several estimators on the same folds, and what they were computed from.
 
     With ``repeats=R``, whatever holds one entry for each record holds `R`, repeat after repeat
@@ -118,23 +101,20 @@ class ComparisonResult:
         The seed, if it was given as a number.
     """
 
+    _kind: ClassVar[str] = "comparison"
+    _main_table: ClassVar[str] = "table"
+    _pictures: ClassVar = ("roc", "precision_recall", "reliability", "probabilities", "decision_curve", "tiers")
+
     table: pd.DataFrame
     folds: pd.DataFrame
     decisions: pd.DataFrame | None = field(repr=False)
     tier_tables: pd.DataFrame | None = field(repr=False)
-    subgroups: pd.DataFrame = field(repr=False)
     tiers: pd.DataFrame | None = field(repr=False)
     probabilities: pd.DataFrame = field(repr=False)
-    y: NDArray[np.int64] = field(repr=False)
-    groups: NDArray[Any] | None = field(repr=False)
     fold: NDArray[np.int64] = field(repr=False)
     reasons: NDArray[np.object_] = field(repr=False)
     estimators: dict[str, str] = field(repr=False)
     reference: str
-    target_names: tuple[str, str]
-    confidence_level: float
-    n_resamples: int
-    n_redrawn: int
     n_repeats: int = 1
     random_state: int | None = None
 
@@ -168,8 +148,19 @@ class ComparisonResult:
         """
         return find_verdict(self)
 
-    def _repr_html_(self) -> str:
-        return show_in_notebook(self.verdict, self.summary())
+    @cached_property
+    def _known(self) -> dict[str, Any]:
+        """What every template of words may use, by name."""
+        given = len(self.y) // self.n_repeats
+        unjudged = Usable.from_reasons(self.reasons[:given].tolist())
+        return super()._known | {
+            "given": given,
+            "unjudged": unjudged,
+            "n_unjudged": int((~unjudged.mask).sum()),
+            "n_untested": int((self.fold[:given] < 0).sum()),
+            "has_bands": self._has_bands(),
+            "prevalence": f"{np.mean(self.y[self.tested]):.3f}",
+        }
 
     def __str__(self) -> str:
         table = self.summary()
@@ -202,18 +193,7 @@ class ComparisonResult:
         str
             Whole sentences.
         """
-        units = "records" if self.groups is None else "patients"
-        if self.n_repeats == 1:
-            return (
-                f"The intervals tell how the figures move with other {units}, not with another split into folds or "
-                "another training of the same estimator (repeats=5 tells that too)."
-            )
-        return (
-            f"Figures are means over {self.n_repeats} repeats of the cross-validation, each with new folds and new "
-            "seeds; ± is their standard deviation over repeats, the luck of a single one. The intervals tell how "
-            f"the figures move with other {units}, and with other folds and seeds; other "
-            "patients to learn from would move them a little more."
-        )
+        return self._say("intervals")
 
     def calibration_summary(self) -> pd.DataFrame:
         """Return calibration slope and intercept, expected calibration error and Brier skill as text for people.
@@ -245,43 +225,6 @@ class ComparisonResult:
         """
         return make_threshold_table(self)
 
-    def checklist(self, *, n_skipped: int = 0) -> pd.DataFrame:
-        """Return the TRIPOD+AI sheet, filled in where this comparison knows the answer.
-
-        Parameters
-        ----------
-        n_skipped : int, default=0
-            Damaged records that were left out before.
-
-        Returns
-        -------
-        DataFrame
-            As from `make_checklist`: `item`, `section`, `topic`, `applies`, `answer`, `question`.
-        """
-        return make_checklist(describe_comparison(self, n_skipped))
-
-    def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write `table` as CSV.
-
-        Parameters
-        ----------
-        path : path-like
-            The file; overwritten if it exists.
-        """
-        self.table.to_csv(path)
-
-    def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write everything but single records as JSON: figures, folds, numbers, how it was done.
-
-        Parameters
-        ----------
-        path : path-like
-            The file; overwritten if it exists.
-        """
-        tables = ("table", "folds", "subgroups", "decisions")
-        content = {name: getattr(self, name) for name in (*_SETTINGS, "estimators", *tables)}
-        write_json(Path(path), {"verdict": self.verdict._asdict(), **self.counts, **content, "tiers": self.tier_tables})
-
     def plot_roc(self) -> Figure:
         """Draw the ROC curves, averaged over folds; the area under each is its `roc_auc`.
 
@@ -290,16 +233,7 @@ class ComparisonResult:
         matplotlib.figure.Figure
             Independent of pyplot; ``figure.savefig(path)`` writes it.
         """
-
-        def make(name: str) -> RocBandDisplay:
-            curve = roc_band(*self._predictions(name), **self._bands(), folds=self.fold[self.tested])
-            return RocBandDisplay(curve, self._interval(name, "roc_auc"), name=name)
-
-        caption = (
-            f"ROC curves for {self.target_names[1]} against {self.target_names[0]}, averaged over folds. "
-            f"{self._describe_bands()} Thin grey line: chance."
-        )
-        return self._draw_together(make, "plot_chance", caption)
+        return self.plot("roc")
 
     def plot_precision_recall(self) -> Figure:
         """Draw precision against recall, averaged over folds; the area under each is its `average_precision`.
@@ -309,18 +243,7 @@ class ComparisonResult:
         matplotlib.figure.Figure
             Independent of pyplot; ``figure.savefig(path)`` writes it.
         """
-        prevalence = float(self.y[self.tested].mean())
-
-        def make(name: str) -> PrecisionRecallBandDisplay:
-            curve = precision_recall_band(*self._predictions(name), **self._bands(), folds=self.fold[self.tested])
-            return PrecisionRecallBandDisplay(curve, self._interval(name, "average_precision"), prevalence, name=name)
-
-        caption = (
-            f"Of the records called {self.target_names[1]}, the share that is (precision), against the share of "
-            f"{self.target_names[1]} that is called so (recall), averaged over folds. {self._describe_bands()} "
-            f"Thin grey line: chance, the share of {self.target_names[1]}."
-        )
-        return self._draw_together(make, "plot_chance", caption)
+        return self.plot("precision_recall")
 
     def plot_decision_curve(self) -> Figure:
         """Draw the net benefit of treating by each estimator, against treating everybody and nobody.
@@ -330,19 +253,7 @@ class ComparisonResult:
         matplotlib.figure.Figure
             Independent of pyplot; ``figure.savefig(path)`` writes it.
         """
-        prevalence = float(self.y[self.tested].mean())
-
-        def make(name: str) -> DecisionCurveDisplay:
-            return DecisionCurveDisplay(
-                decision_curve(*self._predictions(name), **self._bands()), prevalence, name=name
-            )
-
-        caption = (
-            "Net benefit of treating records at or above a threshold: true positives, less false positives at the "
-            "exchange rate that the threshold implies, per record. Higher is better; a model is of use where its line "
-            f"is above treating everybody and nobody. {self._describe_bands()}"
-        )
-        return self._draw_together(make, "plot_reference", caption)
+        return self.plot("decision_curve")
 
     def plot_reliability(self) -> Figure:
         """Draw observed against predicted frequency, and the distribution of probabilities by class.
@@ -352,18 +263,7 @@ class ComparisonResult:
         matplotlib.figure.Figure
             Independent of pyplot; ``figure.savefig(path)`` writes it.
         """
-
-        def draw(name: str, number: int, axes: Any) -> None:
-            y, prob = self._predictions(name)
-            given = {"target_names": self.target_names, "color": COLOURS[number % len(COLOURS)], "ax": axes}
-            ReliabilityDisplay.from_predictions(y, prob, folds=self.fold[self.tested], **given, **self._bands())
-
-        caption = (
-            f"Observed against predicted frequency of {self.target_names[1]}, smoothed (loess), with pointwise "
-            f"{self._level()} bands; on the grey diagonal probabilities mean what they say. Bars: how probabilities "
-            f"are distributed, {self.target_names[1]} from above, {self.target_names[0]} from below."
-        )
-        return self._draw_panels(draw, 4.4, caption)
+        return self.plot("reliability")
 
     def plot_probabilities(self) -> Figure:
         """Draw how probabilities are distributed in each class.
@@ -373,16 +273,7 @@ class ComparisonResult:
         matplotlib.figure.Figure
             Independent of pyplot; ``figure.savefig(path)`` writes it.
         """
-
-        def draw(name: str, number: int, axes: Any) -> None:
-            y, prob = self._predictions(name)
-            ProbabilityDisplay.from_predictions(y, prob, target_names=self.target_names, ax=axes)
-
-        caption = (
-            f"How predicted probabilities are distributed among {self.target_names[1]} and {self.target_names[0]}; "
-            f"the bars of each class sum to one."
-        )
-        return self._draw_panels(draw, 2.9, caption)
+        return self.plot("probabilities")
 
     def plot_tiers(self) -> Figure:
         """Draw the share of events in each risk tier.
@@ -397,76 +288,9 @@ class ComparisonResult:
         ValueError
             If there is one fold only, so that no other could choose thresholds.
         """
-        tiers = self.tiers
-        if tiers is None:
+        if self.tiers is None:
             raise ValueError("Risk tiers need two folds at least: thresholds of a fold come from the others.")
-
-        def draw(name: str, number: int, axes: Any) -> None:
-            RiskTierDisplay.from_predictions(
-                self.y[self.tested],
-                tiers[name].to_numpy()[self.tested].astype(str),
-                groups=self.units(),
-                target_names=self.target_names,
-                confidence_level=self.confidence_level,
-                ax=axes,
-            )
-
-        caption = (
-            f"Share of {self.target_names[1]} in each risk tier, with {self._level()} intervals (black lines) and "
-            f"numbers: records with {self.target_names[1]} of all in the tier. Thresholds of each fold were chosen on "
-            "the other folds: rule-out at a sensitivity of 0.90, rule-in at a positive predictive value of 0.85, low "
-            f"and high parted at the greatest F1."
-        )
-        return self._draw_panels(draw, 2.4, caption, width=5.6, per_row=2)
-
-    def _draw_together(self, make: Callable[[str], Any], reference: str, caption: str) -> Figure:
-        """Return a figure in which all estimators share the axes; what they have in common is drawn once."""
-        figure = new_figure(6.4, 6.9)
-        axes = figure.add_subplot()
-        bands = len(self.table) <= _MOST_BANDS
-        for number, name in enumerate(self.table.index):
-            style = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
-            make(str(name)).plot(axes, plot_band=bands, **{reference: number == 0}, **style)
-        self._add_caption(figure, caption, 6.4)
-        return figure
-
-    def _draw_panels(
-        self,
-        draw: Callable[[str, int, Any], Any],
-        height: float,
-        caption: str,
-        width: float = _PANEL_WIDTH,
-        per_row: int = _PANELS_PER_ROW,
-    ) -> Figure:
-        """Return a figure with axes for each estimator."""
-        names = [str(name) for name in self.table.index]
-        n_columns = min(len(names), per_row)
-        n_rows = -(-len(names) // n_columns)
-        figure = new_figure(width * n_columns, height * n_rows + (1.0 if n_columns > 1 else 1.8))
-        for number, name in enumerate(names):
-            axes = figure.add_subplot(n_rows, n_columns, number + 1)
-            draw(name, number, axes)
-            axes.set_title(clean_label(name), fontsize=10)
-            if number % n_columns:
-                axes.set_ylabel("")
-        self._add_caption(figure, caption, width * n_columns)
-        return figure
-
-    def _add_caption(self, figure: Figure, text: str, width: float) -> None:
-        """Write what a picture shows, and what it rests on, below it."""
-        n_patients = f" of {count_noun(self.counts['n_patients'], 'patient')}" if self.groups is not None else ""
-        words = (
-            f"{text} {count_noun(self.counts['n_records'], 'record')}{n_patients}, {self.counts['n_events']} with "
-            f"{self.target_names[1]}; out-of-fold probabilities of {self.counts['n_folds']}-fold cross-validation"
-            f"{' by patient' if self.groups is not None else ''}"
-            f"{f', each record once in each of {self.n_repeats} repeats' if self.n_repeats > 1 else ''}."
-        )
-        lines = textwrap.fill(" ".join(words.split()), int(_LETTERS_PER_INCH * width))
-        figure.supxlabel(lines, fontsize=8.5, x=0.02, ha="left", color="#333333")
-
-    def _predictions(self, name: str) -> tuple[Any, Any]:
-        """Return labels and probabilities of the records that count."""
-        return self.y[self.tested], self.probabilities[name].to_numpy()[self.tested]
+        return self.plot("tiers")
 
     def units(self) -> NDArray[Any]:
         """Return whom each record that counts is of: its patient or, without patients, itself.
@@ -480,103 +304,100 @@ class ComparisonResult:
         own = np.tile(np.arange(len(self.y) // self.n_repeats), self.n_repeats)
         return (own if self.groups is None else self.groups)[self.tested]
 
-    def _bands(self) -> dict[str, Any]:
-        """Return how the bands of curves are computed."""
-        given = {"groups": self.units(), "confidence_level": self.confidence_level}
-        return {**given, "n_resamples": _N_RESAMPLES, "random_state": 0}
-
-    def _interval(self, name: str, metric: str) -> Interval:
-        """Return a figure of the table, so that picture and table say the same."""
+    def _interval(self, metric: str, name: str) -> Interval:
+        """Return a figure of an estimator, so that picture and table say the same."""
         estimate, low, high = self.table.loc[name, [metric, f"{metric}_low", f"{metric}_high"]].to_numpy(dtype=float)
         return Interval(estimate, low, high, self.confidence_level)
 
-    def _level(self) -> str:
-        """Return the confidence level in words."""
-        return f"{100 * self.confidence_level:g} %"
+    def _draw(self, kind: str, caption: str) -> Figure:
+        names = [str(name) for name in self.table.index]
+        height, width, per_row = _PANELS.get(kind, (6.9, _SHARED_WIDTH, 1))
+        n_columns = min(len(names), per_row)
+        if kind in _PANELS:
+            height = height * -(-len(names) // n_columns) + (1.0 if n_columns > 1 else 1.8)
+        figure = new_figure(width * n_columns, height)
+        shared = None if kind in _PANELS else figure.add_subplot()
+        reference = "plot_reference" if kind == "decision_curve" else "plot_chance"
+        for number, name in enumerate(names):
+            here = self.tested
+            tiers = None if self.tiers is None else self.tiers[name].to_numpy()[here]
+            drawn = Drawn(self.y[here], self.probabilities[name].to_numpy()[here], tiers, self.units(), self.fold[here])
+            style: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)]}
+            axes = shared
+            if axes is None:
+                axes = figure.add_subplot(-(-len(names) // n_columns), n_columns, number + 1)
+            else:
+                # What all estimators have in common is drawn once.
+                bands = {"plot_band": self._has_bands(), reference: number == 0}
+                style |= {"linestyle": DASHES[number % len(DASHES)], **bands}
+            self._draw_model(kind, drawn, partial(self._interval, name=name), axes, name, **style)
+            if shared is None:
+                axes.set_title(clean_label(name), fontsize=10)
+                if number % n_columns:
+                    axes.set_ylabel("")
+        # What a picture shows, and what it rests on.
+        words = " ".join(f"{caption} {self._say('rests_on')}".split())
+        lines = textwrap.fill(words, int(_LETTERS_PER_INCH * figure.get_figwidth()))
+        figure.supxlabel(lines, fontsize=8.5, x=0.02, ha="left", color="#333333")
+        return figure
 
-    def _describe_bands(self) -> str:
-        """Return what bands show, if there are any."""
-        units = "records" if self.groups is None else "patients"
-        return f"Bands: {self._level()}, pointwise, by bootstrap of {units}." if len(self.table) <= _MOST_BANDS else ""
+    def _has_bands(self) -> bool:
+        return len(self.table) <= _MOST_BANDS
 
-    def to_html(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        title: str = "Comparison of ECG classifiers",
-        notes: Sequence[str] = (),
-        n_skipped: int = 0,
-        sections: Sequence[Section] = (),
-        commands: Sequence[str] = (),
-    ) -> Path:
-        """Write one self-contained page: the verdict, tables, pictures with captions, and how it was done.
+    def _answer_checklist(self, n_skipped: int) -> dict[str, str]:
+        return describe_comparison(self, n_skipped)
 
-        Parameters
-        ----------
-        path : path-like
-            The file; overwritten if it exists.
-        title, notes, n_skipped, sections, commands
-            As in `write_report`.
+    def _list_content(self) -> dict[str, Any]:
+        tables = ("table", "folds", "subgroups", "decisions")
+        content = {name: getattr(self, name) for name in (*_SETTINGS, "estimators", *tables)}
+        return content | {"tiers": self.tier_tables}
 
-        Returns
-        -------
-        Path
-            The page.
+    def _list_tables(self) -> Iterator[tuple[str, pd.DataFrame, bool]]:
+        yield "folds", self.folds, False
+        if len(self.subgroups):
+            yield "subgroups", self.subgroups, False
 
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed (the extra `plot`).
-        """
-        return write_comparison(Path(path), self, draw_pictures(self), title, notes, n_skipped, sections, commands)
+    def _list_sections(self, pictures: dict[str, Picture]) -> Iterator[Section | None]:
+        yield self._make_section("figures", self.summary().rename_axis(None))
+        thresholds, decisions = self.threshold_summary(), self.decision_summary()
+        if thresholds is not None:
+            yield self._make_section("thresholds", thresholds)
+        yield self._make_section("calibration", self.calibration_summary().rename_axis(None))
+        if decisions is not None:
+            yield self._make_section("decisions", decisions.rename_axis(None))
+        for name, picture in pictures.items():
+            yield Section(title_picture(name), picture=picture)
+        yield None
+        if len(self.subgroups):
+            yield self._make_section("subgroups", _make_subgroup_table(self))
+        yield self._make_section("folds", _make_fold_table(self))
 
-    def write_report(
-        self,
-        folder: str | os.PathLike[str],
-        *,
-        title: str = "Comparison of ECG classifiers",
-        notes: Sequence[str] = (),
-        n_skipped: int = 0,
-        sections: Sequence[Section] = (),
-        commands: Sequence[str] = (),
-    ) -> Path:
-        """Write a folder with a page to read, pictures, and tables for machines.
+    @property
+    def _models(self) -> dict[str, str]:
+        return self.estimators
 
-        Parameters
-        ----------
-        folder : path-like
-            Made if it does not exist; files of an earlier report are overwritten.
-        title : str, default="Comparison of ECG classifiers"
-            Heading of the page.
-        notes : sequence of str, default=()
-            Sentences about the data or the run, shown at the top.
-        n_skipped : int, default=0
-            Damaged records that were left out, for the count of records.
-        sections : sequence of Section, default=()
-            Further sections, such as those of `inspect_comparison`, after the pictures.
-        commands : sequence of str, default=()
-            Sentences with commands, such as the one that made the report, near its end.
 
-        Returns
-        -------
-        Path
-            The page, `index.html`, which holds its pictures itself. Beside it each picture as PNG,
-            `table.csv`, `folds.csv`, `subgroups.csv` if any, `result.json`, and the TRIPOD+AI sheet as `tripod_ai.md`
-            and `tripod_ai.csv`.
+def _make_subgroup_table(result: ComparisonResult) -> pd.DataFrame:
+    groups = result.subgroups
+    # Where a class is too small for an interval, there is none.
+    few = np.minimum(groups["n_events"], groups["n_records"] - groups["n_events"]) < FEW
+    columns = {"estimator": groups["estimator"], "records": groups["n_records"]}
+    columns[result.target_names[1]] = groups["n_events"]
+    for key, title in (("roc_auc", "AUROC"), ("brier_score", "Brier"), ("calibration_intercept", "intercept")):
+        shown, bare = groups.apply(format_interval, axis=1, key=key), groups[key].map("{:.3f} *".format)
+        columns[title] = shown.where(~few | groups[key].isna(), bare)
+    return pd.DataFrame(columns).set_axis((groups["column"] + ": " + groups["level"].astype(str)).rename("subgroup"))
 
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed (the extra `plot`).
-        """
-        pictures = draw_pictures(self)
-        with replacing_files(Path(folder)) as place:
-            write_pictures(pictures, place)
-            self.to_csv(place / "table.csv")
-            self.folds.to_csv(place / "folds.csv", index=False)
-            if len(self.subgroups):
-                self.subgroups.to_csv(place / "subgroups.csv", index=False)
-            self.to_json(place / "result.json")
-            write_checklist(self.checklist(n_skipped=n_skipped), place)
-            write_comparison(place / "index.html", self, pictures, title, notes, n_skipped, sections, commands)
-        return Path(folder, "index.html")
+
+def _make_fold_table(result: ComparisonResult) -> pd.DataFrame:
+    table = result.folds.pivot(index="fold", columns="estimator", values="roc_auc")[list(result.table.index)]
+    n_folds = result.counts["n_folds"]
+    repeats = [f"repeat {fold // n_folds + 1}, " if result.n_repeats > 1 else "" for fold in table.index]
+    table.index = pd.Index(
+        [f"{repeat}fold {fold % n_folds + 1}" for repeat, fold in zip(repeats, table.index, strict=True)]
+    )
+    table.columns = [f"AUROC {name}" for name in table.columns]
+    sizes = result.folds.groupby("fold")[["n_test", "n_events"]].first().to_numpy()
+    table.insert(0, "records tested", sizes[:, 0])
+    table.insert(1, f"of them {result.target_names[1]}", sizes[:, 1])
+    return table

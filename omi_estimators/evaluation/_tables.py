@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from omi_estimators._validation import check_scores
 from omi_estimators.metrics import (
     FewEventsWarning,
     Interval,
@@ -20,6 +21,7 @@ from omi_estimators.metrics import (
     classification_intervals,
     find_tier_thresholds,
 )
+from omi_estimators.preprocessing import Usable
 from omi_estimators.triage import tier_table
 
 SUBGROUP_METRICS = ("roc_auc", "average_precision", "brier_score", "calibration_intercept")
@@ -149,6 +151,16 @@ def add_spread(interval: Interval, values: Sequence[float], metric: str) -> Inte
     if metric not in _UNBOUNDED and not metric.endswith("_difference"):
         low, high = max(low, 0.0), min(high, 1.0)
     return replace(interval, estimate=estimate, low=low, high=high, spread=spread)
+
+
+def check_probabilities(prob: NDArray[Any], usable: Usable) -> NDArray[np.float64]:
+    """Return a classifier's probabilities, or raise a ValueError if those of usable records are none."""
+    # Those of some classifiers exceed 1 in the last digit.
+    found = prob.astype(np.float64)
+    found = np.where(np.abs(found - 0.5) < 0.5 + 1e-6, np.clip(found, 0, 1), found)
+    if usable.mask.any():
+        check_scores(found[usable.mask], int(usable.mask.sum()), probability=True, name="predict_proba")
+    return found
 
 
 def make_table(tested: Tested, reference: str, **bootstrap: Any) -> tuple[pd.DataFrame, int]:

@@ -5,24 +5,25 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from omi_estimators._validation import check_groups, check_level, check_scores, find_missing, make_rng, name_classes
+from omi_estimators._validation import check_groups, check_level, find_missing, make_rng, name_classes
 from omi_estimators.evaluation._recalibrate import measure_gain
 from omi_estimators.evaluation._tables import (
     FEW,
     SUBGROUP_METRICS,
     Tested,
+    check_probabilities,
     check_subgroups,
     make_interval_table,
     make_subgroups,
 )
-from omi_estimators.evaluation._validated import BROKEN, KEPT, NOT_TOLD, Promise, ValidationResult
+from omi_estimators.evaluation._validated import BROKEN, KEPT, NOT_TOLD, ValidationResult
 from omi_estimators.metrics import (
     METRICS,
     NOT_JUDGED,
@@ -38,6 +39,8 @@ from omi_estimators.preprocessing import UnusableRecordWarning, judge
 from omi_estimators.splits import check_records
 from omi_estimators.triage import tier_table
 
+# Columns of the table of promises; the bounds are one-sided.
+_PROMISE = ("promised", "found", "low", "high", "n_patients", "n_records", "verdict")
 _CUTS = ("rule_out", "max_f1", "rule_in")
 # Where a model has no tiers of its own, net benefit is told at these.
 _USUAL_THRESHOLDS = (0.05, 0.1, 0.2)
@@ -49,6 +52,16 @@ _MOST_LEFT_OUT = 2000
 _OF_PATIENTS = ("age", "sex", "device")
 # Fewer patients leave too few to measure on when 50 of them recalibrate; and how often these are drawn.
 _LEAST_FOR_GAIN, _GAIN_REPEATS = 100, 50
+
+
+class _Judged(NamedTuple):
+    """The records that could be judged, and what is asked of all of them."""
+
+    positive: NDArray[np.bool_]
+    prob: NDArray[np.float64]
+    patients: NDArray | None
+    cuts: tuple[float, float, float] | None
+    confidence_level: float
 
 
 def validate_model(
@@ -201,51 +214,50 @@ def validate_model(
             f"Of {len(labels)} records {judged.sum()} can be judged, and these are not of both classes, so there is "
             f"nothing to validate on{reason}."
         )
-    seen, hits, units = prob[judged], positive[judged], None if patients is None else patients[judged]
+    units = None if patients is None else patients[judged]
+    seen = _Judged(positive[judged], prob[judged], units, cuts, confidence_level)
     rng = make_rng(random_state)
-    bootstrap = {"n_resamples": n_resamples, "confidence_level": confidence_level}
+    bootstrap: dict[str, Any] = {"n_resamples": n_resamples, "confidence_level": confidence_level, "random_state": rng}
     codes = None if units is None else np.unique(units, return_inverse=True)[1]
-    method = _choose_method(hits, codes)
-    found = bootstrap_intervals(
-        hits, {"model": seen}, METRICS, groups=units, method=method, random_state=rng, **bootstrap
-    )["model"]
-    tested = Tested(pd.DataFrame({"model": seen}), hits, codes, np.zeros(len(hits), dtype=np.intp))
-    by_level = make_subgroups({n: c[judged] for n, c in columns.items()}, tested, random_state=rng, **bootstrap)
+    method = _choose_method(seen.positive, codes)
+    given = {"groups": units, "method": method, **bootstrap}
+    found = bootstrap_intervals(seen.positive, {"model": seen.prob}, METRICS, **given)["model"]
+    tested = Tested(pd.DataFrame({"model": seen.prob}), seen.positive, codes, np.zeros(len(seen.prob), dtype=np.intp))
+    by_level = make_subgroups({n: c[judged] for n, c in columns.items()}, tested, **bootstrap)
     tiers = np.full(len(labels), "" if cuts is None else NOT_JUDGED, dtype=object)
     if cuts is not None:
-        tiers[judged] = assign_tiers(seen, *cuts)
+        tiers[judged] = assign_tiers(seen.prob, *cuts)
     names_of_records = range(len(labels)) if record_names is None else record_names
     records = pd.DataFrame(
         {"label": labels, "probability": np.where(judged, prob, np.nan), "tier": tiers, "reason": reasons},
         index=pd.Index(names_of_records, name="record"),
     )
-    described, drift = _compare_kind(profile, X, patients, columns if of_patients is None else of_patients)
+    described, drift = None, None
+    if profile is not None:
+        measured, of_patients = profile.measure(X), columns if of_patients is None else of_patients
+        kept = {name: of_patients[name] for name in _OF_PATIENTS if name in of_patients}
+        described, drift = profile.describe(measured), profile.find_drift(measured, groups=patients, **kept)
+        records = records.join(described.add_prefix("typicality_").set_axis(records.index))
+    lost_labels = [np.nan if pd.isna(label) else float(label == positive_label) for label in lost["label"]]
     unjudged = pd.DataFrame(
         {
             "reason": [*reasons[~judged], *lost["reason"]],
-            "positive": [
-                *positive[~judged].astype(float),
-                *(np.nan if pd.isna(v) else float(v == positive_label) for v in lost["label"]),
-            ],
+            "positive": [*positive[~judged].astype(float), *lost_labels],
         }
     )
     return ValidationResult(
         figures=make_interval_table(found, "figure"),
-        promises=_make_promises(promised, cuts, hits, seen, units, confidence_level),
-        tiers=None
-        if cuts is None
-        else _make_tiers(model, cuts, thresholds is None, hits, tiers[judged], units, confidence_level),
-        net_benefits=_make_net_benefits(cuts, hits, seen, units, random_state=rng, **bootstrap),
+        promises=_make_promises(promised, seen),
+        tiers=None if cuts is None else _make_tiers(model if thresholds is None else None, seen, tiers[judged]),
+        net_benefits=_make_net_benefits(seen, **bootstrap),
         subgroups=_leave_out_few(by_level),
         not_judged=_count_reasons(unjudged),
-        scenarios=_make_scenarios(hits, seen, cuts, unjudged["positive"].to_numpy(dtype=float)),
-        gain=_find_gain(hits, seen, units, rng),
-        cohorts=_compare_cohorts(model, known, trained_on, positive_label, hits, units, found),
+        scenarios=_make_scenarios(seen, unjudged["positive"].to_numpy(dtype=float)),
+        gain=_find_gain(seen, rng),
+        cohorts=_compare_cohorts(model, known.tolist().index(positive_label), trained_on, seen, found),
         typicality=described,
         drift=drift,
-        records=records.join(described.add_prefix("typicality_").set_axis(records.index))
-        if described is not None
-        else records,
+        records=records,
         unread=lost,
         y=positive.astype(np.int64),
         groups=patients,
@@ -365,11 +377,7 @@ def _judge(model: Any, X: Any, column: int) -> tuple[NDArray[np.float64], NDArra
         # The result tells.
         warnings.simplefilter("ignore", UnusableRecordWarning)
         prob, usable = judge(model, X)
-    # Some classifiers' probabilities exceed 1 in the last digit.
-    values = prob[:, column].astype(np.float64)
-    values = np.where(np.abs(values - 0.5) < 0.5 + 1e-6, np.clip(values, 0, 1), values)
-    if usable.mask.any():
-        check_scores(values[usable.mask], int(usable.mask.sum()), probability=True, name="predict_proba")
+    values = check_probabilities(prob[:, column], usable)
     return values, usable.reasons
 
 
@@ -380,75 +388,54 @@ def _choose_method(positive: NDArray[np.bool_], units: NDArray[np.intp] | None) 
     return "bca" if fewest > 1 and codes.max() < _MOST_LEFT_OUT else "percentile"
 
 
-def _make_promises(
-    promised: Mapping[str, float],
-    cuts: tuple[float, float, float] | None,
-    positive: NDArray[np.bool_],
-    prob: NDArray[np.float64],
-    patients: NDArray | None,
-    confidence_level: float,
-) -> pd.DataFrame:
+def _make_promises(promised: Mapping[str, float], seen: _Judged) -> pd.DataFrame:
     """Return a row for each promise, with what was found and the verdict."""
     rows = {}
     for name, share in promised.items():
-        assert cuts is not None
-        of, right = (positive, prob >= cuts[0]) if name == "sensitivity" else (prob >= cuts[2], positive)
-        units = None if patients is None else patients[of]
-        found = share_by_patient(right[of], units, confidence_level=confidence_level)
+        assert seen.cuts is not None
+        called = seen.prob >= seen.cuts[0 if name == "sensitivity" else 2]
+        of, right = (seen.positive, called) if name == "sensitivity" else (called, seen.positive)
+        units = None if seen.patients is None else seen.patients[of]
+        found = share_by_patient(right[of], units, confidence_level=seen.confidence_level)
         n_patients = int(of.sum()) if units is None else len(np.unique(units))
         verdict = KEPT if found.low >= share else BROKEN if found.high < share else NOT_TOLD
         verdict = NOT_TOLD if n_patients < FEW else verdict
         figures = share, found.estimate, found.low, found.high, n_patients, int(of.sum()), verdict
-        rows["sensitivity of rule-out" if name == "sensitivity" else "PPV of rule-in"] = Promise(*figures)
-    return pd.DataFrame.from_dict(rows, orient="index", columns=Promise._fields).rename_axis("promise")
+        rows["sensitivity of rule-out" if name == "sensitivity" else "PPV of rule-in"] = figures
+    return pd.DataFrame.from_dict(rows, orient="index", columns=_PROMISE).rename_axis("promise")
 
 
-def _make_tiers(
-    model: Any,
-    cuts: tuple[float, float, float],
-    is_own: bool,
-    positive: NDArray[np.bool_],
-    tiers: NDArray,
-    patients: NDArray | None,
-    confidence_level: float,
-) -> pd.DataFrame:
+def _make_tiers(model: Any, seen: _Judged, tiers: NDArray) -> pd.DataFrame:
     """Return what the tiers hold here, with the share of records that each held out of fold at fitting, if known."""
-    table = tier_table(positive, tiers.astype(str), groups=patients, confidence_level=confidence_level)
+    level = seen.confidence_level
+    table = tier_table(seen.positive, tiers.astype(str), groups=seen.patients, confidence_level=level)
     at_fitting = np.full(len(TIERS), np.nan)
-    if is_own and hasattr(model, "out_of_fold_"):
-        then = assign_tiers(model.out_of_fold_[model.usable_], *cuts)
+    if hasattr(model, "out_of_fold_") and seen.cuts is not None:
+        then = assign_tiers(model.out_of_fold_[model.usable_], *seen.cuts)
         at_fitting = np.array([np.mean(then == tier) for tier in TIERS])
     table.insert(2, "share_at_fitting", at_fitting)
     return table
 
 
-def _make_net_benefits(
-    cuts: tuple[float, ...] | None,
-    positive: NDArray[np.bool_],
-    prob: NDArray[np.float64],
-    patients: NDArray | None,
-    **bootstrap: Any,
-) -> pd.DataFrame:
+def _make_net_benefits(seen: _Judged, **bootstrap: Any) -> pd.DataFrame:
     """Return the net benefit at thresholds, and its gain over treating nobody and everybody, with intervals."""
-    usual = _USUAL_THRESHOLDS if cuts is None else cuts
-    at = np.unique([cut for cut in usual if 0 < cut < 1]) if any(0 < cut < 1 for cut in usual) else _USUAL_THRESHOLDS
+    at = np.unique([cut for cut in seen.cuts or () if 0 < cut < 1] or _USUAL_THRESHOLDS)
     columns: dict[str, Any] = {}
     for name, against in (("net_benefit", "nobody"), ("over_everybody", "everybody")):
-        curve = decision_curve(positive, prob, thresholds=at, against=against, groups=patients, **bootstrap)
+        given = {"thresholds": at, "against": against, "groups": seen.patients, **bootstrap}
+        curve = decision_curve(seen.positive, seen.prob, **given)
         columns |= {name: curve.y, f"{name}_low": curve.low, f"{name}_high": curve.high}
-    columns["of_everybody"] = net_benefit(positive, np.ones(len(prob)), at)
+    columns["of_everybody"] = net_benefit(seen.positive, np.ones(len(seen.prob)), at)
     return pd.DataFrame(columns, index=pd.Index(at, name="threshold"))
 
 
-def _find_gain(
-    positive: NDArray[np.bool_], prob: NDArray[np.float64], patients: NDArray | None, rng: Any
-) -> pd.DataFrame | None:
+def _find_gain(seen: _Judged, rng: Any) -> pd.DataFrame | None:
     """Return what so many patients of this cohort would buy by recalibration; None if it is too small to tell."""
-    n_patients = len(positive) if patients is None else len(np.unique(patients))
+    n_patients = len(seen.prob) if seen.patients is None else len(np.unique(seen.patients))
     if n_patients < _LEAST_FOR_GAIN:
         return None
-    both = np.column_stack([1 - prob, prob])
-    return measure_gain(positive, both, patients, n_repeats=_GAIN_REPEATS, random_state=rng)
+    both = np.column_stack([1 - seen.prob, seen.prob])
+    return measure_gain(seen.positive, both, seen.patients, ["auto"], None, _GAIN_REPEATS, rng)
 
 
 def _leave_out_few(table: pd.DataFrame) -> pd.DataFrame:
@@ -464,24 +451,17 @@ def _leave_out_few(table: pd.DataFrame) -> pd.DataFrame:
 def _count_reasons(unjudged: pd.DataFrame) -> pd.DataFrame:
     """Return how many records could not be read or judged for each reason, and how many of them are positive."""
     groups = unjudged.groupby("reason", sort=False)["positive"]
-    counts = {
-        "n_records": groups.size(),
-        "n_positive": groups.sum(),
-        "n_unknown": groups.agg(lambda labels: labels.isna().sum()),
-    }
+    n_unknown = groups.agg(lambda labels: labels.isna().sum())
+    counts = {"n_records": groups.size(), "n_positive": groups.sum(), "n_unknown": n_unknown}
     return pd.DataFrame(counts).astype(int).sort_values("n_records", ascending=False)
 
 
-def _make_scenarios(
-    positive: NDArray[np.bool_],
-    prob: NDArray[np.float64],
-    cuts: tuple[float, float, float] | None,
-    lost: NDArray[np.float64],
-) -> pd.DataFrame:
+def _make_scenarios(seen: _Judged, lost: NDArray[np.float64]) -> pd.DataFrame:
     """Return the figures as found, and as they would be had the model judged the rest as well as can be, or as badly.
 
     A record of unknown label is positive in one case and negative in the other.
     """
+    positive, prob, cuts = seen.positive, seen.prob, seen.cuts
     cases = {"as found": (positive, prob)}
     unknown = np.isnan(lost)
     if len(lost):
@@ -506,47 +486,25 @@ def _make_scenarios(
 
 
 def _compare_cohorts(
-    model: Any,
-    known: NDArray,
-    trained_on: Mapping[str, Any] | None,
-    positive_label: Any,
-    positive: NDArray[np.bool_],
-    patients: NDArray | None,
-    found: Mapping[str, Any],
+    model: Any, column: int, trained_on: Mapping[str, Any] | None, seen: _Judged, found: Mapping[str, Any]
 ) -> pd.DataFrame:
     """Return what the model says of itself beside the records judged here, as text."""
     then: dict[str, Any] = {}
     if getattr(model, "history_", None):
         # Its counts are those of the recalibration.
         last = model.history_[-1]
-        then["recalibrated"] = (
-            f"{last['date']}, on {last['n_records']} records of {last['n_patients']} patients: {last['method']}"
-        )
+        n_records, n_patients = last["n_records"], last["n_patients"]
+        then["recalibrated"] = f"{last['date']}, on {n_records} records of {n_patients} patients: {last['method']}"
     elif getattr(model, "n_records_", None) is not None:
         then = {"records": model.n_records_, "patients": getattr(model, "n_patients_", None)}
     if "recalibrated" not in then and getattr(model, "class_prior_", None) is not None:
-        then["prevalence"] = f"{model.class_prior_[known.tolist().index(positive_label)]:.3f}"
+        then["prevalence"] = f"{model.class_prior_[column]:.3f}"
     then |= dict(trained_on or {})
-    here = {
-        "records": len(positive),
-        "patients": "not given" if patients is None else len(np.unique(patients)),
-        "prevalence": f"{positive.mean():.3f}",
-        "AUROC": found["roc_auc"],
-    }
+    n_patients = "not given" if seen.patients is None else len(np.unique(seen.patients))
+    here = {"records": len(seen.prob), "patients": n_patients, "prevalence": f"{seen.positive.mean():.3f}"}
+    here["AUROC"] = found["roc_auc"]
     rows = {
         name: ("not recorded" if then.get(name) is None else str(then[name]), str(here.get(name, "")))
         for name in dict.fromkeys([*here, *then])
     }
-    columns = ["the model says", "here"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-
-
-def _compare_kind(
-    profile: Any, X: Any, patients: NDArray | None, columns: Mapping[str, Any]
-) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
-    """Return how typical each record is of those that the model knows, and what drifted; None without a profile."""
-    if profile is None:
-        return None, None
-    given = {name: columns[name] for name in _OF_PATIENTS if name in columns}
-    measured = profile.measure(X)
-    return profile.describe(measured), profile.find_drift(measured, groups=patients, **given)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["the model says", "here"])

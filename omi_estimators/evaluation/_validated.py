@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from omi_estimators.displays import (
-    DecisionCurveDisplay,
-    PrecisionRecallBandDisplay,
-    ProbabilityDisplay,
-    ReliabilityDisplay,
-    RiskTierDisplay,
-    RocBandDisplay,
-)
-from omi_estimators.evaluation._checklist import describe_validation, make_checklist, to_section, write_checklist
-from omi_estimators.evaluation._page import (
-    Picture,
-    Section,
-    Verdict,
-    new_figure,
-    render,
-    replacing_files,
-    show_in_notebook,
-    write_json,
-    write_page,
-    write_pictures,
-)
-from omi_estimators.evaluation._report import ON_CALIBRATION
+from omi_estimators.evaluation._checklist import answer_items
+from omi_estimators.evaluation._page import Picture, Section, Verdict, new_figure
+from omi_estimators.evaluation._report import ENOUGH, NEAR_CHANCE, Drawn, Report, title_picture
 from omi_estimators.evaluation._tables import FEW, format_interval
-from omi_estimators.metrics import Interval, precision_recall_band, roc_band
+from omi_estimators.metrics import Interval
 from omi_estimators.typicality import strongest_drift
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KEPT, BROKEN, NOT_TOLD = "kept", "broken", "cannot be told with so few"
-
-# Fewer patients of a class than these leave an external validation uncertain (Collins and others 2016).
-_ENOUGH = 100
-# A cohort of which so large a share could not be read or judged says so first.
-_MOST_LOST = 0.5
-# With an AUROC that is at most this, a model is no better than chance for any use.
-_NEAR_CHANCE = 0.6
-_N_RESAMPLES = 500
 
 _TITLES = {
     "roc_auc": "AUROC",
@@ -61,51 +32,13 @@ _TITLES = {
     "brier_score": "Brier score",
     "brier_skill_score": "Brier skill",
 }
-_PICTURES = {
-    "reliability": (
-        "Calibration",
-        "Observed against predicted frequency of {1}, smoothed (loess), with a pointwise {level} band; on the grey "
-        "diagonal probabilities mean what they say. Bars: how probabilities are distributed, {1} from above, {0} from "
-        "below.",
-    ),
-    "roc": ("Discrimination", "ROC curve for {1} against {0} with a pointwise {level} band. Thin grey line: chance."),
-    "precision_recall": (
-        "Precision and recall",
-        "Of the records called {1}, the share that is (precision), against the share of {1} that is called so "
-        "(recall), with a pointwise {level} band. Thin grey line: chance, the share of {1}.",
-    ),
-    "probabilities": (
-        "Probabilities by class",
-        "How predicted probabilities are distributed among {1} and {0}; the bars of each class sum to one.",
-    ),
-    "decision_curve": (
-        "Net benefit",
-        "Net benefit of treating records at or above a threshold: true positives, less false positives at the exchange "
-        "rate that the threshold implies, per record, with a pointwise {level} band. A model is of use where its line "
-        "is above treating everybody and nobody.",
-    ),
-    "tiers": (
-        "Risk tiers",
-        "Share of {1} in each risk tier, with {level} intervals (black lines) and numbers: records with {1} of all in "
-        "the tier.",
-    ),
-}
+# Pictures that stand beside a table.
+_WITH_TABLE = ("tiers", "decision_curve")
+_OF_NOT_JUDGED = {"n_records": "records", "n_positive": "of them positive", "n_unknown": "label unknown"}
 
 
-class Promise(NamedTuple):
-    """A promised share beside what was found, its one-sided bounds, and the verdict."""
-
-    promised: float
-    found: float
-    low: float
-    high: float
-    n_patients: int
-    n_records: int
-    verdict: str
-
-
-@dataclass(frozen=True)
-class ValidationResult:
+@dataclass(frozen=True, kw_only=True)
+class ValidationResult(Report):
     """What a fitted model is worth on a cohort, and what was computed from what.
 
     Attributes
@@ -157,11 +90,14 @@ class ValidationResult:
         Resamples of the bootstrap, and how many held one class only and were drawn again.
     """
 
+    _kind: ClassVar[str] = "validation"
+    _main_table: ClassVar[str] = "figures"
+    _pictures: ClassVar = ("reliability", "roc", "precision_recall", "probabilities", "decision_curve", "tiers")
+
     figures: pd.DataFrame
     promises: pd.DataFrame
     tiers: pd.DataFrame | None = field(repr=False)
     net_benefits: pd.DataFrame = field(repr=False)
-    subgroups: pd.DataFrame = field(repr=False)
     not_judged: pd.DataFrame = field(repr=False)
     scenarios: pd.DataFrame = field(repr=False)
     gain: pd.DataFrame | None = field(repr=False)
@@ -170,15 +106,9 @@ class ValidationResult:
     drift: pd.DataFrame | None = field(repr=False)
     records: pd.DataFrame = field(repr=False)
     unread: pd.DataFrame = field(repr=False)
-    y: NDArray[np.int64] = field(repr=False)
-    groups: NDArray[Any] | None = field(repr=False)
-    target_names: tuple[str, str]
     thresholds: tuple[float, float, float] | None
     model: str = field(repr=False)
-    confidence_level: float
     method: str
-    n_resamples: int
-    n_redrawn: int
 
     @property
     def judged(self) -> NDArray[np.bool_]:
@@ -209,9 +139,6 @@ class ValidationResult:
         chance; otherwise, and with fewer than ten patients of a class, "open".
         """
         return _find_verdict(self)
-
-    def _repr_html_(self) -> str:
-        return show_in_notebook(self.verdict, self.summary())
 
     def __str__(self) -> str:
         verdict = self.verdict
@@ -245,182 +172,60 @@ class ValidationResult:
         """
         return Interval(*self.figures.loc[name].to_numpy(dtype=float), self.confidence_level, self.method)
 
-    def checklist(self) -> pd.DataFrame:
-        """Return the TRIPOD+AI sheet, filled in where this validation knows the answer.
-
-        Returns
-        -------
-        DataFrame
-            As from `make_checklist`: `item`, `section`, `topic`, `applies`, `answer`, `question`.
-        """
-        return make_checklist(describe_validation(self))
-
-    def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write `figures` as CSV.
-
-        Parameters
-        ----------
-        path : path-like
-            The file; overwritten if it exists.
-        """
-        self.figures.to_csv(path)
-
-    def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write everything but single records as JSON: the verdict, figures, numbers.
-
-        Parameters
-        ----------
-        path : path-like
-            The file; overwritten if it exists.
-        """
-        names = ("figures", "promises", "tiers", "subgroups", "not_judged", "scenarios", "gain", "cohorts", "drift")
-        settings = ("target_names", "thresholds", "model", "confidence_level", "method", "n_resamples", "n_redrawn")
-        content = {name: getattr(self, name) for name in (*names, *settings)}
-        nets = {"net_benefits": self.net_benefits.reset_index()}
-        write_json(Path(path), {"verdict": self.verdict._asdict(), **self.counts, **content, **nets})
-
-    def plot(self, name: str) -> Figure:
-        """Draw a picture.
-
-        Parameters
-        ----------
-        name : {"reliability", "roc", "precision_recall", "probabilities", "decision_curve", "tiers"}
-            Which one.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-            Independent of pyplot, with its caption below; ``figure.savefig(path)`` writes it.
-
-        Raises
-        ------
-        ValueError
-            If there is no such picture, or there are no tiers.
-        ImportError
-            If matplotlib is not installed (the extra `plot`).
-        """
-        if name not in _PICTURES or (name == "tiers" and self.tiers is None):
-            raise ValueError(f"There is no picture {name!r}; there are {', '.join(self._pictures())}.")
-        figure = new_figure(*((6.4, 3.4) if name in ("tiers", "probabilities") else (5.6, 5.6)))
-        y, prob = self.y[self.judged], self.records["probability"].to_numpy()[self.judged]
-        units = None if self.groups is None else self.groups[self.judged]
-        ax, names = figure.add_subplot(), {"target_names": self.target_names}
-        level = {"confidence_level": self.confidence_level}
-        bands: dict[str, Any] = {"groups": units, "n_resamples": _N_RESAMPLES, "random_state": 0, **level}
-        if name == "roc":
-            RocBandDisplay(roc_band(y, prob, **bands), self.interval("roc_auc")).plot(ax)
-        elif name == "precision_recall":
-            curve = precision_recall_band(y, prob, **bands)
-            PrecisionRecallBandDisplay(curve, self.interval("average_precision"), float(y.mean())).plot(ax)
-        elif name == "reliability":
-            ReliabilityDisplay.from_predictions(y, prob, ax=ax, **names, **bands)
-        elif name == "decision_curve":
-            DecisionCurveDisplay.from_predictions(y, prob, ax=ax, **names, **bands)
-        elif name == "probabilities":
-            ProbabilityDisplay.from_predictions(y, prob, ax=ax, **names)
-        else:
-            tiers = self.records["tier"].to_numpy()[self.judged].astype(str)
-            RiskTierDisplay.from_predictions(y, tiers, groups=units, ax=ax, **names, **level)
+    def _draw(self, kind: str, caption: str) -> Figure:
+        figure = new_figure(*((6.4, 3.4) if kind in ("tiers", "probabilities") else (5.6, 5.6)))
+        here, ax = self.judged, figure.add_subplot()
+        groups = None if self.groups is None else self.groups[here]
+        prob, tiers = (self.records[name].to_numpy()[here] for name in ("probability", "tier"))
+        self._draw_model(kind, Drawn(self.y[here], prob, tiers, groups, None), self.interval, ax)
         ax.set_title("")
-        caption = _PICTURES[name][1].format(*self.target_names, level=f"{100 * self.confidence_level:g} %")
         figure.supxlabel(caption, fontsize=8.5, wrap=True)
         return figure
 
-    def to_html(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        title: str = "Does the model hold here?",
-        notes: Sequence[str] = (),
-        sections: Sequence[Section] = (),
-    ) -> Path:
-        """Write one self-contained page, which begins with the verdict.
+    def _answer_checklist(self, n_skipped: int) -> dict[str, str]:
+        return answer_items(self)
 
-        Parameters
-        ----------
-        path : path-like
-            The file; overwritten if it exists.
-        title, notes, sections
-            As in `write_report`.
+    def _list_content(self) -> dict[str, Any]:
+        names = ("figures", "promises", "tiers", "subgroups", "not_judged", "scenarios", "gain", "cohorts", "drift")
+        settings = ("target_names", "thresholds", "model", "confidence_level", "method", "n_resamples", "n_redrawn")
+        content = {name: getattr(self, name) for name in (*names, *settings)}
+        return content | {"net_benefits": self.net_benefits.reset_index()}
 
-        Returns
-        -------
-        Path
-            The page.
+    def _list_tables(self) -> Iterator[tuple[str, pd.DataFrame, bool]]:
+        for name in ("promises", "tiers", "subgroups", "gain"):
+            table = getattr(self, name)
+            if table is not None and len(table):
+                yield name, table, name in ("promises", "tiers")
+        unread = self.unread.rename(columns={"name": "record"}).set_index("record")
+        yield "records", pd.concat([self.records, unread]) if len(unread) else self.records, True
 
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed (the extra `plot`).
-        """
-        return self._write_page(Path(path), self._draw_pictures(), title, notes, sections)
+    def _list_sections(self, pictures: dict[str, Picture]) -> Iterator[Section | None]:
+        if len(self.promises):
+            yield self._make_section("promises", _make_promise_table(self))
+        if self.tiers is not None:
+            yield self._make_section("tiers", _make_tier_table(self.tiers, self.target_names[1]), pictures["tiers"])
+        yield self._make_section("figures", self.summary())
+        for name, picture in pictures.items():
+            if name not in _WITH_TABLE:
+                yield Section(title_picture(name), picture=picture)
+        yield self._make_section("net_benefit", _make_benefit_table(self.net_benefits), pictures["decision_curve"])
+        if len(self.subgroups):
+            yield self._make_section("subgroups", _make_subgroup_table(self.subgroups, self.target_names[1]))
+        if self.gain is not None:
+            yield self._make_section("gain", _make_gain_table(self.gain))
+        if len(self.not_judged):
+            yield self._make_section("not_judged", self.not_judged.rename(columns=_OF_NOT_JUDGED).rename_axis(None))
+            yield self._make_section("scenarios", self.scenarios.rename(index=_TITLES).rename_axis(None))
+        if self.drift is not None:
+            drifted = self.drift[self.drift["drifted"]].sort_values("p_value")
+            table = drifted[["meaning", "training", "here", "p_value"]].rename(columns={"p_value": "p, adjusted"})
+            yield self._make_section("drift", table, before=_describe_kind(self))
+        yield self._make_section("cohorts", self.cohorts)
+        yield None
 
-    def write_report(
-        self,
-        folder: str | os.PathLike[str],
-        *,
-        title: str = "Does the model hold here?",
-        notes: Sequence[str] = (),
-        sections: Sequence[Section] = (),
-    ) -> Path:
-        """Write a folder with a page to read, pictures, and tables for machines.
-
-        Parameters
-        ----------
-        folder : path-like
-            Made if it does not exist; files of an earlier report are overwritten.
-        title : str
-            Heading of the page.
-        notes : sequence of str, default=()
-            Sentences about the data or the run, shown at the top.
-        sections : sequence of Section, default=()
-            Further sections, before the last.
-
-        Returns
-        -------
-        Path
-            The page, `index.html`, which holds its pictures itself. Beside it each picture as PNG, `table.csv` (the
-            figures), `promises.csv`, `tiers.csv`, `subgroups.csv` and `gain.csv` if any, `records.csv` (a line for each
-            record), `tripod_ai.md` and `.csv`, and `result.json`.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed (the extra `plot`).
-        """
-        pictures = self._draw_pictures()
-        with replacing_files(Path(folder)) as place:
-            write_pictures(pictures, place)
-            self.to_csv(place / "table.csv")
-            for name in ("promises", "tiers", "subgroups", "gain"):
-                table = getattr(self, name)
-                if table is not None and len(table):
-                    table.to_csv(place / f"{name}.csv", index=name in ("promises", "tiers"))
-            write_checklist(self.checklist(), place)
-            unread = self.unread.rename(columns={"name": "record"}).set_index("record")
-            pd.concat([self.records, unread] if len(unread) else [self.records]).to_csv(place / "records.csv")
-            self.to_json(place / "result.json")
-            self._write_page(place / "index.html", pictures, title, notes, sections)
-        return Path(folder, "index.html")
-
-    def _pictures(self) -> list[str]:
-        return [name for name in _PICTURES if name != "tiers" or self.tiers is not None]
-
-    def _draw_pictures(self) -> dict[str, Picture]:
-        return {name: render(self.plot(name)) for name in self._pictures()}
-
-    def _write_page(
-        self, path: Path, pictures: dict[str, Picture], title: str, notes: Sequence[str], further: Sequence[Section]
-    ) -> Path:
-        counts = self.counts
-        patients = f" of {counts['n_patients']} patients" if self.groups is not None else ""
-        words = (
-            f"{counts['n_records']} records{patients} were judged; {counts['n_events']} are {self.target_names[1]}, "
-            f"{counts['n_records'] - counts['n_events']} {self.target_names[0]}. Not read or not judged: "
-            f"{counts['n_not_judged']}."
-        )
-        sections = [*_make_sections(self, pictures), *further, to_section(self.checklist()), _describe_method(self)]
-        return write_page(path, sections, title=title, counts=words, notes=notes, verdict=self.verdict)
+    @property
+    def _models(self) -> dict[str, str]:
+        return {"The model": self.model}
 
 
 def _format(interval: Interval) -> str:
@@ -430,89 +235,49 @@ def _format(interval: Interval) -> str:
 
 def _find_verdict(result: ValidationResult) -> Verdict:
     """Return the verdict by the rules that `ValidationResult.verdict` states."""
-    counts, target, n_lost = result.counts, result.target_names[1], result.counts["n_not_judged"]
-    n_all = counts["n_records"] + n_lost
-    smallest = min(counts["n_patients_with_events"], counts["n_patients_without"])
-    units = "patients" if result.groups is not None else "records"
+    counts, n_lost = result.counts, result.counts["n_not_judged"]
+    n_all, verdicts = counts["n_records"] + n_lost, result.promises["verdict"].tolist()
     sizes = counts["n_patients_with_events"], counts["n_patients_without"]
-    size = f"{sizes[0]} {units} ({target}) and {sizes[1]} ({result.target_names[0]})"
-    collect = f"Collect more patients: {size} are few, and at least {_ENOUGH} of each are advised."
-    lost = f"{n_lost} of {n_all} records could not be read or judged"
-    steps = [f"Find out why {lost}."] if n_lost / n_all >= 0.05 else []
-    first = (
-        f"Only {counts['n_records']} of {n_all} records could be read and judged, and all figures are of these alone. "
-    )
-    first = first if n_lost / n_all >= _MOST_LOST else ""
-    if smallest < FEW:
-        headline = f"{first}It cannot be told whether the model holds here: there are only {size}."
-        return Verdict("open", headline, _describe_promises(result), [*steps, collect])
-
     auroc, slope = result.interval("roc_auc"), result.interval("calibration_slope")
     intercept = result.interval("calibration_intercept")
     by_chance = auroc.low <= 0.5
-    shifted = not intercept.low <= 0 <= intercept.high
     tilted = slope.low > 1 or slope.high < 1
-    worse = _find_worse(result)
-    verdicts = result.promises["verdict"].tolist()
-    findings = [_describe_ranking(result, by_chance), *_describe_calibration(result, shifted, tilted)]
-    findings += [*_describe_promises(result), *worse, *_describe_kind(result)]
-    if by_chance and auroc.high <= _NEAR_CHANCE:
-        why = f"it tells {target} from {result.target_names[0]} no better than chance"
-        steps.append("Check labels, units and leads; if they are right, another model is needed.")
-        return Verdict("bad", f"{first}Do not use the model here: {why}.", findings, steps)
+    shifted = not intercept.low <= 0 <= intercept.high
+    known: dict[str, Any] = {"n_lost": n_lost, "n_all": n_all, "promised": bool(verdicts), "auroc": _format(auroc)}
+    known |= {"by_chance": by_chance, "tilted": tilted, "shifted": shifted, "slope": slope, "sizes": sizes}
+
+    def say(key: str, **more: Any) -> str:
+        return result._say(f"verdict.{key}", **known, **more)
+
+    first = say("most_lost")
+    steps = [say("find_out")] if n_lost / n_all >= 0.05 else []
+    promises = [say("promise", name=name, row=row) for name, row in result.promises.iterrows()]
+    if min(sizes) < FEW:
+        return Verdict("open", first + say("too_few"), promises, [*steps, say("collect")])
+    ratio, expected = result.interval("observed_expected_ratio"), result.records["probability"].sum()
+    worse = [
+        say("worse", threshold=f"{threshold:.3g}", who=who)
+        for threshold, row in result.net_benefits.iterrows()
+        for who, key in (("nobody", "net_benefit"), ("everybody", "over_everybody"))
+        if row[f"{key}_high"] < 0
+    ]
+    findings = [say("ranking"), say("sums", ratio=ratio, expected=f"{expected:.1f}")]
+    findings += [*([say("slope")] if tilted else []), *promises, *worse, *_describe_kind(result)]
+    if by_chance and auroc.high <= NEAR_CHANCE:
+        return Verdict("bad", first + say("chance"), findings, [*steps, say("check_labels")])
     if shifted or tilted:
-        what = "intercept and slope" if tilted else "the intercept"
-        steps.append(f"Recalibrate ({what}) on patients of this hospital, with new thresholds; validate on others.")
+        steps.append(say("recalibrate"))
     elif BROKEN in verdicts or worse:
-        steps.append("Choose thresholds anew on patients of this hospital, and validate them on others.")
-    if smallest < _ENOUGH:
-        steps.append(collect)
+        steps.append(say("choose_anew"))
+    if min(sizes) < ENOUGH:
+        steps.append(say("collect"))
     elif NOT_TOLD in verdicts:
-        steps.append("Collect more patients for the promises that cannot be told.")
+        steps.append(say("collect_for_promises"))
     if shifted or tilted or worse or BROKEN in verdicts:
-        return Verdict("bad", f"{first}The model does not hold here as it is.", findings, steps)
-    if first or by_chance or smallest < _ENOUGH or NOT_TOLD in verdicts:
-        headline = f"{first}Nothing here speaks against the model, but there is too little to say that it holds."
-        return Verdict("open", headline, findings, steps)
-    kept = ", and its promises are kept" if verdicts else ""
-    steps.append("Go on to a silent prospective study here, and watch for drift.")
-    return Verdict(
-        "good", f"The model holds here: it ranks, its probabilities mean what they say{kept}.", findings, steps
-    )
-
-
-def _describe_ranking(result: ValidationResult, by_chance: bool) -> str:
-    auroc = f"AUROC {_format(result.interval('roc_auc'))}"
-    ranking = f"ranks {result.target_names[1]} above {result.target_names[0]}"
-    return f"Whether it {ranking} cannot be told from chance: {auroc}." if by_chance else f"It {ranking}: {auroc}."
-
-
-def _describe_calibration(result: ValidationResult, shifted: bool, tilted: bool) -> Iterator[str]:
-    """Yield whether probabilities add up, and whether they are too extreme."""
-    ratio, slope = (result.interval(name) for name in ("observed_expected_ratio", "calibration_slope"))
-    n_events = result.counts["n_events"]
-    expected = result.records["probability"].sum()
-    words = f"{n_events} events came where they add up to {expected:.1f} (observed / expected {_format(ratio)})"
-    if not shifted:
-        yield f"Probabilities add up to as many events as came, within chance: {words}."
-    else:
-        yield f"Probabilities are too {'low' if ratio.estimate > 1 else 'high'}: {words}."
-    if tilted:
-        how = "extreme: low ones are too low, and high ones too high" if slope.estimate < 1 else "cautious"
-        yield f"Probabilities are too {how} (slope {_format(slope)})."
-
-
-def _describe_promises(result: ValidationResult) -> list[str]:
-    """Return a sentence for each promise."""
-    unit = "patients" if result.groups is not None else "records"
-    sentences = []
-    for name, row in result.promises.iterrows():
-        what = f"{str(name)[0].upper()}{str(name)[1:]}: {row['promised']:.2f} was promised"
-        bounds = f"at least {row['low']:.3f}, at most {row['high']:.3f}"
-        found = f"{row['found']:.3f} found in {row['n_patients']} {unit}, {bounds}"
-        found = found if row["n_patients"] else f"there are no {unit} to tell it by"
-        sentences.append(f"{what}, {found}: {row['verdict']}.")
-    return sentences
+        return Verdict("bad", first + say("bad"), findings, steps)
+    if first or by_chance or min(sizes) < ENOUGH or NOT_TOLD in verdicts:
+        return Verdict("open", first + say("open"), findings, steps)
+    return Verdict("good", say("good"), findings, [*steps, say("go_on")])
 
 
 def _describe_kind(result: ValidationResult) -> list[str]:
@@ -521,171 +286,59 @@ def _describe_kind(result: ValidationResult) -> list[str]:
         return []
     known = result.typicality["typicality"].notna()
     n_odd, n_known = int((~result.typicality["typical"][known].astype(bool)).sum()), int(known.sum())
-    meanings = strongest_drift(result.drift)
-    more = f", and {len(meanings) - 3} more differences" if len(meanings) > 3 else ""
-    cohorts = f"the cohorts differ: {'; '.join(meanings[:3])}{more}" if meanings else "the cohorts do not differ surely"
-    return [f"{n_odd} of {n_known} records are unlike those that the model was trained on; {cohorts}."]
-
-
-def _find_worse(result: ValidationResult) -> list[str]:
-    """Return a sentence for each threshold at which treating everybody or nobody is surely better."""
-    return [
-        f"At the threshold {threshold:.3g} treating {who} would be better than going by the model."
-        for threshold, row in result.net_benefits.iterrows()
-        for who, key in (("nobody", "net_benefit"), ("everybody", "over_everybody"))
-        if row[f"{key}_high"] < 0
-    ]
-
-
-def _make_sections(result: ValidationResult, pictures: dict[str, Picture]) -> list[Section]:
-    """Return the sections of the page, what decides first."""
-    level = f"{100 * result.confidence_level:g} %"
-    sections = []
-    if len(result.promises):
-        sections.append(Section("Promises", [_ON_PROMISES.format(level=level)], _make_promise_table(result)))
-    if result.tiers is not None:
-        sections.append(Section("Risk tiers", [_ON_TIERS], _make_tier_table(result), pictures["tiers"]))
-    sections.append(Section("Figures", [_ON_FIGURES, ON_CALIBRATION], result.summary()))
-    sections += [Section(_PICTURES[name][0], picture=pictures[name]) for name in pictures if name not in _WITH_TABLE]
-    nets = Section("Net benefit", [_ON_NET_BENEFIT], _make_benefit_table(result), pictures["decision_curve"])
-    sections.append(nets)
-    if len(result.subgroups):
-        sections.append(Section("Subgroups", [_ON_SUBGROUPS], _make_subgroup_table(result)))
-    if result.gain is not None:
-        sections.append(Section("What recalibration here would buy", [_ON_GAIN], _make_gain_table(result.gain)))
-    if len(result.not_judged):
-        table = result.not_judged.rename(columns=_OF_NOT_JUDGED).rename_axis(None)
-        sections.append(Section("Records that could not be read or judged", table=table))
-        scenarios = result.scenarios.rename(index=_TITLES).rename_axis(None)
-        sections.append(Section("If they had been judged", [_ON_SCENARIOS], scenarios))
-    if result.drift is not None:
-        drifted = result.drift[result.drift["drifted"]].sort_values("p_value")
-        table = drifted[["meaning", "training", "here", "p_value"]].rename(columns={"p_value": "p, adjusted"})
-        sections.append(Section("Is this the model's kind of ECG?", [*_describe_kind(result), _ON_KIND], table))
-    return [*sections, Section("The model and this cohort", table=result.cohorts)]
-
-
-# Pictures that stand below a table.
-_WITH_TABLE = ("tiers", "decision_curve")
-_OF_NOT_JUDGED = {"n_records": "records", "n_positive": "of them positive", "n_unknown": "label unknown"}
-_ON_PROMISES = (
-    "Each patient counts as one. Kept: the share is at least what was promised, with {level} confidence (the lower "
-    "bound of Clopper and Pearson is). Broken: it is less, with the same confidence (the upper bound is). Otherwise, "
-    "and below ten patients, it cannot be told with so few. Sensitivity of rule-out: the share of positives that are "
-    "not ruled out. PPV of rule-in: the share of positives among those ruled in."
-)
-_ON_TIERS = "Shares at fitting are those of records out of fold. Event rates are by record, with Wilson's intervals."
-_ON_FIGURES = (
-    "AUROC: the chance that a record of the positive class gets a higher probability than one of the negative class "
-    "(0.5 is chance, 1 is perfect). AP: average precision; the share of positives is chance. Brier score: mean squared "
-    "error of the probability (0 is perfect). Observed / expected: events over the sum of probabilities (1 is right, "
-    "below 1 probabilities are too high)."
-)
-_ON_NET_BENEFIT = (
-    "True positives per record, less false positives at the exchange rate that the threshold implies. Treating nobody "
-    "has 0. An interval above 0 in both columns speaks for the model at this threshold."
-)
-_ON_SUBGROUPS = (
-    f"Fewer than {FEW} records of a class give no figure. Among many subgroups some differ by chance; one that differs "
-    "says where to look, not why."
-)
-_ON_KIND = (
-    "In the table: what differs between the patients of this cohort and those that the model was trained on. What is "
-    "the same is left out. A difference says where to look, not that the model is wrong."
-)
-_ON_GAIN = (
-    "Recalibrated on so many patients of this cohort drawn by chance, measured on its others, again and again: medians "
-    "with quartiles. Changed: how often closed testing found something to change; below ten patients with events "
-    "nothing is."
-)
-_ON_SCENARIOS = (
-    "Best and worst case: the figures had the model judged these records too, all of them as rightly as can be "
-    "(probabilities of 1 and 0) or all wrongly; where labels are unknown, once with all of these positive and once "
-    "with all negative."
-)
+    return [result._say("verdict.kind", n_odd=n_odd, n_known=n_known, meanings=strongest_drift(result.drift))]
 
 
 def _make_promise_table(result: ValidationResult) -> pd.DataFrame:
-    unit = "patients" if result.groups is not None else "records"
-    rows = {
-        name: {
-            "verdict": row["verdict"],
-            "promised": f"{row['promised']:.2f}",
-            "found": f"{row['found']:.3f}" if row["n_patients"] else "nobody",
-            "at least": f"{row['low']:.3f}",
-            "at most": f"{row['high']:.3f}",
-            unit: row["n_patients"],
-        }
-        for name, row in result.promises.iterrows()
+    found, n_patients = result.promises, result.promises["n_patients"]
+    columns = {
+        "verdict": found["verdict"],
+        "promised": found["promised"].map("{:.2f}".format),
+        "found": found["found"].map("{:.3f}".format).where(n_patients > 0, "nobody"),
+        "at least": found["low"].map("{:.3f}".format),
+        "at most": found["high"].map("{:.3f}".format),
+        result._known["units"]: n_patients,
     }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    return pd.DataFrame(columns).rename_axis(None)
 
 
-def _make_tier_table(result: ValidationResult) -> pd.DataFrame:
-    assert result.tiers is not None
-    rows = {}
-    for tier, row in result.tiers.iterrows():
-        then = row["share_at_fitting"]
-        rows[tier] = {
-            "share at fitting": "not known" if np.isnan(then) else f"{then:.1%}",
-            "share here": f"{row['share_of_records']:.1%}",
-            "records": int(row["n_records"]),
-            f"of them {result.target_names[1]}": int(row["n_events"]),
-            "event rate": format_interval(row, "event_rate"),
-        }
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def _make_benefit_table(result: ValidationResult) -> pd.DataFrame:
-    rows = {
-        f"threshold {threshold:.3g}": {
-            "model (less treating nobody)": format_interval(row, "net_benefit"),
-            "treating everybody": f"{row['of_everybody']:.3f}",
-            "model less treating everybody": format_interval(row, "over_everybody", "+"),
-        }
-        for threshold, row in result.net_benefits.iterrows()
+def _make_tier_table(tiers: pd.DataFrame, target: str) -> pd.DataFrame:
+    then = tiers["share_at_fitting"]
+    columns = {
+        "share at fitting": then.map("{:.1%}".format).where(then.notna(), "not known"),
+        "share here": tiers["share_of_records"].map("{:.1%}".format),
+        "records": tiers["n_records"],
+        f"of them {target}": tiers["n_events"],
+        "event rate": tiers.apply(format_interval, axis=1, key="event_rate"),
     }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    return pd.DataFrame(columns).rename_axis(None)
+
+
+def _make_benefit_table(nets: pd.DataFrame) -> pd.DataFrame:
+    columns = {
+        "model (less treating nobody)": nets.apply(format_interval, axis=1, key="net_benefit"),
+        "treating everybody": nets["of_everybody"].map("{:.3f}".format),
+        "model less treating everybody": nets.apply(format_interval, axis=1, key="over_everybody", sign="+"),
+    }
+    return pd.DataFrame(columns).rename("threshold {:.3g}".format).rename_axis(None)
 
 
 def _make_gain_table(gain: pd.DataFrame) -> pd.DataFrame:
-    rows = {}
-    for _, row in gain.iterrows():
-        n = int(row["n_patients"])
-        rows[f"{n} patients" if n else "as it is, on all"] = {
-            "of them with events": f"{row['n_events']:.0f}" if n else "",
-            "changed": f"{row['changed']:.0%}" if n else "",
-            **{
-                name.replace("_", " "): f"{row[name]:.{digits}f} [{row[f'{name}_25']:.{digits}f}, "
-                f"{row[f'{name}_75']:.{digits}f}]"
-                if n
-                else f"{row[name]:.{digits}f}"
-                for name, digits in (("log_loss", 4), ("slope", 2), ("intercept", 2))
-            },
-        }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    drawn = gain["n_patients"] > 0
+    columns = {
+        "of them with events": gain["n_events"].map("{:.0f}".format).where(drawn, ""),
+        "changed": gain["changed"].map("{:.0%}".format).where(drawn, ""),
+    }
+    for name, digits in (("log_loss", 4), ("slope", 2), ("intercept", 2)):
+        middle, low, high = (gain[f"{name}{end}"].map(f"{{:.{digits}f}}".format) for end in ("", "_25", "_75"))
+        columns[name.replace("_", " ")] = (middle + " [" + low + ", " + high + "]").where(drawn, middle)
+    names = gain["n_patients"].map("{:.0f} patients".format).where(drawn, "as it is, on all")
+    return pd.DataFrame(columns).set_axis(names.rename(None))
 
 
-def _make_subgroup_table(result: ValidationResult) -> pd.DataFrame:
-    titles = {"roc_auc": "AUROC", "calibration_intercept": "intercept", "brier_score": "Brier score"}
-    rows = {}
-    for _, row in result.subgroups.iterrows():
-        few = min(row["n_events"], row["n_records"] - row["n_events"]) < FEW
-        rows[f"{row['column']}: {row['level']}"] = {
-            "records": row["n_records"],
-            f"of them {result.target_names[1]}": row["n_events"],
-            **{title: "too few" if few else format_interval(row, key) for key, title in titles.items()},
-        }
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def _describe_method(result: ValidationResult) -> Section:
-    units = "patients" if result.groups is not None else "records, each taken for a patient of its own"
-    how = "BCa (for subgroups and net benefit percentile)" if result.method == "bca" else "percentile"
-    text = (
-        f"The model was applied as it is; nothing was fitted. Intervals: {how} bootstrap of {units}, "
-        f"{result.n_resamples} resamples; {result.n_redrawn} held one class only and were drawn again. The model is "
-        "said to hold if each promise is kept, the intervals of AUROC, intercept and slope speak for it, and there are "
-        f"{_ENOUGH} {units.split(',')[0]} of each class (Collins and others 2016, doi:10.1002/sim.6787)."
-    )
-    return Section("How it was done", [text], details={"The model": result.model})
+def _make_subgroup_table(groups: pd.DataFrame, target: str) -> pd.DataFrame:
+    few = np.minimum(groups["n_events"], groups["n_records"] - groups["n_events"]) < FEW
+    columns = {"records": groups["n_records"], f"of them {target}": groups["n_events"]}
+    for key, title in (("roc_auc", "AUROC"), ("calibration_intercept", "intercept"), ("brier_score", "Brier score")):
+        columns[title] = groups.apply(format_interval, axis=1, key=key).where(~few, "too few")
+    return pd.DataFrame(columns).set_axis(groups["column"] + ": " + groups["level"].astype(str))
