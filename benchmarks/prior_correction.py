@@ -42,7 +42,8 @@ def run(data: Namespace) -> None:
 
 def measure(title: str, data) -> None:
     """Print the figures of every network and number of members on one data set."""
-    beats = MedianBeat(data.sampling_rate).fit_transform(ECGFilter(data.sampling_rate).fit_transform(data.X))
+    rate = data.sampling_rate
+    beats = MedianBeat(sampling_rate=rate).fit_transform(ECGFilter(sampling_rate=rate).fit_transform(data.X))
     beats = LeadScaler().fit_transform(beats)
     print(f"{title}: {len(data.y)} records, {data.y.sum()} events", flush=True)
     folds = np.empty(len(data.y), dtype=int)

@@ -102,6 +102,7 @@ def test_compare_on_simulated_ecgs_says_so(tmp_path, capsys, monkeypatch):
 
 
 @few
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Log-odds out of fold do not rise with the class")
 def test_all_estimators_calibrated_and_from_a_cache(ptbxl, tmp_path, capsys):
     arguments = (
