@@ -18,7 +18,7 @@ import omi_estimators.features._neurokit_features as measuring
 from omi_estimators import RiskTierClassifier, load, load_ecgs, make_forest_pipeline, persistence, preprocessing, save
 from omi_estimators.cli import _make_parser, _tools, main
 from omi_estimators.cli._predict import _COLUMNS, _DEVICE
-from omi_estimators.cli._tools import BadInput, check_jobs_and_seed, load_model, measure_records, name_flags
+from omi_estimators.cli._tools import check_jobs_and_seed, load_model, measure_records, name_flags
 from omi_estimators.datasets import make_omi_ecgs
 from omi_estimators.preprocessing import Measured, Usable
 
@@ -252,7 +252,7 @@ def test_a_name_of_the_positive_class_is_one(name, capsys):
 def test_almost_nothing_measured_is_an_error(ecgs, tmp_path):
     X = np.zeros((20, 12, 1000), dtype=np.float32)
     X[:1] = ecgs.X[:1, :, :1000]
-    with pytest.raises(BadInput, match=r"Only 1 of the 20 records can be judged.*flat"):
+    with pytest.raises(ValueError, match=r"Only 1 of the 20 records can be judged.*flat"):
         measure_records(X, ["forest"], 250, n_jobs=1, cache=tmp_path)
     with pytest.raises(ValueError, match="Only 1 of the 20 records"):
         make_forest_pipeline(250, n_estimators=2).fit(X, np.arange(20) % 2)

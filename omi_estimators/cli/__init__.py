@@ -11,7 +11,7 @@ from typing import NoReturn
 import omi_estimators
 from omi_estimators._text import clean_text
 from omi_estimators.cli import _compare, _convert, _fit, _predict, _validate, _view
-from omi_estimators.cli._tools import INTERRUPTED, add_command, model_file, refuse
+from omi_estimators.cli._tools import BAD_INPUT, INTERRUPTED, add_command, explain, model_file, say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except (ImportError, OSError, ValueError) as error:
-        return refuse(error)
+        say(f"omi-estimators: error: {explain(error)}")
+        return BAD_INPUT
     except KeyboardInterrupt:
         print(f"\nomi-estimators: interrupted; {args.lost}.", file=sys.stderr)
         return INTERRUPTED

@@ -39,10 +39,6 @@ _REASONS = {
 }
 
 
-class BadInput(ValueError):
-    """What the user can mend: the message is all that is shown of it, whichever command meets it."""
-
-
 def say(text: str) -> None:
     """Print to stderr: what is not the result."""
     print("\n".join(clean_text(line, 10_000) for line in text.split("\n")), file=sys.stderr)
@@ -76,12 +72,6 @@ def explain(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         text += "; make room there, or choose another place, and give the same command again"
     return name_flags(" ".join(text.split()))
-
-
-def refuse(error: Exception) -> int:
-    """Say in one line why input is bad; return the exit status."""
-    say(f"omi-estimators: error: {explain(error)}")
-    return BAD_INPUT
 
 
 def positive(text: str) -> int:
@@ -406,12 +396,12 @@ def load_model(path: Path, notes: list[str] | None = None) -> tuple[Any, float, 
     if notes is not None:
         notes += told
     if not hasattr(model, "predict_proba") or len(getattr(model, "classes_", ())) != 2:
-        raise BadInput(f"{path.name} holds a {type(model).__name__}, not a fitted classifier of two classes.")
+        raise ValueError(f"{path.name} holds a {type(model).__name__}, not a fitted classifier of two classes.")
     for part in iterate_parts(model):
         found = vars(part)
         if "sampling_rate" in found and "n_samples_in_" in found:
             return model, float(found["sampling_rate"]), int(found["n_samples_in_"])
-    raise BadInput(f"{path.name} holds a {type(model).__name__} that does not start from raw ECGs; give a pipeline.")
+    raise ValueError(f"{path.name} holds a {type(model).__name__} that does not start from raw ECGs; give a pipeline.")
 
 
 _CHUNK = 32  # records between two steps of the progress bar
@@ -442,7 +432,7 @@ def measure_records(X: Any, estimators: Collection[str], sampling_rate: float, *
 
     Raises
     ------
-    BadInput
+    ValueError
         If almost none has.
     """
     from tqdm import tqdm
@@ -471,10 +461,7 @@ def measure_records(X: Any, estimators: Collection[str], sampling_rate: float, *
                 for start in range(0, len(X), _CHUNK):
                     bar.update(len(measure_steps(fitted, X[start : start + _CHUNK]).usable.mask))
             usable &= measure_steps(fitted, X).usable
-    try:
-        check_usable(usable)
-    except ValueError as error:
-        raise BadInput(str(error)) from error
+    check_usable(usable)
     return usable
 
 

@@ -174,8 +174,7 @@ def compare_estimators(
         raise ValueError(f"y must hold two classes; got {len(classes)} ({found}).")
     classes = _order_classes(classes, pos_label)
     names = name_classes(classes, target_names)
-    _check_arguments(estimators, reference, names, n_resamples, confidence_level)
-    _check_repeats(repeats, cv)
+    _check_arguments(estimators, reference, n_resamples, confidence_level, repeats, cv)
     if cache_dir is not None and random_state is None:
         raise ValueError("cache_dir needs a random_state: without one no fold can be found again.")
     columns_by_name = check_subgroups(subgroups, len(labels))
@@ -184,7 +183,7 @@ def compare_estimators(
     for source in [rng, *(rng.spawn(repeats - 1) if repeats > 1 else ())]:
         splits = make_splits(X, labels, groups=patients, cv=cv, random_state=source)
         root = None if random_state is None else int(source.integers(2**31))
-        runs.append(_Run({name: seed_estimator(estimator, root) for name, estimator in estimators.items()}, splits))
+        runs.append(({name: seed_estimator(estimator, root) for name, estimator in estimators.items()}, splits))
 
     columns, usable, fold, rows = _cross_fit(
         runs, X, labels, classes[1], patients, cache_dir=cache_dir, verbose=verbose
@@ -225,7 +224,7 @@ def compare_estimators(
         groups=units,
         fold=fold,
         reasons=np.tile(usable.reasons, repeats),
-        estimators={name: _describe_estimator(estimator) for name, estimator in runs[0].estimators.items()},
+        estimators={name: _describe_estimator(estimator) for name, estimator in runs[0][0].items()},
         reference=reference,
         target_names=names,
         confidence_level=confidence_level,
@@ -237,18 +236,14 @@ def compare_estimators(
 
 
 def _check_arguments(
-    estimators: Mapping[str, Any], reference: str, names: tuple[str, ...], n_resamples: int, confidence_level: float
+    estimators: Mapping[str, Any], reference: str, n_resamples: int, confidence_level: float, repeats: Any, cv: Any
 ) -> None:
-    """Raise a ValueError for what would fail after hours of fitting."""
+    """Raise a ValueError for what would fail after hours of fitting, or for folds that cannot be drawn anew."""
     if reference not in estimators:
         raise ValueError(f"reference must be one of the estimators, {', '.join(estimators)}; got {reference!r}.")
     if n_resamples < 1:
         raise ValueError(f"n_resamples must be at least 1; got {n_resamples!r}.")
     check_level(confidence_level)
-
-
-def _check_repeats(repeats: Any, cv: Any) -> None:
-    """Raise a ValueError for a number of repeats that is none, or folds that cannot be drawn anew."""
     if isinstance(repeats, bool) or not isinstance(repeats, Integral) or int(repeats) < 1:
         raise ValueError(f"repeats must be a whole number of at least 1; got {repeats!r}.")
     if repeats != 1 and (isinstance(cv, bool) or not isinstance(cv, Integral)):
@@ -324,11 +319,8 @@ def _describe_estimator(estimator: Any) -> str:
     return re.sub(r" at 0x[0-9a-fA-F]+", "", str(clone(estimator).set_params(**dict.fromkeys(caches))))
 
 
-class _Run(NamedTuple):
-    """What one repeat fits: seeded estimators by name, and folds."""
-
-    estimators: dict[str, Any]
-    splits: Splits
+# What one repeat fits: seeded estimators by name, and folds.
+_Run = tuple[dict[str, Any], Splits]
 
 
 def _cross_fit(
@@ -354,7 +346,7 @@ def _cross_fit(
     rows : list of dict
         One for each fold and estimator: sizes, figures, and times in seconds.
     """
-    n_records, names = len(labels), list(runs[0].estimators)
+    n_records, names = len(labels), list(runs[0][0])
     probabilities = np.full((len(runs), n_records, len(names)), np.nan)
     folds = np.full((len(runs), n_records), -1)
     reasons = np.full(n_records, "", dtype=object)
@@ -365,10 +357,10 @@ def _cross_fit(
         data = X, labels, positive_label, patients, sklearn.get_config()["transform_output"]
         shared = make_key(*data, name="X", otherwise=_NOT_KEPT)
         # Before anything is fitted, as not every estimator has a key.
-        for repeat, run in enumerate(runs):
-            for name, estimator in run.estimators.items():
+        for repeat, (estimators, _) in enumerate(runs):
+            for name, estimator in estimators.items():
                 keys[repeat, name] = make_key(shared, estimator, name=f"Estimator {name!r}", otherwise=_NOT_KEPT)
-    todo = [(repeat, fold) for repeat, run in enumerate(runs) for fold in range(len(run.splits))]
+    todo = [(repeat, fold) for repeat, (_, splits) in enumerate(runs) for fold in range(len(splits))]
     n_fits = len(todo) * len(names)
     with tqdm(total=n_fits, disable=is_silent(verbose), file=sys.stderr, bar_format=_BAR, dynamic_ncols=True) as bar:
         for number, (repeat, fold) in enumerate(todo):
