@@ -134,6 +134,15 @@ def test_a_narrow_net_is_no_secret():
         assert any("narrower" in note for note in _simulate(args)[1]) is expected
 
 
+def test_a_single_net_is_no_secret():
+    from omi_estimators.cli import _make_parser
+    from omi_estimators.cli._compare import _simulate
+
+    for arguments, expected in (([], True), (["--members", "3"], False), (["--estimators", "forest"], False)):
+        args = _make_parser().parse_args(["compare", "--n-patients", "2", *arguments])
+        assert any("trained once" in note for note in _simulate(args)[1]) is expected
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 # More threads than this hardly speed up a network of this size.
-MOST_THREADS = 4
+_MOST_THREADS = 4
 
 _FIXING = threading.Lock()
 _FIXED = threading.local()
@@ -63,6 +63,11 @@ def has_bfloat16() -> bool:
     return torch.backends.cpu.get_cpu_capability() != "AVX2"
 
 
+def count_threads(n_threads: int | None) -> int:
+    """Return the number of threads that is meant; None is one for each core, up to a few."""
+    return n_threads or min(_MOST_THREADS, os.cpu_count() or 1)
+
+
 @contextmanager
 def fixed_threads(n_threads: int | None) -> Iterator[None]:
     """Compute with a number of threads that does not depend on where this runs.
@@ -78,7 +83,7 @@ def fixed_threads(n_threads: int | None) -> Iterator[None]:
         before = _FOUND[0] if outermost and _FOUND else before
         if outermost:
             _FOUND.append(before)
-        torch.set_num_threads(n_threads or min(MOST_THREADS, os.cpu_count() or 1))
+        torch.set_num_threads(count_threads(n_threads))
     _FIXED.inside = True
     try:
         yield

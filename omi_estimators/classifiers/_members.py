@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -18,7 +17,7 @@ from skorch.callbacks import Callback
 
 from omi_estimators.classifiers._checkpoint import Checkpoint, open_checkpoint
 from omi_estimators.classifiers._data import Records, class_mass, deal_patients
-from omi_estimators.classifiers._machine import MOST_THREADS, fixed_threads
+from omi_estimators.classifiers._machine import count_threads, fixed_threads
 from omi_estimators.classifiers._prediction import predict_logits
 from omi_estimators.classifiers._training import (
     Recipe,
@@ -34,6 +33,9 @@ from omi_estimators.classifiers._training import (
 
 # Records whose signals are copied at once.
 _CHUNK = 1024
+
+# No record.
+_NONE = np.empty(0, dtype=np.intp)
 
 # Patients of the rarest class to calibrate by. With an AUROC near 0.9 the intercept learned from them has a standard
 # error of 0.3, and in twice as much odds are wrong by a factor of 1.8; it falls with the square root of their number.
@@ -121,9 +123,8 @@ def train_members(
     n_members, max_epochs = recipe.params["n_members"], recipe.params["max_epochs"]
     if n_members == 1:
         with fixed_threads(recipe.params["n_threads"]):
-            everything = np.empty(0, dtype=np.intp)
             tasks = ScikitLearnTasks(context, **given).initialize()
-            member = _train_member(recipe, records, everything, starts[0] if starts else None, rng, tasks)
+            member = _train_member(recipe, records, _NONE, starts[0] if starts else None, rng, tasks)
         return _settle_interruption(recipe, [member])
     fold_of_record = deal_patients(records.y, records.groups, n_members, rng)
     n_folds = int(fold_of_record.max()) + 1
@@ -135,7 +136,7 @@ def train_members(
     def train_one(number: int) -> Member:
         """Train one member in a thread of its own."""
         named = replace(recipe, name=f"{recipe.name}, member {number + 1} of {n_members}")
-        unseen = np.flatnonzero(fold_of_record == number % n_folds) if n_folds > 1 else np.empty(0, dtype=np.intp)
+        unseen = np.flatnonzero(fold_of_record == number % n_folds) if n_folds > 1 else _NONE
         try:
             if stop.is_set():
                 raise KeyboardInterrupt
@@ -154,8 +155,7 @@ def train_members(
             stop.set()
             raise
 
-    at_once = recipe.params["n_threads"] or min(MOST_THREADS, os.cpu_count() or 1)
-    with ThreadPoolExecutor(min(n_members, at_once)) as pool:
+    with ThreadPoolExecutor(min(n_members, count_threads(recipe.params["n_threads"]))) as pool:
         futures = [pool.submit(train_one, number) for number in range(n_members)]
         try:
             wait(futures)
@@ -174,7 +174,7 @@ def train_members(
             f"{len(diverged)} of {n_members} members of {recipe.name} diverged and are left out. Lower lr, or clip "
             "gradients with max_grad_norm=1.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     return _settle_interruption(recipe, members, was_interrupted=stop.is_set())
 
@@ -223,7 +223,7 @@ def _warn_of_few_patients(recipe: Recipe, n_folds: int) -> None:
     warnings.warn(
         f"n_members={n_members} asks for as many patients of each class; the rarest has {n_folds}, so {consequence}",
         UserWarning,
-        stacklevel=5,
+        stacklevel=6,
     )
 
 
@@ -248,7 +248,7 @@ def _settle_interruption(recipe: Recipe, members: list[Member], *, was_interrupt
         else f"Training of {recipe.name} was interrupted after {len(kept[0].net.history)} of {max_epochs} epochs; the "
         "best weights so far are kept.",
         UserWarning,
-        stacklevel=5,
+        stacklevel=6,
     )
     return kept
 
@@ -385,5 +385,5 @@ def _warn_of_few_events(recipe: Recipe, y: NDArray[np.int64], groups: NDArray[np
             f"{recipe.classes.tolist()[rarest]!r}. It takes some {_FEWEST_EVENTS} for odds within a factor of 2, and "
             f"{4 * _FEWEST_EVENTS} within one of 1.4: trust their order only, or add records.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )

@@ -184,8 +184,11 @@ def _simulate(args: argparse.Namespace) -> tuple[Any, list[str]]:
         random_state=args.seed,
     )
     notes = ["The ECGs are SIMULATED, and OMI is made frequent: no figure here says anything about patients."]
-    if args.width is None and set(args.estimators) & {"net", "temporal_resnet18", "resnet18", "fusion"}:
-        notes.append(f"The net is narrower than published (width {_SIMULATED['width']}, not 64), and one, to be quick.")
+    has_networks = bool(set(args.estimators) & {"net", "temporal_resnet18", "resnet18", "fusion"})
+    if has_networks and args.width is None:
+        notes.append(f"To be quick, networks are narrower than published (width {_SIMULATED['width']}, not 64).")
+    if has_networks and args.members is None:
+        notes.append("To be quick, each network is trained once: --members 5, the default elsewhere, averages five.")
     return data, notes
 
 
